@@ -1,0 +1,1 @@
+//! `stockade`: prepares a jail's directory tree from a manifest and runs a program confined in it.

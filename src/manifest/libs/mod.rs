@@ -1,0 +1,1 @@
+//! Shared libraries a program needs, found as the dynamic loader finds them, without running anything.
