@@ -1,1 +1,5 @@
 //! `stockade`: prepares a jail's directory tree from a manifest and runs a program confined in it.
+
+pub mod manifest;
+pub mod plan;
+pub mod sys;

@@ -1,0 +1,1 @@
+//! Symbolic links on the way to a file.

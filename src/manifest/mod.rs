@@ -1,0 +1,6 @@
+//! From a manifest's text to a plan: parse, check, resolve.
+
+pub mod finding;
+pub mod libs;
+pub mod links;
+pub mod schema;

@@ -1,0 +1,385 @@
+//! The manifest as values: one struct for each table of the TOML, every value with its place. Nothing here has a default:
+//! what nobody wrote is `None` or empty, and `resolve` decides.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use crate::plan::step::{Keep, RootMethod};
+use crate::plan::value::{Account, HostPath, JailName, JailPath, Mode, Size, Span};
+use crate::plan::{At, Bound};
+
+/// A manifest with everything it includes and every command-line option, decoded.
+#[derive(Clone, Debug, Default)]
+pub struct Manifest {
+    /// `name`: the jail's name; the file's name without `.toml` if absent.
+    pub name: Option<At<JailName>>,
+    /// `summary`: one line for `list` and `plan`.
+    pub summary: Option<At<String>>,
+    /// `[program]`
+    pub program: Program,
+    /// `[tree]`
+    pub tree: Tree,
+    /// `[[mounts]]`
+    pub mounts: Vec<At<Mount>>,
+    /// `[root]`
+    pub root: Root,
+    /// `[namespaces]`
+    pub namespaces: Namespaces,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[privileges]`
+    pub privileges: Privileges,
+    /// `[test]`
+    pub test: Option<At<Test>>,
+    /// The bytes of every file read, digested (SHA-256): a tree built from other bytes is rebuilt.
+    pub digest: [u8; 32],
+}
+
+/// `[program]`: what runs, as whom and in which circumstances.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// `command`: the program (absolute, or a name found in the jail's PATH) and its arguments.
+    pub command: Option<At<Vec<OsString>>>,
+    /// Arguments given after `--`, appended to the command.
+    pub extra_arguments: Vec<OsString>,
+    /// `user`
+    pub user: Option<At<Account>>,
+    /// `group`; the user's own if absent.
+    pub group: Option<At<Account>>,
+    /// `supplementary_groups`
+    pub supplementary_groups: Vec<At<Account>>,
+    /// `working_directory`
+    pub working_directory: Option<At<JailPath>>,
+    /// `umask`
+    pub umask: Option<At<Mode>>,
+    /// `environment`: names and values.
+    pub environment: BTreeMap<String, At<String>>,
+    /// `pass_environment`: names taken from the caller's environment when set there.
+    pub pass_environment: Vec<At<String>>,
+    /// `nice`: -20 (most favoured) to 19.
+    pub nice: Option<At<i32>>,
+    /// `oom_score_adjust`: -1000 (never killed) to 1000 (first).
+    pub oom_score_adjust: Option<At<i32>>,
+    /// `cpu_affinity`: processor numbers; written `[0, 2]` or `"0-3,8"`.
+    pub cpu_affinity: Option<At<Vec<u32>>>,
+    /// `personality`: flags of personality(2).
+    pub personality: Vec<At<Personality>>,
+    /// `init`: whether our own PID 1 reaps and forwards signals (default) or the program is PID 1.
+    pub init: Option<At<bool>>,
+}
+
+/// One flag of personality(2) under the name setarch(8) gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Personality {
+    /// `linux32`: `PER_LINUX32`, uname(2) says `i686`.
+    Linux32,
+    /// `uname26`: `UNAME26`, uname(2) says 2.6.x.
+    Uname26,
+    /// `no-randomize`: `ADDR_NO_RANDOMIZE`.
+    NoRandomize,
+    /// `compat-layout`: `ADDR_COMPAT_LAYOUT`, legacy order of mappings.
+    CompatLayout,
+    /// `read-implies-exec`: `READ_IMPLIES_EXEC`.
+    ReadImpliesExec,
+    /// `mmap-page-zero`: `MMAP_PAGE_ZERO`, page 0 is mapped read-only.
+    MmapPageZero,
+    /// `3gb`: `ADDR_LIMIT_3GB`.
+    Limit3Gb,
+    /// `sticky-timeouts`: `STICKY_TIMEOUTS`.
+    StickyTimeouts,
+    /// `whole-seconds`: `WHOLE_SECONDS`.
+    WholeSeconds,
+    /// `short-inode`: `SHORT_INODE`.
+    ShortInode,
+}
+
+/// `[tree]`: what is copied into the jail.
+#[derive(Clone, Debug, Default)]
+pub struct Tree {
+    /// `programs`: each with every shared library it needs.
+    pub programs: Vec<At<ProgramFile>>,
+    /// `libraries`: shared objects a program opens by itself (plugins), each with the libraries it needs in turn.
+    pub libraries: Vec<At<HostPath>>,
+    /// `files`: files and directories, by path or glob.
+    pub files: Vec<At<Files>>,
+    /// `packages`: every file of a distribution package, without its documentation.
+    pub packages: Vec<At<String>>,
+    /// `directories`: empty directories.
+    pub directories: Vec<At<Directory>>,
+    /// `users`: entries of the jail's passwd and group beside root, nobody and the program's user.
+    pub users: Vec<At<String>>,
+    /// `groups`: entries of the jail's group file beside those of the users.
+    pub groups: Vec<At<String>>,
+    /// `devices`: names below /dev: null zero full random urandom tty pts ptmx shm. `None` means the default set.
+    pub devices: Option<Vec<At<DeviceName>>>,
+    /// `links`: symbolic links.
+    pub links: Vec<At<Link>>,
+    /// `text`: small files given inline.
+    pub text: Vec<At<Text>>,
+}
+
+/// One entry of `programs`: a path, or a table `{ path, keep }`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramFile {
+    /// Where it is on the host, and at the same path in the jail.
+    pub path: HostPath,
+    /// `keep = ["setid", "capabilities"]`
+    pub keep: Keep,
+}
+
+/// One entry of `files`: a path or glob, or a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// `path`: on the host; `*`, `?`, `[a-z]` match within one component, `**` across components.
+    pub path: HostPath,
+    /// `target`: where it goes, if elsewhere than on the host (a directory when `path` is a glob).
+    pub target: Option<JailPath>,
+    /// `exclude`: globs; one without `/` is matched against each name, else against the path below `path`.
+    pub exclude: Vec<String>,
+    /// `owner`; the host file's own if absent.
+    pub owner: Option<Account>,
+    /// `group`
+    pub group: Option<Account>,
+    /// `mode`, of regular files; a directory gets search permission wherever it has read permission.
+    pub mode: Option<Mode>,
+    /// `keep`
+    pub keep: Keep,
+    /// `optional`: no error when nothing is there.
+    pub optional: bool,
+}
+
+/// One entry of `directories`: a path, or a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directory {
+    /// `path`, in the jail.
+    pub path: JailPath,
+    /// `owner`; root if absent.
+    pub owner: Option<Account>,
+    /// `group`; the owner's own if absent.
+    pub group: Option<Account>,
+    /// `mode`; 0755 if absent.
+    pub mode: Option<Mode>,
+}
+
+/// One entry of `links`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// `path`, in the jail.
+    pub path: JailPath,
+    /// `target`: the text of the link, relative or absolute inside the jail.
+    pub target: OsString,
+}
+
+/// One entry of `text`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// `path`, in the jail.
+    pub path: JailPath,
+    /// `content`
+    pub content: String,
+    /// `owner`; root if absent.
+    pub owner: Option<Account>,
+    /// `group`
+    pub group: Option<Account>,
+    /// `mode`; 0644 if absent.
+    pub mode: Option<Mode>,
+}
+
+/// One entry of `devices`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceName {
+    /// A node of [`crate::plan::step::DEVICES`].
+    Node(crate::plan::step::Device),
+    /// `pts`: a devpts instance of the jail's own at /dev/pts, with /dev/ptmx (`ptmx` means the same).
+    Pts,
+    /// `shm`: a tmpfs at /dev/shm.
+    Shm,
+}
+
+/// One `[[mounts]]` table: what is shown inside beside the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// `target`, in the jail.
+    pub target: JailPath,
+    /// What is mounted.
+    pub kind: MountKind,
+    /// `read_only`; true for a bind and false for a tmpfs if absent.
+    pub read_only: Option<bool>,
+    /// `executable`: whether programs on it may be run; false on a tmpfs and true on a bind if absent.
+    pub executable: Option<bool>,
+}
+
+/// `type` of a mount with what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MountKind {
+    /// `type = "bind"` (default): a host's file or directory.
+    Bind {
+        /// `source`, on the host.
+        source: HostPath,
+        /// `recursive`: with what is mounted below it; true if absent.
+        recursive: Option<bool>,
+        /// `optional`: nothing is mounted when the source is absent.
+        optional: bool,
+    },
+    /// `type = "tmpfs"`: empty memory.
+    Tmpfs {
+        /// `size`
+        size: Option<Size>,
+        /// `inodes`
+        inodes: Option<u64>,
+        /// `mode`; 1777 if absent.
+        mode: Option<Mode>,
+    },
+    /// `type = "mqueue"`: POSIX message queues.
+    Mqueue,
+}
+
+/// `[root]`: the root directory and what the kernel shows in it.
+#[derive(Clone, Debug, Default)]
+pub struct Root {
+    /// `method`: pivot, move or chroot.
+    pub method: Option<At<RootMethod>>,
+    /// `read_only`: true if absent.
+    pub read_only: Option<At<bool>>,
+    /// `proc`: masked, full or none.
+    pub proc: Option<At<Proc>>,
+}
+
+/// What of /proc is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proc {
+    /// `masked`: read-only, with what tells of the host covered. The default.
+    Masked,
+    /// `full`: writable and uncovered, as the kernel gives it.
+    Full,
+    /// `none`
+    None,
+}
+
+/// `[namespaces]`; mount and pid are always new.
+#[derive(Clone, Debug, Default)]
+pub struct Namespaces {
+    /// `network`: host or none.
+    pub network: Option<At<Network>>,
+    /// `user`: a user namespace; needed, and the default, when not root.
+    pub user: Option<At<bool>>,
+    /// `ipc = "host"` shares System V IPC and POSIX queues.
+    pub ipc: Option<At<Share>>,
+    /// `uts = "host"` shares the host name.
+    pub uts: Option<At<Share>>,
+    /// `cgroup = "host"` shows the host's cgroup paths.
+    pub cgroup: Option<At<Share>>,
+    /// `hostname`; the jail's name if absent.
+    pub hostname: Option<At<String>>,
+}
+
+/// Which network the jail has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// The host's.
+    Host,
+    /// Its own, with nothing but loopback.
+    None,
+}
+
+/// Whether a namespace is new or the host's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// `new`: the jail's own. The default.
+    New,
+    /// `host`: shared.
+    Host,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// Limits of setrlimit(2), in the order of [`RESOURCES`].
+    pub resources: Vec<At<ResourceLimit>>,
+    /// `runtime_max`: wall time after which the jail is killed (exit code 124).
+    pub runtime_max: Option<At<Span>>,
+}
+
+/// One resource limit. Written as a number (both bounds), `"soft:hard"`, `{ soft = …, hard = … }` or `"unlimited"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResourceLimit {
+    /// Which.
+    pub resource: Resource,
+    /// Soft bound: what is enforced.
+    pub soft: Bound,
+    /// Hard bound: as far as the program may raise the soft one.
+    pub hard: Bound,
+}
+
+/// In what a resource is counted, which decides how its bounds are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// A plain number.
+    Count,
+    /// Bytes: `64M`.
+    Bytes,
+    /// Whole seconds: `10s`.
+    Seconds,
+    /// Microseconds: `500ms`.
+    Microseconds,
+}
+
+/// One resource of setrlimit(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// Its key in `[limits]`.
+    pub key: &'static str,
+    /// Its name in the kernel.
+    pub name: &'static str,
+    /// In what it is counted.
+    pub unit: Unit,
+}
+
+/// All sixteen resources, with their keys.
+pub const RESOURCES: [Resource; 16] = [
+    Resource { key: "address_space", name: "RLIMIT_AS", unit: Unit::Bytes },
+    Resource { key: "core_size", name: "RLIMIT_CORE", unit: Unit::Bytes },
+    Resource { key: "cpu_time", name: "RLIMIT_CPU", unit: Unit::Seconds },
+    Resource { key: "data_size", name: "RLIMIT_DATA", unit: Unit::Bytes },
+    Resource { key: "file_size", name: "RLIMIT_FSIZE", unit: Unit::Bytes },
+    Resource { key: "file_locks", name: "RLIMIT_LOCKS", unit: Unit::Count },
+    Resource { key: "locked_memory", name: "RLIMIT_MEMLOCK", unit: Unit::Bytes },
+    Resource { key: "message_queues", name: "RLIMIT_MSGQUEUE", unit: Unit::Bytes },
+    Resource { key: "nice_ceiling", name: "RLIMIT_NICE", unit: Unit::Count },
+    Resource { key: "open_files", name: "RLIMIT_NOFILE", unit: Unit::Count },
+    Resource { key: "processes", name: "RLIMIT_NPROC", unit: Unit::Count },
+    Resource { key: "resident_size", name: "RLIMIT_RSS", unit: Unit::Bytes },
+    Resource { key: "realtime_priority", name: "RLIMIT_RTPRIO", unit: Unit::Count },
+    Resource { key: "realtime_time", name: "RLIMIT_RTTIME", unit: Unit::Microseconds },
+    Resource { key: "pending_signals", name: "RLIMIT_SIGPENDING", unit: Unit::Count },
+    Resource { key: "stack_size", name: "RLIMIT_STACK", unit: Unit::Bytes },
+];
+
+/// `[privileges]`
+#[derive(Clone, Debug, Default)]
+pub struct Privileges {
+    /// `capabilities`: names with or without `CAP_`; each by its number, see [`crate::plan::capability`].
+    pub capabilities: Vec<At<u8>>,
+    /// `bounding`: capabilities that may still be had through setuid programs or file capabilities, beside `capabilities`.
+    pub bounding: Vec<At<u8>>,
+    /// `no_new_privileges`: true if absent.
+    pub no_new_privileges: Option<At<bool>>,
+}
+
+/// `[test]`: how `stockade test` proves that the jail works.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Test {
+    /// `command`: a client run on the host, repeated until it succeeds or `timeout` is over. Without one, the jail's
+    /// program itself is run to its end and its output is looked at.
+    pub command: Option<Vec<OsString>>,
+    /// `arguments`: appended to the program's command, for the test only.
+    pub arguments: Vec<OsString>,
+    /// `input`: given to the program on its standard input.
+    pub input: Option<String>,
+    /// `expect`: each must stand in the output; a string or a list.
+    pub expect: Vec<String>,
+    /// `status`: exit status of the client, or of the program; 0 if absent.
+    pub status: Option<i32>,
+    /// `timeout`: 10s if absent.
+    pub timeout: Option<Span>,
+}

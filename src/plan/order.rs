@@ -1,0 +1,1 @@
+//! The rules of order between steps, each with its reason.

@@ -1,0 +1,296 @@
+//! One step of a plan: a typed action with its phase and its origin. `Display` prints a step like its man page; [`Action::calls`]
+//! lists the system calls it is made of, in order, as strace(1) would name them.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::time::Duration;
+
+use super::{HostPath, JailPath, Mode, Origin, Phase, Size};
+
+/// One step: what, when, and because of what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What is done.
+    pub action: Action,
+    /// When and by whom.
+    pub phase: Phase,
+    /// Because of what.
+    pub origin: Origin,
+}
+
+/// Who owns a file of the tree. Ids are those seen inside; an ordinary user's tree keeps them in its record only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Owner {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+}
+
+/// Which privileged marks of a file are copied with it; none unless a manifest says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Keep {
+    /// Set-user-id and set-group-id bits.
+    pub setid: bool,
+    /// File capabilities (`security.capability`).
+    pub capabilities: bool,
+}
+
+/// Kind of a device node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Device {
+    /// Name below `/dev`.
+    pub name: &'static str,
+    /// Major number, see Documentation/admin-guide/devices.txt of the kernel.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+}
+
+/// The character devices a jail may ask for. None reaches hardware or another process.
+pub const DEVICES: [Device; 6] = [
+    Device { name: "null", major: 1, minor: 3 },
+    Device { name: "zero", major: 1, minor: 5 },
+    Device { name: "full", major: 1, minor: 7 },
+    Device { name: "random", major: 1, minor: 8 },
+    Device { name: "urandom", major: 1, minor: 9 },
+    Device { name: "tty", major: 5, minor: 0 },
+];
+
+/// Flags of a mount, see mount_setattr(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "four independent bits of the kernel's own mask")]
+pub struct MountFlags {
+    /// `MOUNT_ATTR_RDONLY`
+    pub read_only: bool,
+    /// `MOUNT_ATTR_NOSUID`
+    pub no_suid: bool,
+    /// `MOUNT_ATTR_NODEV`
+    pub no_dev: bool,
+    /// `MOUNT_ATTR_NOEXEC`
+    pub no_exec: bool,
+}
+
+impl MountFlags {
+    /// Neither setuid nor devices: the least every mount has.
+    pub const GUARDED: Self = Self { read_only: false, no_suid: true, no_dev: true, no_exec: false };
+
+    /// The same, read-only.
+    #[must_use]
+    pub const fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
+    /// The same, without execution.
+    #[must_use]
+    pub const fn no_exec(mut self) -> Self {
+        self.no_exec = true;
+        self
+    }
+
+    /// The flags with the kernel's names for mount_setattr(2) and fsmount(2).
+    pub fn attributes(self) -> impl Iterator<Item = &'static str> {
+        [
+            (self.read_only, "MOUNT_ATTR_RDONLY"),
+            (self.no_suid, "MOUNT_ATTR_NOSUID"),
+            (self.no_dev, "MOUNT_ATTR_NODEV"),
+            (self.no_exec, "MOUNT_ATTR_NOEXEC"),
+        ]
+        .into_iter()
+        .filter_map(|(on, name)| on.then_some(name))
+    }
+}
+
+impl fmt::Display for MountFlags {
+    /// As mount(8) writes them: `ro,nosuid,nodev`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.read_only { "ro" } else { "rw" })?;
+        for (on, name) in [(self.no_suid, ",nosuid"), (self.no_dev, ",nodev"), (self.no_exec, ",noexec")] {
+            if on {
+                f.write_str(name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A set of namespaces that clone(2) makes new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "seven independent bits of the kernel's own mask")]
+pub struct Namespaces {
+    /// `CLONE_NEWUSER`
+    pub user: bool,
+    /// `CLONE_NEWNS`
+    pub mount: bool,
+    /// `CLONE_NEWPID`
+    pub pid: bool,
+    /// `CLONE_NEWIPC`
+    pub ipc: bool,
+    /// `CLONE_NEWUTS`
+    pub uts: bool,
+    /// `CLONE_NEWCGROUP`
+    pub cgroup: bool,
+    /// `CLONE_NEWNET`
+    pub network: bool,
+}
+
+impl Namespaces {
+    /// Each namespace with its clone(2) flag and the name `unshare(1)` knows it by, if it is made new.
+    pub fn flags(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        // The order in which strace(1) prints them.
+        [
+            (self.mount, "CLONE_NEWNS", "mount"),
+            (self.cgroup, "CLONE_NEWCGROUP", "cgroup"),
+            (self.uts, "CLONE_NEWUTS", "uts"),
+            (self.ipc, "CLONE_NEWIPC", "ipc"),
+            (self.user, "CLONE_NEWUSER", "user"),
+            (self.pid, "CLONE_NEWPID", "pid"),
+            (self.network, "CLONE_NEWNET", "net"),
+        ]
+        .into_iter()
+        .filter_map(|(on, flag, name)| on.then_some((flag, name)))
+    }
+}
+
+/// How the program's root is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootMethod {
+    /// pivot_root(2), then the old root is detached: nothing of the host's tree is mounted any more.
+    Pivot,
+    /// mount(2) with `MS_MOVE` and chroot(2), for hosts whose root is a ramfs; the host's tree stays below, out of sight.
+    Move,
+    /// chroot(2) alone: a pointer, no boundary against root.
+    Chroot,
+}
+
+impl RootMethod {
+    /// The name in a manifest.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pivot => "pivot",
+            Self::Move => "move",
+            Self::Chroot => "chroot",
+        }
+    }
+}
+
+/// One bound of a resource limit; `None` is `RLIM_INFINITY`.
+pub type Bound = Option<u64>;
+
+/// Capabilities by kernel number as a mask, bit n for capability n; see capabilities(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct CapabilitySet(pub u64);
+
+/// What is done by one step. Paths of the Build phase are below the tree's root; paths of the run phases are the jail's
+/// own once the root has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each variant's line says what its fields are")]
+pub enum Action {
+    // Build
+    /// A directory of the tree.
+    MakeDirectory { path: JailPath, mode: Mode, owner: Owner },
+    /// A regular file copied from the host: content, times and xattrs; mode and owner as given.
+    CopyFile { source: HostPath, path: JailPath, mode: Mode, owner: Owner, keep: Keep },
+    /// A second name of a file copied by an earlier step (the host's file has both names too).
+    MakeHardLink { existing: JailPath, path: JailPath },
+    /// A symbolic link with this text.
+    MakeSymlink { text: OsString, path: JailPath, owner: Owner },
+    /// A small file with this content.
+    WriteFile { path: JailPath, content: Vec<u8>, mode: Mode, owner: Owner },
+    /// A device node, as root.
+    MakeDevice { path: JailPath, device: Device },
+
+    // Parent
+    /// The new process with its namespaces.
+    Clone { namespaces: Namespaces },
+
+    // Enter
+    /// A user namespace with one user and one group: inside ids to the caller's.
+    MapIds { inside: Owner, outside: Owner },
+    /// No mount event goes to the host or comes from it.
+    MakePrivate,
+    /// A session of its own: the caller's terminal is not its controlling terminal.
+    NewSession,
+    /// `lo` up in the new network namespace.
+    LoopbackUp,
+    /// The host name inside.
+    SetHostname { name: String },
+    /// How the kernel's out-of-memory killer rates the jail.
+    SetOomScore { adjustment: i32 },
+    /// A detached copy of a host's file or directory, kept by descriptor until its target can be reached safely.
+    CloneTree { source: HostPath, target: JailPath, flags: MountFlags, recursive: bool },
+    /// A detached copy of the tree as the root to be.
+    CloneRoot { tree: HostPath, flags: MountFlags },
+    /// The root changes; from here on every path is the jail's.
+    EnterRoot { method: RootMethod },
+    /// What `CloneTree` detached becomes visible at its target.
+    AttachTree { target: JailPath },
+    /// A new file system: `proc`, `tmpfs`, `devpts`, `mqueue`.
+    MountFileSystem {
+        kind: &'static str,
+        target: JailPath,
+        flags: MountFlags,
+        options: Vec<(&'static str, String)>,
+    },
+
+    // Confine
+    /// A resource limit, see setrlimit(2); `resource` is the kernel's name, `RLIMIT_NOFILE`.
+    SetLimit { resource: &'static str, soft: Bound, hard: Bound },
+    /// File mode creation mask.
+    SetUmask { mask: Mode },
+    /// Execution domain, see personality(2): flag names and their value.
+    SetPersonality { flags: Vec<&'static str>, value: u64 },
+    /// Scheduling priority.
+    SetNice { nice: i32 },
+    /// The processors the jail may use.
+    SetAffinity { processors: Vec<u32> },
+    /// Capabilities outside this set can never be had again.
+    DropBounding { keep: CapabilitySet },
+    /// Supplementary groups.
+    SetGroups { groups: Vec<u32> },
+    /// Real, effective and saved group id.
+    SetGid { gid: u32 },
+    /// Real, effective and saved user id.
+    SetUid { uid: u32 },
+    /// Effective, permitted and inheritable sets.
+    SetCapabilities { set: CapabilitySet },
+    /// Ambient set: what a program that is not root keeps across execve(2).
+    SetAmbient { set: CapabilitySet },
+    /// No program can gain rights by execve(2).
+    NoNewPrivileges,
+    /// The jail dies with its supervisor.
+    DieWithParent,
+
+    // Exec
+    /// PID 1 forks the program's process and stays to reap.
+    ForkProgram,
+    /// Default signal dispositions, empty mask.
+    ResetSignals,
+    /// The program's own process group, in the foreground of its terminal.
+    TakeTerminal,
+    /// Working directory.
+    ChangeDirectory { path: JailPath },
+    /// Ids, groups, capabilities and no_new_privs read back and compared.
+    Verify {
+        uid: u32,
+        gid: u32,
+        groups: Option<Vec<u32>>,
+        capabilities: CapabilitySet,
+        no_new_privileges: bool,
+    },
+    /// Every descriptor above 2 is closed by execve(2).
+    CloseDescriptors,
+    /// The program.
+    Execute { path: JailPath, arguments: Vec<OsString>, environment: Vec<(OsString, OsString)> },
+}
+
+/// Limits that are not a step of the child: kept by the supervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Watch {
+    /// Wall time after which the jail is killed and the exit code is 124.
+    pub runtime_max: Option<Duration>,
+}
+
+/// Default size of a tmpfs whose manifest gives none.
+pub const TMPFS_SIZE: Size = Size(64 << 20);
