@@ -212,6 +212,10 @@ pub enum Action {
     MakePrivate,
     /// A session of its own: the caller's terminal is not its controlling terminal.
     NewSession,
+    /// Memory, environment and descriptors of the jail's first process are nobody else's to read.
+    SetUndumpable,
+    /// The program's own terminal, relayed by the supervisor, becomes the controlling one and these descriptors.
+    AttachTerminal { onto: Vec<i32> },
     /// `lo` up in the new network namespace.
     LoopbackUp,
     /// The host name inside.
@@ -267,8 +271,8 @@ pub enum Action {
     ForkProgram,
     /// Default signal dispositions, empty mask.
     ResetSignals,
-    /// The program's own process group, in the foreground of its terminal.
-    TakeTerminal,
+    /// The program's own process group, in the foreground if it has a terminal (as this descriptor).
+    NewProcessGroup { terminal: Option<i32> },
     /// Working directory.
     ChangeDirectory { path: JailPath },
     /// Ids, groups, capabilities and no_new_privs read back and compared.
