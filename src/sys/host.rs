@@ -1,6 +1,9 @@
 //! Facts about this host and this user, read once and handed to whoever resolves a manifest.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::plan::HostPath;
+use crate::sys::{creds, process, terminal};
 
 /// What resolving needs to know of the host. Tests make their own.
 #[derive(Clone, Debug)]
@@ -11,16 +14,42 @@ pub struct Host {
     pub uid: u32,
     /// Effective group id of the caller.
     pub gid: u32,
+    /// Whether device nodes can be made below the state directory and work there.
+    pub device_nodes: bool,
+    /// Which of the standard descriptors 0 to 2 are a terminal.
+    pub terminals: Vec<i32>,
 }
 
+/// `CAP_MKNOD`.
+const MKNOD: u64 = 1 << 27;
+
 impl Host {
-    /// The host this process runs on.
-    pub fn current() -> Self {
-        Self { root: "/".into(), uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() }
+    /// The host this process runs on; trees are kept below `state`.
+    pub fn current(state: &Path) -> Self {
+        let may_make = creds::capabilities().is_ok_and(|sets| sets.effective & MKNOD != 0);
+        Self {
+            root: "/".into(),
+            uid: nix::unistd::geteuid().as_raw(),
+            gid: nix::unistd::getegid().as_raw(),
+            device_nodes: may_make && shows_devices(state),
+            terminals: (0..=2).filter(|fd| terminal::is_terminal(process::standard_descriptor(*fd))).collect(),
+        }
     }
 
     /// Whether the caller is root, which decides between real ids and devices and a user namespace.
     pub fn is_root(&self) -> bool {
         self.uid == 0
     }
+
+    /// Where a host path really is: below [`Self::root`].
+    pub fn path(&self, path: &HostPath) -> PathBuf {
+        self.root.join(path.as_path().strip_prefix("/").unwrap_or(path.as_path()))
+    }
+}
+
+/// Whether the file system of the nearest existing directory at or above `path` is mounted with devices, see statvfs(3).
+fn shows_devices(path: &Path) -> bool {
+    path.ancestors()
+        .find_map(|directory| nix::sys::statvfs::statvfs(directory).ok())
+        .is_some_and(|found| !found.flags().contains(nix::sys::statvfs::FsFlags::ST_NODEV))
 }
