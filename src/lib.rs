@@ -1,1 +1,3 @@
 //! `stockade`: prepares a jail's directory tree from a manifest and runs a program confined in it.
+
+pub mod manifest;
