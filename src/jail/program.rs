@@ -5,7 +5,6 @@ use std::cell::Cell;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::Path;
 
 use nix::libc;
 
@@ -112,6 +111,7 @@ pub(super) struct Verify {
 
 impl Program {
     /// Lowers the run phases of a plan. Steps keep the index they have in `steps`, so that a failure can name its step.
+    #[allow(clippy::too_many_lines, reason = "one arm for each action, each a line or a few")]
     pub fn lower(steps: &[Step]) -> Result<Self, super::Error> {
         let mut program =
             Self { namespaces: 0, operations: Vec::new(), slots: Vec::new(), terminal: Vec::new(), owner: 0 };
@@ -402,9 +402,4 @@ impl Verify {
         let no_new_privileges = sys::process::no_new_privileges().map_err(sys::Error::of("prctl"))?;
         Ok((no_new_privileges != self.no_new_privileges).then_some("no_new_privs"))
     }
-}
-
-/// What the shell would call the path of a program: for messages.
-pub(super) fn display(path: &CString) -> String {
-    Path::new(OsStr::from_bytes(path.as_bytes())).display().to_string()
 }

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::plan::HostPath;
-use crate::sys::{creds, process, terminal};
+use super::{creds, process, terminal};
 
 /// What resolving needs to know of the host. Tests make their own.
 #[derive(Clone, Debug)]
@@ -32,7 +31,9 @@ impl Host {
             uid: nix::unistd::geteuid().as_raw(),
             gid: nix::unistd::getegid().as_raw(),
             device_nodes: may_make && shows_devices(state),
-            terminals: (0..=2).filter(|fd| terminal::is_terminal(process::standard_descriptor(*fd))).collect(),
+            terminals: (0..=2)
+                .filter(|fd| terminal::is_terminal(process::standard_descriptor(*fd)))
+                .collect(),
         }
     }
 
@@ -42,8 +43,8 @@ impl Host {
     }
 
     /// Where a host path really is: below [`Self::root`].
-    pub fn path(&self, path: &HostPath) -> PathBuf {
-        self.root.join(path.as_path().strip_prefix("/").unwrap_or(path.as_path()))
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 }
 

@@ -98,9 +98,10 @@ pub fn open_file_system(kind: &CStr) -> Result<OwnedFd, Errno> {
 
 /// fsconfig(2): one option; an empty value makes it a flag.
 pub fn configure(context: BorrowedFd<'_>, key: &CStr, value: &CStr) -> Result<(), Errno> {
-    let (command, value) = match value.is_empty() {
-        true => (FSCONFIG_SET_FLAG, ptr::null()),
-        false => (FSCONFIG_SET_STRING, value.as_ptr()),
+    let (command, value) = if value.is_empty() {
+        (FSCONFIG_SET_FLAG, ptr::null())
+    } else {
+        (FSCONFIG_SET_STRING, value.as_ptr())
     };
     // SAFETY: C strings or null, as the command wants it.
     check(unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), command, key.as_ptr(), value, 0) })

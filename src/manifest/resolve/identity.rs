@@ -26,7 +26,7 @@ pub(super) struct Identity {
     /// Where the group comes from.
     pub(super) group_origin: Origin,
     /// Where the supplementary groups come from.
-    pub(super) groups_origin: Origin,
+    pub(super) supplementary_origin: Origin,
 }
 
 /// The user a program runs as when the manifest names none.
@@ -54,7 +54,10 @@ pub(super) fn resolve(
     let uid = found(accounts.uid_of(&user.value, &user.origin));
     let (gid, group_origin) = match &program.group {
         Some(group) => (found(accounts.gid_of(&group.value, &group.origin)), group.origin.clone()),
-        None => (found(accounts.primary_group(&user.value, &user.origin)), user.origin.found("the user's own group")),
+        None => (
+            found(accounts.primary_group(&user.value, &user.origin)),
+            user.origin.found("the user's own group"),
+        ),
     };
     let mut groups: Vec<u32> = program
         .supplementary_groups
@@ -63,7 +66,7 @@ pub(super) fn resolve(
         .collect();
     groups.sort_unstable();
     groups.dedup();
-    let groups_origin = program
+    let supplementary_origin = program
         .supplementary_groups
         .first()
         .map_or(Origin::Default("the caller's groups are not the jail's"), |group| group.origin.clone());
@@ -83,7 +86,7 @@ pub(super) fn resolve(
         home: account.map_or_else(|| "/".into(), |user| user.home.clone().into()),
         user_origin: user.origin.clone(),
         group_origin,
-        groups_origin,
+        supplementary_origin,
     }
 }
 
@@ -109,7 +112,7 @@ pub(super) fn confine(context: &Context<'_>, steps: &mut Steps) {
         privileges.bounding.first().map_or(origin, |first| &first.origin),
     );
     if !context.user_namespace {
-        push(Action::SetGroups { groups: identity.groups.clone() }, &identity.groups_origin);
+        push(Action::SetGroups { groups: identity.groups.clone() }, &identity.supplementary_origin);
     }
     push(Action::SetGid { gid: identity.gid }, &identity.group_origin);
     push(Action::SetUid { uid: identity.uid }, &identity.user_origin);

@@ -95,7 +95,7 @@ fn proc(context: &Context<'_>, mounts: &mut Vec<Planned>) {
     };
     push("/proc", flags, What::New { kind: "proc", options: Vec::new() });
     if shown == Proc::Masked {
-        let there = |path: &&&str| context.host.root.join(path.trim_start_matches('/')).exists();
+        let there = |path: &&&str| context.host.path(path.as_ref()).exists();
         for path in COVERED_FILES.iter().filter(there) {
             // The host's null device on a mount without devices cannot even be opened.
             if let (_, Some(source)) = known("/dev/null") {
@@ -136,7 +136,9 @@ fn devices(context: &Context<'_>, mounts: &mut Vec<Planned>) {
         }
     };
     if context.host.device_nodes {
-        if let (Some((_, origin)), Ok(source)) = (nodes().next(), HostPath::parse(context.tree.as_path().join("dev"))) {
+        if let (Some((_, origin)), Ok(source)) =
+            (nodes().next(), HostPath::parse(context.tree.as_path().join("dev")))
+        {
             push("/dev", flags, origin, What::Host { source, recursive: false });
         }
     } else {
@@ -175,7 +177,7 @@ fn manifest_mounts(context: &Context<'_>, mounts: &mut Vec<Planned>) {
         };
         let (flags, what) = match &entry.kind {
             MountKind::Bind { source, recursive, optional } => {
-                if *optional && !context.host.path(source).exists() {
+                if *optional && !context.host.path(source.as_path()).exists() {
                     continue;
                 }
                 let recursive = recursive.unwrap_or(true);

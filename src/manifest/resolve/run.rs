@@ -39,7 +39,7 @@ impl Steps {
     }
 
     /// One more step that nobody asked for.
-    fn default(&mut self, phase: Phase, action: Action, reason: &'static str) {
+    fn unasked(&mut self, phase: Phase, action: Action, reason: &'static str) {
         self.push(phase, action, &Origin::Default(reason));
     }
 }
@@ -132,20 +132,31 @@ fn enter(context: &Context<'_>, name: &JailName, steps: &mut Steps) {
     if context.user_namespace {
         let inside = Owner { uid: context.identity.uid, gid: context.identity.gid };
         let outside = Owner { uid: context.host.uid, gid: context.host.gid };
-        steps.default(Phase::Enter, Action::MapIds { inside, outside }, "an ordinary user has one id to give");
+        steps.unasked(
+            Phase::Enter,
+            Action::MapIds { inside, outside },
+            "an ordinary user has one id to give",
+        );
     }
     if let Some(adjustment) = &manifest.program.oom_score_adjust {
         steps.push(Phase::Enter, Action::SetOomScore { adjustment: adjustment.value }, &adjustment.origin);
     }
-    steps.default(Phase::Enter, Action::SetUndumpable, "PID 1 is still a copy of the supervisor");
-    steps.default(Phase::Enter, Action::NewSession, "the caller's terminal is not the jail's");
+    steps.unasked(Phase::Enter, Action::SetUndumpable, "PID 1 is still a copy of the supervisor");
+    steps.unasked(Phase::Enter, Action::NewSession, "the caller's terminal is not the jail's");
     if !context.host.terminals.is_empty() {
         let onto = context.host.terminals.clone();
-        steps.default(Phase::Enter, Action::AttachTerminal { onto }, "the caller's standard descriptors are a terminal");
+        steps.unasked(
+            Phase::Enter,
+            Action::AttachTerminal { onto },
+            "the caller's standard descriptors are a terminal",
+        );
     }
-    steps.default(Phase::Enter, Action::MakePrivate, "mounts made here are nobody else's business");
-    let (method, method_origin) =
-        or_default(manifest.root.method.as_ref(), RootMethod::Pivot, "pivot_root leaves nothing of the host mounted");
+    steps.unasked(Phase::Enter, Action::MakePrivate, "mounts made here are nobody else's business");
+    let (method, method_origin) = or_default(
+        manifest.root.method.as_ref(),
+        RootMethod::Pivot,
+        "pivot_root leaves nothing of the host mounted",
+    );
     let (read_only, root_origin) =
         or_default(manifest.root.read_only.as_ref(), true, "what the program may write is mounted by name");
     let flags = MountFlags { read_only, ..MountFlags::GUARDED };
@@ -159,10 +170,13 @@ fn enter(context: &Context<'_>, name: &JailName, steps: &mut Steps) {
         mount.attach(steps);
     }
     if own_network(manifest) {
-        let origin = manifest.namespaces.network.as_ref().map_or(
-            Origin::Default("a network namespace begins with `lo` down"),
-            |network| network.origin.clone(),
-        );
+        let origin = manifest
+            .namespaces
+            .network
+            .as_ref()
+            .map_or(Origin::Default("a network namespace begins with `lo` down"), |network| {
+                network.origin.clone()
+            });
         steps.push(Phase::Enter, Action::LoopbackUp, &origin);
     }
     if !matches!(manifest.namespaces.uts, Some(At { value: Share::Host, .. })) {
@@ -199,7 +213,8 @@ fn circumstances(context: &Context<'_>, steps: &mut Steps) {
         let flags = flags.into_iter().map(|(name, _)| name).collect();
         steps.push(Phase::Confine, Action::SetPersonality { flags, value }, &first.origin);
     }
-    let (mask, origin) = or_default(program.umask.as_ref(), Mode(0o022), "not the caller's, so that each start is alike");
+    let (mask, origin) =
+        or_default(program.umask.as_ref(), Mode(0o022), "not the caller's, so that each start is alike");
     steps.push(Phase::Confine, Action::SetUmask { mask }, &origin);
 }
 
@@ -222,12 +237,15 @@ const fn persona(flag: Personality) -> (&'static str, u64) {
 /// By the program's own process, last.
 fn execute(context: &Context<'_>, command: &JailPath, steps: &mut Steps) {
     let program = &context.manifest.program;
-    let (init, origin) =
-        or_default(program.init.as_ref(), true, "PID 1 must reap orphans and forward signals, which few programs do");
+    let (init, origin) = or_default(
+        program.init.as_ref(),
+        true,
+        "PID 1 must reap orphans and forward signals, which few programs do",
+    );
     if init {
         steps.push(Phase::Exec, Action::ForkProgram, &origin);
         let terminal = context.host.terminals.first().copied();
-        steps.default(
+        steps.unasked(
             Phase::Exec,
             Action::NewProcessGroup { terminal },
             "keys of the terminal and signals to the group reach the program, not PID 1",
@@ -235,13 +253,21 @@ fn execute(context: &Context<'_>, command: &JailPath, steps: &mut Steps) {
     }
     let (path, origin) = or_default(program.working_directory.as_ref(), JailPath::root(), "the jail's root");
     steps.push(Phase::Exec, Action::ChangeDirectory { path }, &origin);
-    steps.default(Phase::Exec, Action::ResetSignals, "a signal the caller ignored would stay ignored");
-    steps.default(Phase::Exec, identity::verification(context), "a right that was not dropped must be noticed here");
-    steps.default(Phase::Exec, Action::CloseDescriptors, "a file the caller left open is a way out");
+    steps.unasked(Phase::Exec, Action::ResetSignals, "a signal the caller ignored would stay ignored");
+    steps.unasked(
+        Phase::Exec,
+        identity::verification(context),
+        "a right that was not dropped must be noticed here",
+    );
+    steps.unasked(Phase::Exec, Action::CloseDescriptors, "a file the caller left open is a way out");
     if let Some(written) = &program.command {
         let arguments = written.value.iter().chain(&program.extra_arguments).cloned().collect();
         let environment = environment(context);
-        steps.push(Phase::Exec, Action::Execute { path: command.clone(), arguments, environment }, &written.origin);
+        steps.push(
+            Phase::Exec,
+            Action::Execute { path: command.clone(), arguments, environment },
+            &written.origin,
+        );
     }
 }
 
@@ -269,5 +295,9 @@ fn environment(context: &Context<'_>) -> Vec<(OsString, OsString)> {
 
 /// What of /proc a manifest wants shown.
 pub(super) fn shown_proc(manifest: &Manifest) -> (Proc, Origin) {
-    or_default(manifest.root.proc.as_ref(), Proc::Masked, "most programs read /proc; what tells of the host is covered")
+    or_default(
+        manifest.root.proc.as_ref(),
+        Proc::Masked,
+        "most programs read /proc; what tells of the host is covered",
+    )
 }

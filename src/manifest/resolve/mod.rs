@@ -1,0 +1,6 @@
+//! Manifest and host to steps: reads facts, changes nothing. The only place with defaults.
+
+pub mod accounts;
+mod identity;
+mod mounts;
+pub mod run;
