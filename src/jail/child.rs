@@ -82,18 +82,16 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
         Operation::SetHostname(name) => {
             crate::sys::network::set_hostname(name).map_err(Error::of("sethostname"))
         }
-        Operation::CloneTree { slot, source, attributes, recursive, target } => {
+        Operation::CloneTree { slot, source, attributes, recursive } => {
             let tree = mount::clone_tree(source, *recursive).map_err(Error::of("open_tree"))?;
             mount::set_attributes(tree.as_fd(), *attributes, *recursive)
                 .map_err(Error::of("mount_setattr"))?;
-            if let Some(target) = target {
-                mount::attach(tree.as_fd(), target).map_err(Error::of("move_mount"))?;
-            }
             program.slots[*slot].set(Some(tree));
             Ok(())
         }
-        Operation::EnterRoot { slot, method } => {
+        Operation::EnterRoot { slot, over, method } => {
             let root = program.slots[*slot].take().ok_or(Error { call: "fchdir", errno: Errno::EBADF })?;
+            mount::attach(root.as_fd(), over).map_err(Error::of("move_mount"))?;
             nix::unistd::fchdir(&root).map_err(Error::of("fchdir"))?;
             drop(root);
             match method {

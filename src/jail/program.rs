@@ -43,10 +43,10 @@ pub(super) enum Operation {
         source: CString,
         attributes: u64,
         recursive: bool,
-        target: Option<CString>,
     },
     EnterRoot {
         slot: usize,
+        over: CString,
         method: RootMethod,
     },
     AttachTree {
@@ -116,6 +116,7 @@ impl Program {
         let mut program =
             Self { namespaces: 0, operations: Vec::new(), slots: Vec::new(), terminal: Vec::new(), owner: 0 };
         let mut detached: Vec<(JailPath, usize)> = Vec::new();
+        let mut root = CString::default();
         let mut bounding = u64::MAX;
         let raises_ambient =
             steps.iter().any(|step| matches!(&step.action, Action::SetCapabilities { set } if set.0 != 0));
@@ -161,23 +162,18 @@ impl Program {
                         source: text(index, source.as_path())?,
                         attributes: attributes(*flags),
                         recursive: *recursive,
-                        target: None,
                     }
                 }
                 Action::CloneRoot { tree, flags } => {
                     let slot = program.slot();
                     detached.push((JailPath::root(), slot));
-                    let tree = text(index, tree.as_path())?;
-                    Operation::CloneTree {
-                        slot,
-                        source: tree.clone(),
-                        attributes: attributes(*flags),
-                        recursive: false,
-                        target: Some(tree),
-                    }
+                    let source = text(index, tree.as_path())?;
+                    root.clone_from(&source);
+                    Operation::CloneTree { slot, source, attributes: attributes(*flags), recursive: false }
                 }
                 Action::EnterRoot { method } => Operation::EnterRoot {
                     slot: take_slot(index, &mut detached, &JailPath::root())?,
+                    over: std::mem::take(&mut root),
                     method: *method,
                 },
                 Action::AttachTree { target } => Operation::AttachTree {

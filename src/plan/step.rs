@@ -226,7 +226,7 @@ pub enum Action {
     CloneTree { source: HostPath, target: JailPath, flags: MountFlags, recursive: bool },
     /// A detached copy of the tree as the root to be.
     CloneRoot { tree: HostPath, flags: MountFlags },
-    /// The root changes; from here on every path is the jail's.
+    /// The copy is mounted over the tree it was made of, and becomes the root; from here on every path is the jail's.
     EnterRoot { method: RootMethod },
     /// What `CloneTree` detached becomes visible at its target.
     AttachTree { target: JailPath },
