@@ -112,14 +112,15 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
                 program.slots[*slot].take().ok_or(Error { call: "move_mount", errno: Errno::EBADF })?;
             mount::attach(tree.as_fd(), target).map_err(Error::of("move_mount"))
         }
-        Operation::MountFileSystem { kind, options, attributes, target } => {
+        Operation::CreateFileSystem { slot, kind, options, attributes } => {
             let context = mount::open_file_system(kind).map_err(Error::of("fsopen"))?;
             for (key, value) in options {
                 mount::configure(context.as_fd(), key, value).map_err(Error::of("fsconfig"))?;
             }
             mount::create(context.as_fd()).map_err(Error::of("fsconfig"))?;
             let created = mount::mount_created(context.as_fd(), *attributes).map_err(Error::of("fsmount"))?;
-            mount::attach(created.as_fd(), target).map_err(Error::of("move_mount"))
+            program.slots[*slot].set(Some(created));
+            Ok(())
         }
         Operation::SetLimit { resource, soft, hard } => {
             creds::set_limit(*resource, *soft, *hard).map_err(Error::of("prlimit"))

@@ -53,11 +53,11 @@ pub(super) enum Operation {
         slot: usize,
         target: CString,
     },
-    MountFileSystem {
+    CreateFileSystem {
+        slot: usize,
         kind: CString,
         options: Vec<(CString, CString)>,
         attributes: u64,
-        target: CString,
     },
     SetLimit {
         resource: u32,
@@ -180,15 +180,22 @@ impl Program {
                     slot: take_slot(index, &mut detached, target)?,
                     target: text(index, target.as_path())?,
                 },
-                Action::MountFileSystem { kind, target, flags, options } => Operation::MountFileSystem {
-                    kind: text(index, kind)?,
-                    options: options
-                        .iter()
-                        .map(|(key, value)| Ok((text(index, key)?, text(index, value)?)))
-                        .collect::<Result<_, super::Error>>()?,
-                    attributes: attributes(*flags),
-                    target: text(index, target.as_path())?,
-                },
+                Action::CreateFileSystem { kind, target, flags, options } => {
+                    let slot = program.slot();
+                    detached.push((target.clone(), slot));
+                    // The name mountinfo shows as the source.
+                    let source = Ok((c"source".into(), text(index, kind)?));
+                    let options =
+                        options.iter().map(|(key, value)| Ok((text(index, key)?, text(index, value)?)));
+                    Operation::CreateFileSystem {
+                        slot,
+                        kind: text(index, kind)?,
+                        options: std::iter::once(source)
+                            .chain(options)
+                            .collect::<Result<_, super::Error>>()?,
+                        attributes: attributes(*flags),
+                    }
+                }
                 Action::SetLimit { resource, soft, hard } => Operation::SetLimit {
                     resource: resource_number(resource),
                     soft: soft.unwrap_or(u64::MAX),

@@ -24,27 +24,21 @@ enum What {
 impl Planned {
     /// What is to be done while the host's files are in reach.
     pub(super) fn detach(&self, steps: &mut Steps) {
-        if let What::Host { source, recursive } = &self.what {
-            let action = Action::CloneTree {
-                source: source.clone(),
-                target: self.target.clone(),
-                flags: self.flags,
-                recursive: *recursive,
-            };
-            steps.push(Phase::Enter, action, &self.origin);
-        }
+        let (target, flags) = (self.target.clone(), self.flags);
+        let action = match &self.what {
+            What::Host { source, recursive } => {
+                Action::CloneTree { source: source.clone(), target, flags, recursive: *recursive }
+            }
+            What::New { kind, options } => {
+                Action::CreateFileSystem { kind, target, flags, options: options.clone() }
+            }
+        };
+        steps.push(Phase::Enter, action, &self.origin);
     }
 
     /// What is to be done once every path is the jail's.
     pub(super) fn attach(&self, steps: &mut Steps) {
-        let target = self.target.clone();
-        let action = match &self.what {
-            What::Host { .. } => Action::AttachTree { target },
-            What::New { kind, options } => {
-                Action::MountFileSystem { kind, target, flags: self.flags, options: options.clone() }
-            }
-        };
-        steps.push(Phase::Enter, action, &self.origin);
+        steps.push(Phase::Enter, Action::AttachTree { target: self.target.clone() }, &self.origin);
     }
 }
 
