@@ -27,17 +27,15 @@ pub(super) struct Inherited<'a> {
 /// Exit status of a first process that failed; the supervisor goes by the report it has got before.
 const FAILED: libc::c_int = 125;
 
-/// Runs the operations in order and ends as the program, or as PID 1, or with a report of what failed.
-pub(super) fn run(program: &Program, inherited: Inherited<'_>) -> libc::c_int {
-    for (at, (_, operation)) in program.operations.iter().enumerate() {
+/// Runs the operations from number `from` on, in order, and ends as the program, or as PID 1, or with a report of what failed.
+pub(super) fn run(program: &Program, inherited: Inherited<'_>, from: usize) -> libc::c_int {
+    for (at, (_, operation)) in program.operations.iter().enumerate().skip(from) {
         if let Operation::ForkProgram = operation {
-            // PID 1 becomes the reaper here; its child goes on with the loop.
-            match init::fork(inherited) {
-                Ok(init::Side::Program) => {}
-                Ok(init::Side::Init(status)) => return status,
-                Err(error) => return fail(inherited.status, at, error),
-            }
-        } else if let Err(error) = perform(program, operation, inherited) {
+            // PID 1 becomes the reaper here; its child goes on with the list.
+            return init::serve(inherited, &program.stack, &|| run(program, inherited, at + 1))
+                .unwrap_or_else(|error| fail(inherited.status, at, error));
+        }
+        if let Err(error) = perform(program, operation, inherited) {
             return fail(inherited.status, at, error);
         }
     }

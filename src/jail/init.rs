@@ -11,16 +11,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::child::Inherited;
 use super::report::Report;
 use crate::sys::Error;
-use crate::sys::process::{self, Waited};
+use crate::sys::process::{self, Stack, Waited};
 use crate::sys::signal::{self, SignalSet};
-
-/// What a return from [`fork`] finds itself to be.
-pub(super) enum Side {
-    /// The process that is to become the program.
-    Program,
-    /// PID 1, whose work is done: its exit status.
-    Init(libc::c_int),
-}
 
 /// Signals PID 1 passes on to the program when they are sent to it, beside SIGCHLD, which it takes itself.
 const FORWARDED: [i32; 9] = [
@@ -35,16 +27,18 @@ const FORWARDED: [i32; 9] = [
     libc::SIGWINCH,
 ];
 
-/// Splits PID 1 in two. In PID 1 this returns only when the program has ended.
-pub(super) fn fork(inherited: Inherited<'_>) -> Result<Side, Error> {
+/// Makes the program's process, which runs `child`, and serves as PID 1 until the program has ended: its exit code.
+pub(super) fn serve(
+    inherited: Inherited<'_>,
+    stack: &Stack,
+    child: &impl Fn() -> libc::c_int,
+) -> Result<libc::c_int, Error> {
     // Every signal is blocked since before clone(2), so that none is lost between here and the first poll.
     let mut set = SignalSet::of(&FORWARDED);
     set.0 |= SignalSet::of(&[libc::SIGCHLD]).0;
     let signals = signal::descriptor(set).map_err(Error::of("signalfd"))?;
-    match process::split().map_err(Error::of("clone"))? {
-        None => Ok(Side::Program),
-        Some(program) => Ok(Side::Init(reap(program, inherited, &signals))),
-    }
+    let program = process::spawn(stack, child).map_err(Error::of("clone"))?;
+    Ok(reap(program, inherited, &signals))
 }
 
 /// Waits for the program, reaping and forwarding; returns its exit code by the shells' convention.

@@ -165,7 +165,7 @@ fn start(
         terminal: relay.as_ref().and_then(Relay::slave),
     };
     let deadline = watch.runtime_max.map(|limit| Instant::now() + limit);
-    let first = process::clone(program.namespaces, || child::run(program, inherited))
+    let first = process::clone(program.namespaces, || child::run(program, inherited, 0))
         .map_err(sys::Error::of("clone"))?;
     if let Some(relay) = &mut relay {
         relay.begin();

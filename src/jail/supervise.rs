@@ -58,8 +58,9 @@ impl Supervisor {
         let mut timed_out = false;
         loop {
             let [ended, status, signals, output, input] = self.wait()?;
-            // The order matters: what the jail said before its end is read before its end is believed.
-            if status {
+            // The order matters: what the jail said before its end is read before its end is believed, and a signal needs to
+            // know whether the program has started.
+            if status || signals || ended {
                 while let Some((message, sender)) =
                     report::receive(self.status.as_fd()).map_err(sys::Error::of("recvmsg"))?
                 {
@@ -90,11 +91,6 @@ impl Supervisor {
                 self.kill_all()?;
             }
         }
-        while let Some((message, sender)) =
-            report::receive(self.status.as_fd()).map_err(sys::Error::of("recvmsg"))?
-        {
-            self.take(message, sender, &mut reported)?;
-        }
         if let Some(relay) = &self.relay {
             while relay.pass_output()? {}
         }
@@ -118,8 +114,13 @@ impl Supervisor {
             }
         };
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        // Without a terminal no report is urgent: each waits in the socket for PID 1's end, or for a signal that needs it, and
+        // the start of a jail is spared two wake-ups of this process.
+        let reports = if self.relay.is_some() { PollFlags::POLLIN } else { PollFlags::empty() };
         let mut ready = Vec::with_capacity(5);
-        ready.extend([self.first.pidfd.as_fd(), self.status.as_fd(), self.signals.as_fd()].map(readable));
+        ready.push(readable(self.first.pidfd.as_fd()));
+        ready.push(PollFd::new(self.status.as_fd(), reports));
+        ready.push(readable(self.signals.as_fd()));
         if let Some(relay) = &self.relay {
             ready.push(readable(relay.master()));
             ready.extend(relay.input().map(readable));
@@ -144,7 +145,9 @@ impl Supervisor {
                     Err(errno) => return Err(sys::Error { call: "pidfd_open", errno }.into()),
                 }
             }
-            Report::Stopped { .. } => self.stop_with_program()?,
+            // Only a terminal's keys stop a program without the supervisor's doing.
+            Report::Stopped { .. } if self.relay.is_some() => self.stop_with_program()?,
+            Report::Stopped { .. } => {}
             Report::Failed { .. } => *reported = Some(message),
             Report::Ended { .. } => *reported = reported.or(Some(message)),
         }
@@ -164,8 +167,7 @@ impl Supervisor {
         match (&self.program, number) {
             (Some(_), libc::SIGTSTP) => {
                 self.signal_group(libc::SIGSTOP)?;
-                // PID 1 reports the stop, and then this process stops too.
-                Ok(())
+                self.stop_with_program()
             }
             (Some(_), libc::SIGCONT) => self.signal_group(libc::SIGCONT),
             (Some(program), _) => {
