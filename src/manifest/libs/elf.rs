@@ -375,3 +375,113 @@ impl<'a> Strings<'a> {
         Err(Part::Strings.corrupt("a name of the dynamic section does not end"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{AUXILIARY, Builder, NEEDED, RPATH, RUNPATH, SONAME, XorShift};
+    use super::*;
+
+    fn full(wide: bool, little: bool) -> Builder {
+        let builder = Builder { wide, little, flags_1: 0x800, ..Builder::default() };
+        let builder = builder.interpreter("/lib64/ld.so").name(NEEDED, "libz.so.1").name(NEEDED, "libc.so.6");
+        let builder = builder.name(SONAME, "me.so").name(RPATH, "$ORIGIN").name(AUXILIARY, "aux.so");
+        builder.note("[]").note(r#"[{"soname":["a"]}]"#).symbol("pthread_exit", 0x12, 0)
+    }
+
+    fn read(bytes: &[u8]) -> Result<Elf, Problem> {
+        Elf::read(&bytes)
+    }
+
+    #[test]
+    fn both_widths_and_byte_orders() {
+        for (wide, little) in [(true, true), (true, false), (false, true), (false, false)] {
+            let elf = read(&full(wide, little).build()).unwrap();
+            assert_eq!(elf.machine.number, 62);
+            assert_eq!((elf.machine.class == Class::Bits64, elf.machine.little), (wide, little));
+            assert_eq!(elf.interpreter, Some(PathBuf::from("/lib64/ld.so")));
+            assert_eq!(elf.needed, ["libz.so.1", "libc.so.6"].map(OsString::from));
+            assert_eq!(elf.filters, [(OsString::from("aux.so"), true)]);
+            assert_eq!(
+                (elf.soname, elf.rpath, elf.runpath),
+                (Some("me.so".into()), Some("$ORIGIN".into()), None)
+            );
+            assert!(elf.no_default_libs);
+            assert_eq!(elf.dlopen, [b"[]".to_vec(), br#"[{"soname":["a"]}]"#.to_vec()]);
+            let symbols = elf.symbols.unwrap();
+            assert_eq!(symbols.table.1, if wide { 48 } else { 32 }, "the strings end the symbols");
+        }
+    }
+
+    #[test]
+    fn runpath_replaces_rpath() {
+        let elf = read(&full(true, true).name(RUNPATH, "/run").build()).unwrap();
+        assert_eq!((elf.rpath, elf.runpath), (None, Some("/run".into())));
+    }
+
+    #[test]
+    fn names_behind_the_first_page_and_very_long_ones() {
+        let long = "x".repeat(30_000);
+        let elf = read(&full(true, true).name(RUNPATH, &long).name(NEEDED, "after.so").build()).unwrap();
+        assert_eq!((elf.runpath, elf.needed[2].to_str()), (Some(long.into()), Some("after.so")));
+        let longer = "x".repeat(40_000);
+        let problem = read(&full(true, true).name(RUNPATH, &longer).build()).unwrap_err();
+        assert_eq!(
+            problem.to_string(),
+            "corrupt dynamic string table: a name of the dynamic section does not end"
+        );
+    }
+
+    #[test]
+    fn every_truncation_is_an_error_that_names_the_part() {
+        for wide in [true, false] {
+            let whole = full(wide, true).build();
+            for length in 4..whole.len() - 8 {
+                // The dynamic section is at the end, so all that is shorter lacks something.
+                let problem = read(&whole[..length]).unwrap_err();
+                assert!(matches!(problem, Problem::Truncated { .. }), "{length}: {problem}");
+            }
+        }
+        let problem = read(&full(true, true).build()[..70]).unwrap_err();
+        assert!(
+            problem.to_string().starts_with("truncated in the program headers: 288 bytes expected, 70 there"),
+            "{problem}"
+        );
+    }
+
+    /// A source that counts what is read, as a measure of work.
+    struct Counting<'a>(&'a [u8], std::cell::Cell<usize>);
+
+    impl Source for Counting<'_> {
+        fn length(&self) -> u64 {
+            1 << 40 // a sparse file can claim any length
+        }
+        fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+            self.1.set(self.1.get() + buffer.len());
+            let rest =
+                usize::try_from(offset).ok().and_then(|offset| self.0.get(offset..)).unwrap_or_default();
+            let size = rest.len().min(buffer.len());
+            buffer[..size].copy_from_slice(&rest[..size]);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn damage_neither_panics_nor_costs_much() {
+        let mut random = XorShift::new(3);
+        let mut most = 0;
+        for (wide, little) in [(true, true), (false, true), (true, false)] {
+            let whole = full(wide, little).build();
+            for _ in 0..20_000 {
+                let bytes = random.mutate(&whole);
+                let source = Counting(&bytes, std::cell::Cell::new(0));
+                if let Ok(elf) = Elf::read(&source)
+                    && let Some(symbols) = elf.symbols
+                {
+                    super::super::threads::ends_threads(&bytes.as_slice(), &symbols);
+                }
+                most = most.max(source.1.get());
+            }
+        }
+        assert!(most < 4 << 20, "{most} bytes read for a file of 1 KiB");
+    }
+}

@@ -36,6 +36,8 @@ mod script;
 mod search;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod threads;
 
 use std::ffi::OsString;
