@@ -1,4 +1,4 @@
-//! What the jail shall contain, from manifest text to a checked [value](self).
+//! What the jail shall contain: from the text of a manifest to the files it stands for.
 
 pub mod libs;
 pub mod links;

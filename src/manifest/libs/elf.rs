@@ -244,13 +244,17 @@ impl Reader<'_> {
             let mut rest = bytes.as_slice();
             while rest.len() >= 12 {
                 let size = |at| layout.number(rest, at, 4) as usize;
-                let text_at = (12 + size(0)).next_multiple_of(align);
-                let end = text_at + size(4);
-                let Some(text) = rest.get(text_at..end) else { break };
+                let padded = |size: usize| size.checked_next_multiple_of(align);
+                let text_at = size(0).checked_add(12).and_then(padded);
+                let Some((start, end)) = text_at.and_then(|start| Some((start, start.checked_add(size(4))?)))
+                else {
+                    break;
+                };
+                let Some(text) = rest.get(start..end) else { break };
                 if layout.number(rest, 8, 4) == 0x407c_0c0a && rest.get(12..16) == Some(b"FDO\0") {
                     found.push(text.iter().copied().take_while(|byte| *byte != 0).collect());
                 }
-                rest = rest.get(end.next_multiple_of(align)..).unwrap_or_default();
+                rest = padded(end).and_then(|next| rest.get(next..)).unwrap_or_default();
             }
         }
         found
