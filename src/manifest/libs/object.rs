@@ -5,8 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::super::links::Root;
-use super::elf::{Elf, MAGIC, Source};
+use super::elf::{Elf, MAGIC};
 use super::problem::Problem;
+use super::reader::Source;
 use super::{file, script, threads};
 
 /// What a file begins with decides who takes it.
@@ -34,7 +35,7 @@ impl Object {
         let source = (file, metadata.len());
         let mut start =
             vec![0; script::FIRST_BYTES.min(usize::try_from(source.1).unwrap_or(script::FIRST_BYTES))];
-        source.read_exact_at(&mut start, 0).map_err(Problem::unreadable)?;
+        source.read_exact_at(&mut start, 0)?;
         let content = if start.starts_with(MAGIC) {
             Content::Elf(Elf::read(&source)?)
         } else if start.starts_with(b"#!") {

@@ -132,7 +132,9 @@ impl Builder {
             } else {
                 &[(0, 4), (0, 4), (u64::from(*info), 1), (0, 1), (u64::from(*section), 2)]
             };
-            shape.iter().for_each(|(value, size)| self.number(&mut symbols, *value, *size));
+            for (value, size) in shape {
+                self.number(&mut symbols, *value, *size);
+            }
         }
         let mut dynamic: Vec<(u64, u64)> =
             self.names.iter().map(|(tag, text)| (*tag, string(text))).collect();
@@ -155,17 +157,23 @@ impl Builder {
         file.extend([if self.wide { 2 } else { 1 }, if self.little { 1 } else { 2 }, 1]);
         file.resize(16, 0);
         let mut field = |value: u64, size: usize| self.number(&mut file, value, size);
-        [(3, 2), (u64::from(self.machine), 2), (1, 4)].map(|(value, size)| field(value, size));
-        [0, header, 0].map(|value| field(value, word));
-        [(0, 4), (header, 2), (entry, 2), (segments, 2), (0, 2), (0, 2), (0, 2)]
-            .map(|(value, size)| field(value, size));
+        for (value, size) in
+            [(3, 2), (u64::from(self.machine), 2), (1, 4), (0, word), (header, word), (0, word)]
+        {
+            field(value, size);
+        }
+        for (value, size) in [(0, 4), (header, 2), (entry, 2), (segments, 2), (0, 2), (0, 2), (0, 2)] {
+            field(value, size);
+        }
         let mut segment = |kind: u64, (offset, size): (u64, u64)| {
             let flags = |field: &mut dyn FnMut(u64, usize)| field(4, 4);
             field(kind, 4);
             if self.wide {
                 flags(&mut field);
             }
-            [offset, offset, offset, size, size].map(|value| field(value, word));
+            for value in [offset, offset, offset, size, size] {
+                field(value, word);
+            }
             if !self.wide {
                 flags(&mut field);
             }
