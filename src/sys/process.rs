@@ -41,7 +41,7 @@ pub fn clone(flags: libc::c_int, child: impl FnOnce() -> libc::c_int) -> Result<
 /// A stack for [`spawn`], with an inaccessible page below it.
 #[derive(Debug)]
 pub struct Stack {
-    base: std::ptr::NonNull<libc::c_void>,
+    base: ptr::NonNull<libc::c_void>,
 }
 
 impl Stack {

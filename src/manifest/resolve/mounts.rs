@@ -58,16 +58,11 @@ fn known(path: &str) -> (Option<JailPath>, Option<HostPath>) {
 
 /// Files of /proc that tell of the host or act on it; covered where the kernel has them. The list is runc's and systemd's
 /// (`ProtectKernelTunables=`, `ProtectKernelLogs=`) with what the kernel has gained since.
-const COVERED_FILES: [&str; 8] = [
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/key-users",
-    "/proc/kmsg",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-];
+const COVERED_FILES: [&str; 4] =
+    ["/proc/keys", "/proc/key-users", "/proc/latency_stats", "/proc/sched_debug"];
+
+/// More of them, which only the host's root can read: covered when the program may be that.
+const COVERED_ROOT_FILES: [&str; 4] = ["/proc/kcore", "/proc/kmsg", "/proc/timer_list", "/proc/timer_stats"];
 
 /// Directories of /proc that do.
 const COVERED_DIRECTORIES: [&str; 2] = ["/proc/acpi", "/proc/scsi"];
@@ -82,22 +77,27 @@ fn proc(context: &Context<'_>, mounts: &mut Vec<Planned>) {
         // Read-only as a whole: sys, sysrq-trigger, irq, bus, fs and every file of them at once.
         Proc::Masked => flags.read_only(),
     };
-    let mut push = |path: &str, flags, what: What| {
+    let mut push = |path: &str, what: What| {
         if let (Some(target), _) = known(path) {
             mounts.push(Planned { target, flags, origin: origin.clone(), what });
         }
     };
-    push("/proc", flags, What::New { kind: "proc", options: Vec::new() });
-    if shown == Proc::Masked {
-        let there = |path: &&&str| context.host.path(path.as_ref()).exists();
-        for path in COVERED_FILES.iter().filter(there) {
-            // The host's null device on a mount without devices cannot even be opened.
-            if let (_, Some(source)) = known("/dev/null") {
-                push(path, flags, What::Host { source, recursive: false });
-            }
+    push("/proc", What::New { kind: "proc", options: Vec::new() });
+    if shown != Proc::Masked {
+        return;
+    }
+    let there = |path: &&&str| context.host.path(path.as_ref()).exists();
+    let root_files = if context.privileged() { COVERED_ROOT_FILES.as_slice() } else { &[] };
+    for path in COVERED_FILES.iter().chain(root_files).filter(there) {
+        // The host's null device on a mount without devices cannot even be opened.
+        if let (_, Some(source)) = known("/dev/null") {
+            push(path, What::Host { source, recursive: false });
         }
-        for path in COVERED_DIRECTORIES.iter().filter(there) {
-            push(path, flags, What::New { kind: "tmpfs", options: vec![("size", "4k".into())] });
+    }
+    for path in COVERED_DIRECTORIES.iter().filter(there) {
+        // The tree's own /proc is an empty directory, and cheaper than a new file system.
+        if let Ok(source) = HostPath::parse(context.tree.as_path().join("proc")) {
+            push(path, What::Host { source, recursive: false });
         }
     }
 }

@@ -28,6 +28,15 @@ pub(super) struct Context<'a> {
     pub(super) identity: Identity,
 }
 
+impl Context<'_> {
+    /// Whether the program has any right of the host's root.
+    pub(super) fn privileged(&self) -> bool {
+        let privileges = &self.manifest.privileges;
+        let named = !privileges.capabilities.is_empty() || !privileges.bounding.is_empty();
+        !self.user_namespace && (self.identity.uid == 0 || named)
+    }
+}
+
 /// Steps in the making.
 #[derive(Default)]
 pub(super) struct Steps(pub(super) Vec<Step>);
