@@ -3,4 +3,7 @@
 pub mod accounts;
 mod identity;
 mod mounts;
+mod key;
 pub mod run;
+
+pub use key::tree_key;
