@@ -3,3 +3,4 @@
 pub mod manifest;
 pub mod plan;
 pub mod sys;
+pub mod tree;
