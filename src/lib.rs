@@ -4,3 +4,4 @@ pub mod jail;
 pub mod manifest;
 pub mod plan;
 pub mod sys;
+pub mod tree;

@@ -3,6 +3,8 @@
 //! Everything that the jail's first processes use between clone(2) and execve(2) allocates nothing.
 
 pub mod creds;
+pub mod fs;
+pub mod held;
 pub mod host;
 pub mod mount;
 pub mod network;
