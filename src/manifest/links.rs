@@ -1,1 +1,347 @@
-//! Symbolic links on the way to a file.
+//! Expands one path into the symbolic links met on the way and the file at its end.
+//!
+//! On a merged-/usr system the loader path `/lib64/ld-linux-x86-64.so.2` is a link in a directory that is itself a link.
+//! Whoever copies it must place `/lib64 -> usr/lib64` as well as the file, or the program dies with "No such file or
+//! directory" while the file is plainly there. [`chain`] lists these links in the order of path_resolution(7).
+//!
+//! Everything happens beneath a [`Root`]: an absolute link target starts again at that root and `..` stops at it, as after
+//! chroot(2). So a path of a private tree never leads to a file of the host.
+//! This is for reading trees nobody changes meanwhile; writing goes through `openat2` in `sys/`.
+
+#![forbid(unsafe_code)]
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::path::{Component, Path, PathBuf};
+use std::{fmt, fs, io};
+
+/// Links followed before the path counts as a loop: the kernel's `MAXSYMLINKS`, see path_resolution(7).
+const MOST_LINKS: usize = 40;
+
+/// Components walked before the path counts as too long. 40 links of `PATH_MAX` bytes each could name 80 000.
+const MOST_STEPS: usize = 4096;
+
+/// The directory that plays `/`: the host's own, or a tree being prepared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    directory: PathBuf,
+}
+
+impl Root {
+    /// The root of this process.
+    pub fn host() -> Self {
+        Self { directory: PathBuf::from("/") }
+    }
+
+    /// A tree elsewhere on the host, such as an unpacked image.
+    pub fn at(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into() }
+    }
+
+    /// Where a path without links lies for this process; nothing is looked up.
+    fn outside(&self, inside: &Path) -> PathBuf {
+        self.directory.join(inside.strip_prefix("/").unwrap_or(inside))
+    }
+
+    /// Where the file at the end of `path` lies for this process, every link resolved beneath the root.
+    pub fn locate(&self, path: &Path) -> Result<PathBuf, Error> {
+        Ok(self.outside(&self.real(path)?))
+    }
+
+    /// `path` as seen under the root, without any link in it: what `/proc/self/exe` would show.
+    pub fn real(&self, path: &Path) -> Result<PathBuf, Error> {
+        let met = chain(self, path)?;
+        Ok(met.into_iter().next_back().map_or_else(|| PathBuf::from("/"), |last| last.path))
+    }
+
+    /// Like [`Root::locate`], but on the host's own root the kernel does the walking, in one system call.
+    pub(super) fn open_path(&self, path: &Path) -> Result<PathBuf, Error> {
+        if self.directory == Path::new("/") { Ok(path.to_owned()) } else { self.locate(path) }
+    }
+}
+
+/// One thing met while walking a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Where it is under the root; no parent of it is a link.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What is found at one step of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A symbolic link and its text, as readlink(2) gives it.
+    Symlink {
+        /// The text of the link, which may be relative.
+        target: PathBuf,
+    },
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A device, FIFO or socket.
+    Other,
+}
+
+/// Why a path leads nowhere. `path` is what was asked for, `at` the component where the walk ended.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the line above says what each field holds")]
+pub enum Error {
+    /// The path does not begin with `/`, so it means something else in every directory.
+    Relative { path: PathBuf },
+    /// Nothing is there.
+    Missing { path: PathBuf, at: PathBuf },
+    /// A file stands where the path needs a directory.
+    NotADirectory { path: PathBuf, at: PathBuf },
+    /// More than 40 links.
+    Loop { path: PathBuf, at: PathBuf },
+    /// More components, links expanded, than any real path has.
+    TooLong { path: PathBuf },
+    /// The system refused.
+    Unreadable { path: PathBuf, at: PathBuf, source: io::Error },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seen = |f: &mut fmt::Formatter<'_>, path: &Path, at: &Path, what: &str| {
+            if path == at {
+                write!(f, "`{}`: {what}", path.display())
+            } else {
+                write!(f, "`{}`: {what}: `{}`", path.display(), at.display())
+            }
+        };
+        match self {
+            Self::Relative { path } => write!(f, "`{}` is not an absolute path", path.display()),
+            Self::Missing { path, at } => seen(f, path, at, "no such file or directory"),
+            Self::NotADirectory { path, at } => seen(f, path, at, "not a directory"),
+            Self::Loop { path, at } => seen(f, path, at, "more than 40 symbolic links, probably a loop (ELOOP)"),
+            Self::TooLong { path } => write!(f, "`{}` has too many components", path.display()),
+            Self::Unreadable { path, at, source } => seen(f, path, at, &source.to_string()),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreadable { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// Every link met while walking `path` under `root`, in order, each once, and at the end what the path leads to.
+///
+/// Plain directories on the way are not listed, as they are the parents of what is. The exception is a directory left
+/// again by `..`: in `/opt/app/bin/../lib/x` the kernel insists that `/opt/app/bin` exists, so it is listed.
+pub fn chain(root: &Root, path: &Path) -> Result<Vec<Link>, Error> {
+    if !path.is_absolute() {
+        return Err(Error::Relative { path: path.to_owned() });
+    }
+    let mut walk = Walk { here: PathBuf::from("/"), met: Vec::new(), seen: HashSet::new() };
+    let mut ahead = Vec::new(); // components still to walk, the next one last
+    prepend(&mut ahead, path);
+    let (mut followed, mut steps) = (0, 0);
+
+    while let Some(component) = ahead.pop() {
+        steps += 1;
+        if steps > MOST_STEPS {
+            return Err(Error::TooLong { path: path.to_owned() });
+        }
+        if component == ".." {
+            walk.leave();
+            continue;
+        }
+        let at = walk.here.join(&component);
+        let outside = root.outside(&at);
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => Error::Missing { path: path.to_owned(), at: at.clone() },
+            _ => Error::Unreadable { path: path.to_owned(), at: at.clone(), source },
+        };
+        let kind = fs::symlink_metadata(&outside).map_err(failed)?.file_type();
+
+        if kind.is_symlink() {
+            followed += 1;
+            if followed > MOST_LINKS {
+                return Err(Error::Loop { path: path.to_owned(), at });
+            }
+            let target = fs::read_link(&outside).map_err(failed)?;
+            prepend(&mut ahead, &target);
+            if target.is_absolute() {
+                walk.here = PathBuf::from("/");
+            }
+            walk.meet(at, Kind::Symlink { target });
+        } else if kind.is_dir() {
+            walk.here = at;
+        } else if ahead.is_empty() {
+            walk.meet(at, if kind.is_file() { Kind::File } else { Kind::Other });
+            return Ok(walk.met);
+        } else {
+            return Err(Error::NotADirectory { path: path.to_owned(), at });
+        }
+    }
+    // The answer ends with where the path leads, even if that directory was listed before.
+    walk.seen.remove(&walk.here);
+    walk.met.retain(|link| link.path != walk.here);
+    walk.meet(walk.here.clone(), Kind::Directory);
+    Ok(walk.met)
+}
+
+struct Walk {
+    /// The directory reached so far; no link in it.
+    here: PathBuf,
+    met: Vec<Link>,
+    seen: HashSet<PathBuf>,
+}
+
+impl Walk {
+    fn meet(&mut self, path: PathBuf, kind: Kind) {
+        if self.seen.insert(path.clone()) {
+            self.met.push(Link { path, kind });
+        }
+    }
+
+    /// Goes one up; `/..` is `/`.
+    fn leave(&mut self) {
+        if self.here != Path::new("/") {
+            self.meet(self.here.clone(), Kind::Directory);
+            self.here.pop();
+        }
+    }
+}
+
+/// Puts the components of `path` before those still to walk.
+fn prepend(ahead: &mut Vec<OsString>, path: &Path) {
+    let named = path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name),
+        Component::ParentDir => Some(OsStr::new("..")),
+        _ => None,
+    });
+    ahead.extend(named.rev().map(OsStr::to_owned));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    /// A directory of its own for one test, removed at the end.
+    struct Tree(PathBuf);
+
+    impl Tree {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("stockade-links-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn file(&self, path: &str) -> &Self {
+            let path = self.0.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+            self
+        }
+
+        fn link(&self, path: &str, target: &str) -> &Self {
+            let path = self.0.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            symlink(target, path).unwrap();
+            self
+        }
+
+        /// The chain as text: `/a -> b`, `/b (File)`.
+        fn chain(&self, path: &str) -> Vec<String> {
+            match chain(&Root::at(&self.0), Path::new(path)) {
+                Ok(met) => met
+                    .iter()
+                    .map(|link| match &link.kind {
+                        Kind::Symlink { target } => format!("{} -> {}", link.path.display(), target.display()),
+                        kind => format!("{} ({kind:?})", link.path.display()),
+                    })
+                    .collect(),
+                Err(error) => vec![error.to_string()],
+            }
+        }
+    }
+
+    impl Drop for Tree {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn directory_links_and_file_chains_are_listed_in_order() {
+        let tree = Tree::new("order");
+        tree.file("usr/lib64/libz.so.1.2.13").link("lib64", "usr/lib64").link("usr/lib64/libz.so.1", "libz.so.1.2.13");
+        assert_eq!(
+            tree.chain("/lib64/libz.so.1"),
+            ["/lib64 -> usr/lib64", "/usr/lib64/libz.so.1 -> libz.so.1.2.13", "/usr/lib64/libz.so.1.2.13 (File)"]
+        );
+    }
+
+    #[test]
+    fn absolute_targets_restart_at_the_root() {
+        let tree = Tree::new("absolute");
+        tree.file("usr/bin/mawk").link("usr/bin/awk", "/etc/alternatives/awk").link("bin", "usr/bin");
+        tree.link("etc/alternatives/awk", "/usr/bin/mawk");
+        assert_eq!(
+            tree.chain("/bin/awk"),
+            [
+                "/bin -> usr/bin",
+                "/usr/bin/awk -> /etc/alternatives/awk",
+                "/etc/alternatives/awk -> /usr/bin/mawk",
+                "/usr/bin/mawk (File)"
+            ]
+        );
+    }
+
+    #[test]
+    fn dots_never_leave_the_root() {
+        let tree = Tree::new("dots");
+        tree.file("etc/passwd").link("out", "../../../../../../etc/passwd").link("up", "..");
+        assert_eq!(tree.chain("/../../etc/./passwd"), ["/etc (Directory)", "/etc/passwd (File)"][1..]);
+        assert_eq!(tree.chain("/out"), ["/out -> ../../../../../../etc/passwd", "/etc/passwd (File)"]);
+        assert_eq!(tree.chain("/up/up/etc/passwd"), ["/up -> ..", "/etc/passwd (File)"]);
+        assert_eq!(tree.chain("/"), ["/ (Directory)"]);
+        assert!(tree.chain("/etc/hostname")[0].contains("no such file"), "the host's own must stay out of reach");
+    }
+
+    #[test]
+    fn a_directory_left_by_dots_is_needed() {
+        let tree = Tree::new("left");
+        tree.file("opt/app/bin/x").file("opt/app/lib/y");
+        assert_eq!(tree.chain("/opt/app/bin/../lib/y"), ["/opt/app/bin (Directory)", "/opt/app/lib/y (File)"]);
+        assert_eq!(tree.chain("/opt/app/bin/../bin/"), ["/opt/app/bin (Directory)"]);
+    }
+
+    #[test]
+    fn failures_say_where() {
+        let tree = Tree::new("failures");
+        tree.file("file").link("a", "b").link("b", "a").link("dangling", "nowhere/at/all");
+        let _socket = UnixListener::bind(tree.0.join("socket")).unwrap();
+        assert_eq!(tree.chain("/a"), ["`/a`: more than 40 symbolic links, probably a loop (ELOOP)"]);
+        assert_eq!(tree.chain("/dangling"), ["`/dangling`: no such file or directory: `/nowhere`"]);
+        assert_eq!(tree.chain("/file/more"), ["`/file/more`: not a directory: `/file`"]);
+        assert_eq!(tree.chain("/file/.."), ["`/file/..`: not a directory: `/file`"]);
+        assert_eq!(tree.chain("file"), ["`file` is not an absolute path"]);
+        assert_eq!(tree.chain("/socket"), ["/socket (Other)"]);
+    }
+
+    #[test]
+    fn work_is_bounded() {
+        let tree = Tree::new("bounded");
+        fs::create_dir(tree.0.join("d")).unwrap();
+        assert!(tree.chain(&"/d/..".repeat(5000))[0].contains("too many components"));
+        assert!(tree.chain(&format!("/{}", "x".repeat(300)))[0].contains("name too long"));
+        for number in 0..40 {
+            tree.link(&format!("l{number}"), &format!("l{}", number + 1));
+        }
+        tree.file("l40");
+        assert_eq!(tree.chain("/l0").len(), 41, "exactly 40 links are allowed, as the kernel does");
+    }
+}
