@@ -3,4 +3,6 @@
 pub mod finding;
 pub mod libs;
 pub mod links;
+pub mod resolve;
 pub mod schema;
+pub mod suggest;
