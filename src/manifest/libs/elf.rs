@@ -207,6 +207,10 @@ impl Elf {
     }
 }
 
+/// The other dynamic tables:
+/// DT_HASH, STRTAB, RELA, REL, JMPREL, INIT_ARRAY, FINI_ARRAY, RELR, GNU_HASH, VERSYM, VERDEF, VERNEED
+const TABLES: [u64; 12] = [4, 5, 7, 17, 23, 25, 26, 36, 0x6fff_fef5, 0x6fff_fff0, 0x6fff_fffc, 0x6fff_fffe];
+
 /// Where the dynamic symbols are. No entry tells their number, but linkers put another of the dynamic tables right behind
 /// them, so the nearest address above is taken for the end.
 fn symbol_table(
@@ -218,9 +222,6 @@ fn symbol_table(
 ) -> Option<Symbols> {
     let (_, start) = *entries.iter().find(|(tag, _)| *tag == 6)?; // DT_SYMTAB
     let load = segments.iter().find(|segment| segment.holds(start))?;
-    // DT_HASH, STRTAB, RELA, REL, JMPREL, INIT_ARRAY, FINI_ARRAY, RELR, GNU_HASH, VERSYM, VERDEF, VERNEED
-    const TABLES: [u64; 12] =
-        [4, 5, 7, 17, 23, 25, 26, 36, 0x6fff_fef5, 0x6fff_fff0, 0x6fff_fffc, 0x6fff_fffe];
     let tables = entries.iter().filter(|(tag, _)| TABLES.contains(tag)).map(|(_, address)| *address);
     let end = tables
         .filter(|address| *address > start)
@@ -249,7 +250,7 @@ impl<'a> Reader<'a> {
     fn new(source: &'a dyn Source) -> Result<Self, Problem> {
         let length = source.length();
         let mut first = vec![0; FIRST_READ.min(usize::try_from(length).unwrap_or(FIRST_READ))];
-        source.read_exact_at(&mut first, 0).map_err(Problem::unreadable)?;
+        source.read_exact_at(&mut first, 0)?;
         Ok(Self { source, length, first })
     }
 
@@ -263,7 +264,7 @@ impl<'a> Reader<'a> {
             return Ok(known.to_vec());
         }
         let mut bytes = vec![0; size];
-        self.source.read_exact_at(&mut bytes, offset).map_err(Problem::unreadable)?;
+        self.source.read_exact_at(&mut bytes, offset)?;
         Ok(bytes)
     }
 

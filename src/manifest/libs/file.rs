@@ -18,16 +18,12 @@ pub(super) fn open(root: &Root, path: &Path) -> Result<(File, Metadata), Problem
     })?;
     // Opening a device can already do something (rewind a tape, arm a watchdog), so look first. O_NONBLOCK is for what
     // might be put in its place in between.
-    if !fs::metadata(&outside).map_err(Problem::unreadable)?.is_file() {
+    if !fs::metadata(&outside)?.is_file() {
         return Err(Problem::NotAFile);
     }
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits())
-        .open(outside)
-        .map_err(Problem::unreadable)?;
-    let metadata = file.metadata().map_err(Problem::unreadable)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(outside)?;
+    let metadata = file.metadata()?;
     if metadata.is_file() { Ok((file, metadata)) } else { Err(Problem::NotAFile) }
 }
 
@@ -39,6 +35,6 @@ pub(super) fn read(root: &Root, path: &Path, most: u64) -> Result<Vec<u8>, Probl
         return Err(too_large());
     }
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    file.take(most + 1).read_to_end(&mut bytes).map_err(Problem::unreadable)?;
+    file.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
 }

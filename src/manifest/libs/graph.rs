@@ -63,7 +63,7 @@ impl<'a, 'r> Graph<'a, 'r> {
         resolver: &'a mut Resolver<'r>,
         output: &'a mut Output,
         program: &Path,
-        object: Rc<Object>,
+        object: &Rc<Object>,
     ) -> Result<Self, Error> {
         let failed = |problem| Error::File { path: program.to_owned(), chain: Vec::new(), problem };
         let elf = object.elf().map_err(failed)?;
@@ -88,7 +88,7 @@ impl<'a, 'r> Graph<'a, 'r> {
         let (names, ids) = (HashMap::new(), HashMap::new());
         let mut graph =
             Self { resolver, output, machine, loader, nodes, names, ids, missing, tries: 0, text: 0 };
-        graph.add(program.to_owned(), &real, Rc::clone(&object), None);
+        graph.add(program.to_owned(), &real, Rc::clone(object), None);
         if let Some(object) = loader_object {
             let path = graph.loader.path.clone();
             graph.add(path.clone(), &path, object, Some(0));
@@ -124,13 +124,13 @@ impl<'a, 'r> Graph<'a, 'r> {
         let (path, object) = (node.path.clone(), Rc::clone(&node.object));
         let Ok(elf) = object.elf() else { return Ok(()) };
         for soname in &elf.needed {
-            let missed = self.load(from, soname, &path, Why::Needed { soname: soname.clone() });
+            let missed = self.load(from, soname, &path, &Why::Needed { soname: soname.clone() });
             self.must(from, soname, missed)?;
         }
         for (soname, auxiliary) in &elf.filters {
-            let missed = self.load(from, soname, &path, Why::Filter { soname: soname.clone() });
+            let missed = self.load(from, soname, &path, &Why::Filter { soname: soname.clone() });
             if *auxiliary {
-                self.may(missed, || Note::AuxiliaryAbsent { by: path.clone(), soname: soname.clone() })?;
+                self.may(&missed, || Note::AuxiliaryAbsent { by: path.clone(), soname: soname.clone() })?;
             } else {
                 self.must(from, soname, missed)?;
             }
@@ -158,7 +158,7 @@ impl<'a, 'r> Graph<'a, 'r> {
                 from,
                 &soname,
                 &by,
-                Why::Dlopen { soname: soname.clone(), priority: request.priority },
+                &Why::Dlopen { soname: soname.clone(), priority: request.priority },
             );
             if matches!(missed, Ok(()) | Err(Miss::TooMuch(_))) {
                 break;
@@ -167,7 +167,7 @@ impl<'a, 'r> Graph<'a, 'r> {
         if request.priority == Priority::Required {
             self.must(from, OsStr::new(&request.soname.join(" or ")), missed)
         } else {
-            self.may(missed, || Note::DlopenAbsent { by, request })
+            self.may(&missed, || Note::DlopenAbsent { by, request })
         }
     }
 
@@ -181,8 +181,8 @@ impl<'a, 'r> Graph<'a, 'r> {
         let root = self.resolver.root();
         let caller = self.nodes.iter().find(|node| node.object.ends_threads(root, &node.path));
         let Some(by) = caller.map(|node| node.path.clone()) else { return Ok(()) };
-        let missed = self.load(libc, soname, &by, Why::ThreadExit);
-        self.may(missed, || Note::ThreadExitAbsent { by: by.clone() })
+        let missed = self.load(libc, soname, &by, &Why::ThreadExit);
+        self.may(&missed, || Note::ThreadExitAbsent { by: by.clone() })
     }
 
     /// Without it the program does not start.
@@ -204,7 +204,7 @@ impl<'a, 'r> Graph<'a, 'r> {
     }
 
     /// Without it there is a note.
-    fn may(&mut self, missed: Result<(), Miss>, note: impl FnOnce() -> Note) -> Result<(), Error> {
+    fn may(&mut self, missed: &Result<(), Miss>, note: impl FnOnce() -> Note) -> Result<(), Error> {
         match missed {
             Ok(()) => Ok(()),
             Err(Miss::TooMuch(what)) => Err(self.too_much(what)),
@@ -232,7 +232,7 @@ impl<'a, 'r> Graph<'a, 'r> {
     }
 
     /// Makes sure the library `name` of `from` is loaded.
-    fn load(&mut self, from: usize, name: &OsStr, by: &Path, why: Why) -> Result<(), Miss> {
+    fn load(&mut self, from: usize, name: &OsStr, by: &Path, why: &Why) -> Result<(), Miss> {
         let expanded = self.expand(from, name);
         let name = expanded.as_os_str();
         if self.names.contains_key(name) || self.loader.provides(name) {
@@ -241,7 +241,7 @@ impl<'a, 'r> Graph<'a, 'r> {
         let scope = Scope { levels: self.resolver.levels(self.machine), lists: true };
         let found = self.find(from, name, scope)?;
         self.output.need(&found.path, by, why.clone());
-        self.note_configuration(from, name, &found, scope, by, &why);
+        self.note_configuration(from, name, &found, scope, by, why);
         let special = found.special;
         let node = self.keep(found, from)?;
         self.names.insert(name.to_owned(), node);

@@ -53,7 +53,7 @@ impl Loader {
                 if machine.class == Class::Bits64 { ["/lib64", "/usr/lib64"].as_slice() } else { &[] };
             system = first.iter().chain(&["/lib", "/usr/lib"]).map(PathBuf::from).collect();
         }
-        let first = system.first().map(PathBuf::as_path).unwrap_or(Path::new("/lib"));
+        let first = system.first().map_or(Path::new("/lib"), PathBuf::as_path);
         let lib = first.strip_prefix("/usr").or_else(|_| first.strip_prefix("/")).unwrap_or(first).to_owned();
         Self { path: path.to_owned(), family: Family::Glibc, system, lib }
     }

@@ -34,7 +34,7 @@ impl Object {
         let source = (file, metadata.len());
         let mut start =
             vec![0; script::FIRST_BYTES.min(usize::try_from(source.1).unwrap_or(script::FIRST_BYTES))];
-        source.read_exact_at(&mut start, 0).map_err(Problem::unreadable)?;
+        source.read_exact_at(&mut start, 0)?;
         let content = if start.starts_with(MAGIC) {
             Content::Elf(Elf::read(&source)?)
         } else if start.starts_with(b"#!") {

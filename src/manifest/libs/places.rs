@@ -156,12 +156,12 @@ mod tests {
         Voice { path: Path::new(path), origin, rpath, runpath, no_default_libs: false }
     }
 
-    fn listed(chain: &[Voice<'_>], loader: Loader) -> Vec<String> {
+    fn listed(chain: &[Voice<'_>], loader: &Loader) -> Vec<String> {
         let text = |place| match place {
             Place::Directory(path, source) => format!("{}: {source}", path.display()),
             Place::Cache => "cache".to_owned(),
         };
-        places(chain, &loader, Some("x86_64")).into_iter().map(text).collect()
+        places(chain, loader, Some("x86_64")).into_iter().map(text).collect()
     }
 
     #[test]
@@ -179,15 +179,15 @@ mod tests {
     fn rpath_is_inherited_and_runpath_is_not() {
         let (lib, program) = (voice("/l/a.so", None, None), voice("/p/p", Some("$ORIGIN/r:rel::"), None));
         assert_eq!(
-            listed(&[lib, program], glibc()),
+            listed(&[lib, program], &glibc()),
             ["/p/r: RPATH of /p/p", "cache", "/lib64: the loader's own list"]
         );
         let program = voice("/p/p", None, Some("/run"));
-        assert_eq!(listed(&[lib, program], glibc()), ["cache", "/lib64: the loader's own list"]);
-        assert_eq!(listed(&[program], glibc())[0], "/run: RUNPATH of /p/p");
+        assert_eq!(listed(&[lib, program], &glibc()), ["cache", "/lib64: the loader's own list"]);
+        assert_eq!(listed(&[program], &glibc())[0], "/run: RUNPATH of /p/p");
         // musl inherits both, and has no cache.
         assert_eq!(
-            listed(&[lib, program], musl()),
+            listed(&[lib, program], &musl()),
             ["/run: RUNPATH of /p/p", "/lib64: the loader's own list"]
         );
     }
@@ -195,13 +195,13 @@ mod tests {
     #[test]
     fn runpath_of_the_object_switches_inherited_rpath_off() {
         let (lib, program) = (voice("/l/a.so", None, Some("/run")), voice("/p/p", Some("/r"), None));
-        assert_eq!(listed(&[lib, program], glibc())[0], "/run: RUNPATH of /l/a.so");
-        assert!(!listed(&[lib, program], glibc()).contains(&"/r: RPATH of /p/p".to_owned()));
+        assert_eq!(listed(&[lib, program], &glibc())[0], "/run: RUNPATH of /l/a.so");
+        assert!(!listed(&[lib, program], &glibc()).contains(&"/r: RPATH of /p/p".to_owned()));
     }
 
     #[test]
     fn nodeflib_leaves_out_the_system_directories() {
         let program = Voice { no_default_libs: true, ..voice("/p/p", Some("/r"), None) };
-        assert_eq!(listed(&[program], glibc()), ["/r: RPATH of /p/p", "cache"]);
+        assert_eq!(listed(&[program], &glibc()), ["/r: RPATH of /p/p", "cache"]);
     }
 }

@@ -83,16 +83,18 @@ pub enum Problem {
 }
 
 impl Problem {
-    pub(super) fn unreadable(error: io::Error) -> Self {
+    /// Whether a search goes on to the next directory. For anything else ld.so gives up: "invalid ELF header".
+    pub(super) fn is_passed_over(&self) -> bool {
+        matches!(self, Self::Absent | Self::Unreadable(_) | Self::Foreign { .. })
+    }
+}
+
+impl From<io::Error> for Problem {
+    fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Absent,
             _ => Self::Unreadable(error.to_string()),
         }
-    }
-
-    /// Whether a search goes on to the next directory. For anything else ld.so gives up: "invalid ELF header".
-    pub(super) fn is_passed_over(&self) -> bool {
-        matches!(self, Self::Absent | Self::Unreadable(_) | Self::Foreign { .. })
     }
 }
 

@@ -113,7 +113,7 @@ impl<'r> Resolver<'r> {
         let object = self.object(&path).map_err(failed)?;
         let line = match &object.content {
             Content::Elf(_) => {
-                Graph::new(self, output, &path, Rc::clone(&object)).map(Graph::run)??;
+                Graph::new(self, output, &path, &object)?.run()?;
                 return Ok(Vec::new());
             }
             Content::Script(line) => line,

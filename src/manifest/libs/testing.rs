@@ -132,7 +132,9 @@ impl Builder {
             } else {
                 &[(0, 4), (0, 4), (u64::from(*info), 1), (0, 1), (u64::from(*section), 2)]
             };
-            shape.iter().for_each(|(value, size)| self.number(&mut symbols, *value, *size));
+            for (value, size) in shape {
+                self.number(&mut symbols, *value, *size);
+            }
         }
         let mut dynamic: Vec<(u64, u64)> =
             self.names.iter().map(|(tag, text)| (*tag, string(text))).collect();

@@ -52,8 +52,8 @@ impl Tree {
 
     fn closure(&self, path: &str) -> Result<super::Closure, Error> {
         let root = self.root();
-        let found = Resolver::with_levels(&root, &["x86-64-v3", "x86-64-v2"]).closure(Path::new(path));
-        found
+        let mut resolver = Resolver::with_levels(&root, &["x86-64-v3", "x86-64-v2"]);
+        resolver.closure(Path::new(path))
     }
 
     /// The paths of the closure of `/bin/p`, without the program and its loader; then the notes.
