@@ -116,7 +116,9 @@ impl fmt::Display for Error {
             Self::Relative { path } => write!(f, "`{}` is not an absolute path", path.display()),
             Self::Missing { path, at } => seen(f, path, at, "no such file or directory"),
             Self::NotADirectory { path, at } => seen(f, path, at, "not a directory"),
-            Self::Loop { path, at } => seen(f, path, at, "more than 40 symbolic links, probably a loop (ELOOP)"),
+            Self::Loop { path, at } => {
+                seen(f, path, at, "more than 40 symbolic links, probably a loop (ELOOP)")
+            }
             Self::TooLong { path } => write!(f, "`{}` has too many components", path.display()),
             Self::Unreadable { path, at, source } => seen(f, path, at, &source.to_string()),
         }
@@ -259,7 +261,9 @@ mod tests {
                 Ok(met) => met
                     .iter()
                     .map(|link| match &link.kind {
-                        Kind::Symlink { target } => format!("{} -> {}", link.path.display(), target.display()),
+                        Kind::Symlink { target } => {
+                            format!("{} -> {}", link.path.display(), target.display())
+                        }
                         kind => format!("{} ({kind:?})", link.path.display()),
                     })
                     .collect(),
@@ -277,10 +281,16 @@ mod tests {
     #[test]
     fn directory_links_and_file_chains_are_listed_in_order() {
         let tree = Tree::new("order");
-        tree.file("usr/lib64/libz.so.1.2.13").link("lib64", "usr/lib64").link("usr/lib64/libz.so.1", "libz.so.1.2.13");
+        tree.file("usr/lib64/libz.so.1.2.13")
+            .link("lib64", "usr/lib64")
+            .link("usr/lib64/libz.so.1", "libz.so.1.2.13");
         assert_eq!(
             tree.chain("/lib64/libz.so.1"),
-            ["/lib64 -> usr/lib64", "/usr/lib64/libz.so.1 -> libz.so.1.2.13", "/usr/lib64/libz.so.1.2.13 (File)"]
+            [
+                "/lib64 -> usr/lib64",
+                "/usr/lib64/libz.so.1 -> libz.so.1.2.13",
+                "/usr/lib64/libz.so.1.2.13 (File)"
+            ]
         );
     }
 
@@ -308,14 +318,20 @@ mod tests {
         assert_eq!(tree.chain("/out"), ["/out -> ../../../../../../etc/passwd", "/etc/passwd (File)"]);
         assert_eq!(tree.chain("/up/up/etc/passwd"), ["/up -> ..", "/etc/passwd (File)"]);
         assert_eq!(tree.chain("/"), ["/ (Directory)"]);
-        assert!(tree.chain("/etc/hostname")[0].contains("no such file"), "the host's own must stay out of reach");
+        assert!(
+            tree.chain("/etc/hostname")[0].contains("no such file"),
+            "the host's own must stay out of reach"
+        );
     }
 
     #[test]
     fn a_directory_left_by_dots_is_needed() {
         let tree = Tree::new("left");
         tree.file("opt/app/bin/x").file("opt/app/lib/y");
-        assert_eq!(tree.chain("/opt/app/bin/../lib/y"), ["/opt/app/bin (Directory)", "/opt/app/lib/y (File)"]);
+        assert_eq!(
+            tree.chain("/opt/app/bin/../lib/y"),
+            ["/opt/app/bin (Directory)", "/opt/app/lib/y (File)"]
+        );
         assert_eq!(tree.chain("/opt/app/bin/../bin/"), ["/opt/app/bin (Directory)"]);
     }
 
