@@ -1,6 +1,6 @@
 //! Facts about this host and this user, read once and handed to whoever resolves a manifest.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What resolving needs to know of the host. Tests make their own.
 #[derive(Clone, Debug)]
@@ -22,5 +22,11 @@ impl Host {
     /// Whether the caller is root, which decides between real ids and devices and a user namespace.
     pub fn is_root(&self) -> bool {
         self.uid == 0
+    }
+
+    /// Whether the caller may read a file. Root may, whatever its mode says; access(2) asks for anybody else, by the real ids,
+    /// which are the effective ones as we are never installed setuid.
+    pub fn can_read(&self, path: &Path) -> bool {
+        self.is_root() || nix::unistd::access(path, nix::unistd::AccessFlags::R_OK).is_ok()
     }
 }

@@ -140,12 +140,7 @@ impl Accounts {
     }
 }
 
-fn unknown<'a>(
-    what: &str,
-    name: &str,
-    known: impl Iterator<Item = &'a str>,
-    origin: &Origin,
-) -> Finding {
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>, origin: &Origin) -> Finding {
     let file = if what == "user" { "/etc/passwd" } else { "/etc/group" };
     let finding = Finding::error(format!("there is no {what} `{name}`"), origin)
         .why(format!("`{file}` has no line for it; other sources of names (LDAP, systemd) are not asked"));
@@ -211,9 +206,14 @@ mod tests {
     #[test]
     fn malformed_lines_are_passed_over() {
         let scene = Scene::new("accounts-read");
-        scene.file("etc/passwd", PASSWD).file("etc/group", "www-data:x:33:\nssl-cert:x:101:www-data,bind\nx\n");
+        scene
+            .file("etc/passwd", PASSWD)
+            .file("etc/group", "www-data:x:33:\nssl-cert:x:101:www-data,bind\nx\n");
         let accounts = Accounts::read(&scene.host).unwrap();
-        assert_eq!(accounts.users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>(), ["root", "www-data"]);
+        assert_eq!(
+            accounts.users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>(),
+            ["root", "www-data"]
+        );
         assert_eq!(accounts.groups[1].members, ["www-data", "bind"]);
         assert_eq!(accounts.groups.len(), 2);
         assert_eq!(accounts.user(&Account::Id(33)).unwrap().home, "/var/www");

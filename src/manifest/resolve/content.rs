@@ -75,7 +75,13 @@ impl fmt::Display for Content {
                 write!(f, "a directory, mode {mode}, owner {}:{}", owner.uid, owner.gid)
             }
             Self::File { source, mode, owner, keep, .. } => {
-                write!(f, "a copy of `{}`, mode {mode}, owner {}:{}", source.display(), owner.uid, owner.gid)?;
+                write!(
+                    f,
+                    "a copy of `{}`, mode {mode}, owner {}:{}",
+                    source.display(),
+                    owner.uid,
+                    owner.gid
+                )?;
                 f.write_str(if keep.capabilities { ", with its capabilities" } else { "" })
             }
             Self::Symlink { text, .. } => write!(f, "a link to `{}`", Path::new(text).display()),

@@ -24,6 +24,8 @@ use crate::sys::host::Host;
 
 /// Links followed before a path counts as a loop: the kernel's `MAXSYMLINKS`, see path_resolution(7).
 const MOST_LINKS: usize = 40;
+/// Bytes of the longest path the kernel takes: `PATH_MAX` less the closing NUL.
+const MOST_BYTES: usize = 4095;
 /// Components walked before a path counts as too long; `PATH_MAX` allows 2048 and links bring more.
 const MOST_STEPS: usize = 4096;
 
@@ -70,7 +72,13 @@ impl<'a> Draft<'a> {
     }
 
     /// Places something that is not a directory and returns its real path; `None` if that failed, which is then a finding.
-    pub(super) fn place(&mut self, path: &Path, content: Content, claim: Claim, origin: &Origin) -> Option<PathBuf> {
+    pub(super) fn place(
+        &mut self,
+        path: &Path,
+        content: Content,
+        claim: Claim,
+        origin: &Origin,
+    ) -> Option<PathBuf> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             self.findings.push(Finding::error(format!("{content} cannot stand at `/`"), origin));
             return None;
@@ -113,7 +121,12 @@ impl<'a> Draft<'a> {
     }
 
     /// Places the links of a chain; what it leads to is returned for the caller to place.
-    pub(super) fn place_chain(&mut self, mut chain: Vec<links::Link>, claim: Claim, origin: &Origin) -> Option<links::Link> {
+    pub(super) fn place_chain(
+        &mut self,
+        mut chain: Vec<links::Link>,
+        claim: Claim,
+        origin: &Origin,
+    ) -> Option<links::Link> {
         let last = chain.pop()?;
         for link in chain {
             if let Kind::Symlink { target } = link.kind {
@@ -149,16 +162,22 @@ impl<'a> Draft<'a> {
         if let Some(real) = self.known.get(path) {
             return Some(real.clone());
         }
+        if wanted.as_os_str().len() > MOST_BYTES {
+            let shown: String = wanted.to_string_lossy().chars().take(40).collect();
+            self.findings
+                .push(Finding::error(format!("the path `{shown}…` is longer than 4095 bytes"), origin));
+            return None;
+        }
         let mut walk = Walk::new(path);
         loop {
             let at = match walk.next() {
                 Some(Some(at)) => at,
                 Some(None) => break,
                 None => {
-                    self.findings.push(
-                        Finding::error(format!("`{}` leads nowhere", path.display()), origin)
-                            .why("more than 40 symbolic links or 4096 components on the way, probably a loop (ELOOP)"),
-                    );
+                    self.findings
+                        .push(Finding::error(format!("`{}` leads nowhere", path.display()), origin).why(
+                        "more than 40 symbolic links or 4096 components on the way, probably a loop (ELOOP)",
+                    ));
                     return None;
                 }
             };
@@ -191,20 +210,23 @@ impl<'a> Draft<'a> {
 
     /// A directory or link on the way, as the host has it.
     fn implied(&self, at: &Path, wanted: &Path, origin: &Origin) -> Node {
-        let content = match self.view.metadata(at) {
-            Ok(there) if there.is_symlink() => self.view.link_text(at).ok().map(|text| Content::Symlink {
-                text,
-                owner: Owner { uid: there.uid(), gid: there.gid() },
-            }),
-            Ok(there) if there.is_dir() => Some(Content::Directory {
-                mode: Mode(there.mode() & 0o1777),
-                owner: Owner { uid: there.uid(), gid: there.gid() },
-            }),
-            _ => None,
-        };
+        let content =
+            match self.view.metadata(at) {
+                Ok(there) if there.is_symlink() => self.view.link_text(at).ok().map(|text| {
+                    Content::Symlink { text, owner: Owner { uid: there.uid(), gid: there.gid() } }
+                }),
+                Ok(there) if there.is_dir() => Some(Content::Directory {
+                    mode: Mode(there.mode() & 0o1777),
+                    owner: Owner { uid: there.uid(), gid: there.gid() },
+                }),
+                _ => None,
+            };
         let content = content.unwrap_or(Content::Directory { mode: Mode(0o755), owner: Owner::default() });
-        let origin =
-            if at == wanted { origin.clone() } else { origin.found(format!("on the way to {}", wanted.display())) };
+        let origin = if at == wanted {
+            origin.clone()
+        } else {
+            origin.found(format!("on the way to {}", wanted.display()))
+        };
         Node { content, claim: Claim::Implied, origin, pinned: false }
     }
 

@@ -174,7 +174,11 @@ impl Compiler<'_> {
                 }
             }
         }
-        if nesting > 0 { Err("a `{` has no `}`; write `\\{` for the character itself".into()) } else { Ok(()) }
+        if nesting > 0 {
+            Err("a `{` has no `}`; write `\\{` for the character itself".into())
+        } else {
+            Ok(())
+        }
     }
 
     /// `*`; and `**` where it is a whole component: `**/` is any number of directories, at the end everything below.
@@ -228,7 +232,11 @@ impl Compiler<'_> {
             match (self.peek(1), self.peek(2)) {
                 (Some(b'-'), Some(to)) if to != b']' => {
                     if to < from {
-                        return Err(format!("the range `{}-{}` is backwards", char::from(from), char::from(to)));
+                        return Err(format!(
+                            "the range `{}-{}` is backwards",
+                            char::from(from),
+                            char::from(to)
+                        ));
                     }
                     ranges.push((from, to));
                     self.at += 3;
@@ -338,7 +346,8 @@ mod tests {
 
     #[test]
     fn what_is_not_a_pattern_is_said() {
-        for (pattern, part) in [("a[b", "`[` has no `]`"), ("{a,b", "`{` has no `}`"), ("[z-a]", "backwards")] {
+        for (pattern, part) in [("a[b", "`[` has no `]`"), ("{a,b", "`{` has no `}`"), ("[z-a]", "backwards")]
+        {
             assert!(Glob::parse(pattern.as_bytes()).unwrap_err().contains(part), "{pattern}");
         }
         assert!(Glob::parse("{".repeat(100_000).as_bytes()).unwrap_err().contains("nested"));

@@ -9,7 +9,7 @@ use crate::manifest::suggest::nearest;
 
 /// An existing path that may have been meant: the missing component's nearest sibling, with the rest of the path behind it if
 /// that is there too. `exists` and `list` look below the host's root.
-pub fn nearest_path(
+pub(super) fn nearest_path(
     wanted: &Path,
     exists: impl Fn(&Path) -> bool,
     list: impl Fn(&Path) -> Vec<OsString>,
