@@ -42,6 +42,12 @@ impl Host {
         self.uid == 0
     }
 
+    /// Whether the caller may read a file. Root may, whatever its mode says; access(2) asks for anybody else, by the real ids,
+    /// which are the effective ones as we are never installed setuid.
+    pub fn can_read(&self, path: &Path) -> bool {
+        self.is_root() || nix::unistd::access(path, nix::unistd::AccessFlags::R_OK).is_ok()
+    }
+
     /// Where a host path really is: below [`Self::root`].
     pub fn path(&self, path: &Path) -> PathBuf {
         self.root.join(path.strip_prefix("/").unwrap_or(path))

@@ -1,9 +1,38 @@
-//! Manifest and host to steps: reads facts, changes nothing. The only place with defaults.
+//! Turns a checked manifest into steps. Facts are read below `host.root`; nothing is changed. The only place with defaults.
+//!
+//! Theory of operation, for the tree ([`tree::tree_steps`]):
+//!
+//! 1. Everything that shall be in the tree is placed in a `draft`, which keeps paths real and finds entries that disagree.
+//!    First what the manifest gives itself (links, directories, text), as that decides the tree's shape; then what is copied:
+//!    `programs` with their libraries, `files` (chosen by `expand` and [`glob`]), `packages`; then what the tree owes to
+//!    the run: `devices`, mount points, and the `names` of users.
+//! 2. What is wrong becomes a finding, and the work goes on, so that all findings are reported at once.
+//! 3. A draft without an error becomes steps in the order of their paths (`content`).
+
+#![forbid(unsafe_code)]
 
 pub mod accounts;
+mod command;
+mod content;
+mod devices;
+mod draft;
+mod expand;
+mod files;
+pub mod glob;
 mod identity;
-mod mounts;
 mod key;
+mod mounts;
+mod names;
+mod nearest;
+mod notes;
+mod packages;
+mod programs;
 pub mod run;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+pub mod tree;
+mod view;
 
 pub use key::tree_key;

@@ -1,0 +1,135 @@
+//! What the run finds in the tree: /dev, and a place for everything that will be mounted.
+
+#![forbid(unsafe_code)]
+
+use std::path::Path;
+
+use super::content::Content;
+use super::draft::{Claim, Draft};
+use crate::manifest::schema::{DeviceName, Manifest, MountKind, Proc};
+use crate::plan::step::{DEVICES, Device, Owner};
+use crate::plan::{Mode, Origin};
+
+/// How a device comes into the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nodes {
+    /// As a node, see mknod(2): needs root and a file system that is not mounted `nodev`.
+    Made,
+    /// As an empty file, over which the run mounts the host's node.
+    Bound,
+}
+
+/// The devices of a manifest that names none: what nearly every program takes for granted, and none that could do harm.
+const DEFAULT_DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
+/// Links into /proc that programs take for granted, see fd(4).
+const STANDARD_LINKS: [(&str, &str); 4] = [
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+];
+
+/// Places devices with what belongs to them.
+pub(super) fn place(draft: &mut Draft<'_>, manifest: &Manifest, nodes: Nodes) {
+    let default = Origin::Default("programs expect these devices; none reaches hardware or another process");
+    let listed: Vec<(DeviceName, Origin)> = match &manifest.tree.devices {
+        Some(devices) => devices.iter().map(|device| (device.value, device.origin.clone())).collect(),
+        None => DEVICES
+            .iter()
+            .filter(|device| DEFAULT_DEVICES.contains(&device.name))
+            .map(|device| (DeviceName::Node(*device), default.clone()))
+            .collect(),
+    };
+    // Never as on the host: in a sticky directory open(2) with O_CREAT refuses a device bound there (fs.protected_regular).
+    if let Some((_, origin)) = listed.first() {
+        draft.place_directory(Path::new("/dev"), Mode(0o755), Owner::default(), Claim::Along, origin);
+    }
+    for (device, origin) in &listed {
+        match device {
+            DeviceName::Node(device) => node(draft, *device, nodes, origin),
+            DeviceName::Pts => {
+                draft.place_directory(
+                    Path::new("/dev/pts"),
+                    Mode(0o755),
+                    Owner::default(),
+                    Claim::Along,
+                    origin,
+                );
+                link(draft, "/dev/ptmx", "pts/ptmx", origin);
+            }
+            DeviceName::Shm => {
+                draft.place_directory(
+                    Path::new("/dev/shm"),
+                    Mode(0o1777),
+                    Owner::default(),
+                    Claim::Along,
+                    origin,
+                );
+            }
+        }
+    }
+    let proc = manifest.root.proc.as_ref();
+    if proc.is_some_and(|proc| proc.value == Proc::None) {
+        return;
+    }
+    let origin = proc
+        .map_or(Origin::Default("programs expect to see themselves in /proc"), |proc| proc.origin.clone());
+    draft.place_directory(Path::new("/proc"), Mode(0o555), Owner::default(), Claim::Along, &origin);
+    for (path, text) in STANDARD_LINKS {
+        link(draft, path, text, &origin);
+    }
+}
+
+fn node(draft: &mut Draft<'_>, device: Device, nodes: Nodes, origin: &Origin) {
+    let content = match nodes {
+        Nodes::Made if draft.view.host.is_root() => Content::Device(device),
+        _ => empty(),
+    };
+    draft.place(&Path::new("/dev").join(device.name), content, Claim::Along, origin);
+}
+
+/// A link of ours gives way to whatever the manifest put there.
+fn link(draft: &mut Draft<'_>, path: &str, text: &str, origin: &Origin) {
+    if draft.find(Path::new(path)).is_none() {
+        let content = Content::Symlink { text: text.into(), owner: Owner::default() };
+        draft.place(Path::new(path), content, Claim::Along, origin);
+    }
+}
+
+/// A file that something is mounted over.
+fn empty() -> Content {
+    Content::Text { bytes: Vec::new(), mode: Mode(0o644), owner: Owner::default() }
+}
+
+/// Makes a place for every mount, and the working directory. What the tree has there already serves as well.
+pub(super) fn place_mount_points(draft: &mut Draft<'_>, manifest: &Manifest) {
+    for mount in &manifest.mounts {
+        let (target, origin) = (mount.value.target.as_path(), &mount.origin);
+        let is_directory = match &mount.value.kind {
+            MountKind::Tmpfs { .. } | MountKind::Mqueue => true,
+            MountKind::Bind { source, optional, .. } => match draft.view.chain(source.as_path()) {
+                Ok(_) => draft.view.follow(source.as_path()).is_none_or(|at| at.is_dir()),
+                Err(_) if *optional => continue,
+                Err(error) => {
+                    let mut finding = draft.view.missing(source.as_path(), &error, origin);
+                    let hint = finding.hint.unwrap_or_default();
+                    finding.hint = Some(format!("{hint}; or write `optional = true` if it may be missing"));
+                    draft.findings.push(finding);
+                    continue;
+                }
+            },
+        };
+        let origin = origin.found("mount point");
+        if is_directory {
+            draft.directory(target, &origin);
+        } else if draft
+            .find(target)
+            .is_none_or(|(_, node)| node.is_none_or(|node| node.content.is_directory()))
+        {
+            draft.place(target, empty(), Claim::Along, &origin);
+        }
+    }
+    if let Some(directory) = &manifest.program.working_directory {
+        draft.directory(directory.value.as_path(), &directory.origin.found("working directory"));
+    }
+}

@@ -1,0 +1,91 @@
+//! The host as resolving sees it: beneath one root, only read.
+
+#![forbid(unsafe_code)]
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::nearest::nearest_path;
+use crate::manifest::finding::Finding;
+use crate::manifest::links::{self, Link, Root};
+use crate::plan::Origin;
+use crate::sys::host::Host;
+
+/// The host beneath its root. Paths given and returned are those a process of the host would use.
+#[derive(Debug)]
+pub(super) struct View<'a> {
+    pub(super) host: &'a Host,
+    pub(super) root: Root,
+    /// Directories asked for with their paths without links: a package lists thousands of files in a few hundred of them.
+    real: RefCell<HashMap<PathBuf, Option<PathBuf>>>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(host: &'a Host) -> Self {
+        Self { host, root: Root::at(&host.root), real: RefCell::default() }
+    }
+
+    /// Where a path whose directories are no links lies for this process.
+    pub(super) fn outside(&self, real: &Path) -> PathBuf {
+        self.host.root.join(real.strip_prefix("/").unwrap_or(real))
+    }
+
+    /// What is at a path whose directories are no links; a link is not followed.
+    pub(super) fn metadata(&self, real: &Path) -> io::Result<Metadata> {
+        fs::symlink_metadata(self.outside(real))
+    }
+
+    /// The text of a link.
+    pub(super) fn link_text(&self, real: &Path) -> io::Result<OsString> {
+        fs::read_link(self.outside(real)).map(PathBuf::into_os_string)
+    }
+
+    /// Every link on the way and what the path leads to.
+    pub(super) fn chain(&self, path: &Path) -> Result<Vec<Link>, links::Error> {
+        links::chain(&self.root, path)
+    }
+
+    /// The path with the links of its directories resolved, the last component as it is; `None` if there is no such directory.
+    pub(super) fn in_real_directory(&self, path: &Path) -> Option<PathBuf> {
+        let (parent, name) = (path.parent()?, path.file_name()?);
+        if let Some(known) = self.real.borrow().get(parent) {
+            return known.as_ref().map(|real| real.join(name));
+        }
+        let real = self.root.real(parent).ok();
+        self.real.borrow_mut().insert(parent.to_owned(), real.clone());
+        real.map(|real| real.join(name))
+    }
+
+    /// What is at a path, every link followed.
+    pub(super) fn follow(&self, path: &Path) -> Option<Metadata> {
+        fs::metadata(self.root.locate(path).ok()?).ok()
+    }
+
+    /// Whether a path leads to something.
+    pub(super) fn exists(&self, path: &Path) -> bool {
+        self.root.real(path).is_ok()
+    }
+
+    /// The names in a directory, in order; none if it cannot be read.
+    pub(super) fn names(&self, directory: &Path) -> Vec<OsString> {
+        let entries = self.root.locate(directory).and_then(|real| Ok(fs::read_dir(real).ok()));
+        let mut names: Vec<_> =
+            entries.ok().flatten().into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
+        names.sort();
+        names
+    }
+
+    /// The finding for a path that leads nowhere, with the nearest path that exists.
+    pub(super) fn missing(&self, path: &Path, error: &links::Error, origin: &Origin) -> Finding {
+        let finding = Finding::error(format!("`{}` cannot be found on the host", path.display()), origin)
+            .why(error.to_string());
+        match nearest_path(path, |path| self.exists(path), |directory| self.names(directory)) {
+            Some(near) => finding.hint(format!("did you mean `{}`?", near.display())),
+            None => finding.hint("install what brings it, or take the entry out"),
+        }
+    }
+}
