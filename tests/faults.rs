@@ -134,9 +134,19 @@ fn a_fault_at_every_step_names_that_step_and_leaves_nothing() {
         let step = program.step_of(at).unwrap();
         program.insert(at, fault);
         let expected = jail::Error::Failed { step, error: sys::Error { call: "test", errno: Errno::EXDEV } };
-        assert_eq!(jail::run(&program, Watch::default()), Err(expected), "operation {at}: {:?}", fixture.steps[step]);
+        assert_eq!(
+            jail::run(&program, Watch::default()),
+            Err(expected),
+            "operation {at}: {:?}",
+            fixture.steps[step]
+        );
         drop(program);
-        assert_eq!(fixture.traces(), before, "left behind by a fault before operation {at}: {:?}", fixture.steps[step]);
+        assert_eq!(
+            fixture.traces(),
+            before,
+            "left behind by a fault before operation {at}: {:?}",
+            fixture.steps[step]
+        );
     }
 }
 
@@ -163,7 +173,11 @@ fn the_child_allocates_nothing() {
         let mut program = Program::lower(&fixture.steps).unwrap();
         program.insert(at, counter_is_still_zero);
         program.insert(0, remember);
-        assert_eq!(jail::run(&program, Watch::default()), Ok(End::Exited(42)), "allocations before operation {at}");
+        assert_eq!(
+            jail::run(&program, Watch::default()),
+            Ok(End::Exited(42)),
+            "allocations before operation {at}"
+        );
     }
     // The check can fail: an allocation in the child is seen.
     let mut program = Program::lower(&fixture.steps).unwrap();

@@ -3,10 +3,10 @@
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use crate::manifest::finding::{Finding, Severity};
+use crate::manifest::finding::Finding;
 use crate::manifest::resolve::accounts::Accounts;
-use crate::manifest::resolve::tree::{Nodes, command_path, tree_steps};
-use crate::manifest::resolve::{run, tree_key};
+use crate::manifest::resolve::tree::{Nodes, TreeSteps, tree_steps};
+use crate::manifest::resolve::{command, run, tree_key};
 use crate::manifest::{self, Loaded, Request};
 use crate::plan::step::Watch;
 use crate::plan::{HostPath, JailName, JailPath, Plan, Step, order};
@@ -64,21 +64,19 @@ impl Jail {
     }
 
     /// The steps that build the tree, with what should be known although it is no error.
-    pub(super) fn build_steps(&self) -> Result<(Vec<Step>, Vec<Finding>)> {
+    pub(super) fn build_steps(&self) -> Result<TreeSteps> {
         let nodes = if self.host.device_nodes { Nodes::Made } else { Nodes::Bound };
-        let found = tree_steps(&self.loaded.manifest, &self.host, &self.accounts, nodes)?;
-        Ok((found.steps, found.warnings))
+        tree_steps(&self.loaded.manifest, &self.host, &self.accounts, nodes)
     }
 
-    /// The steps that run the program in `tree`.
-    pub(super) fn run_steps(&self, tree: &HostPath) -> Result<(Vec<Step>, Watch)> {
-        let command = self.command()?;
-        run::run_steps(&self.loaded.manifest, &self.host, &self.accounts, &self.name, tree, &command)
+    /// The steps that run `command` in `tree`.
+    pub(super) fn run_steps(&self, tree: &HostPath, command: &JailPath) -> Result<(Vec<Step>, Watch)> {
+        run::run_steps(&self.loaded.manifest, &self.host, &self.accounts, &self.name, tree, command)
     }
 
-    /// The program's path in the jail.
-    pub(super) fn command(&self) -> Result<JailPath> {
-        command_path(&self.loaded.manifest, &self.host).map_err(|finding| vec![finding])
+    /// The program's path in a tree that is built.
+    pub(super) fn command(&self, tree: &HostPath) -> Result<JailPath> {
+        command::in_tree(&self.loaded.manifest, &self.host, tree.as_path()).map_err(|finding| vec![finding])
     }
 
     /// A plan of these steps, in a legal order.
@@ -92,7 +90,7 @@ impl Jail {
 
     /// Builds the tree anew.
     pub(super) fn build(&self) -> Result<(tree::Built, Vec<Finding>)> {
-        let (steps, warnings) = self.build_steps()?;
+        let TreeSteps { steps, warnings, .. } = self.build_steps()?;
         let plan = self.plan(steps)?;
         let store = self.store()?;
         let built = tree::build(&store, &plan, &self.key, self.host.is_root()).map_err(|error| self.tree_failure(&error))?;
@@ -138,9 +136,4 @@ impl Jail {
 /// A path the store made.
 fn host_path(path: PathBuf) -> Result<HostPath> {
     HostPath::parse(path).map_err(|why| vec![Finding::plain("the state directory cannot be used").why(why)])
-}
-
-/// Only the warnings of a list.
-pub(super) fn warnings(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
-    findings.iter().filter(|finding| finding.severity == Severity::Warning)
 }

@@ -18,14 +18,15 @@ const NOT_FOUND: u8 = 127;
 pub(super) fn run(request: &Request) -> Result<u8> {
     let jail = Jail::load(request)?;
     let Held { tree, lock } = jail.held(|built, warnings| super::build::announce(&jail, built, warnings))?;
-    let (steps, watch) = jail.run_steps(&tree)?;
+    let command = jail.command(&tree)?;
+    let (steps, watch) = jail.run_steps(&tree, &command)?;
     let plan = jail.plan(steps)?;
     let program = Program::lower(&plan.steps).map_err(|error| vec![not_lowered(&plan.steps, &error)])?;
     let end = jail::run(&program, watch);
     // Held until here: a build meanwhile left this tree alone.
     drop(lock);
     match end {
-        Ok(end) => Ok(ended(end, &plan.steps, &tree, &jail.command()?)),
+        Ok(end) => Ok(ended(end, &plan.steps, &tree, &command)),
         Err(jail::Error::Failed { step, error }) => match plan.steps.get(step).map(|step| &step.action) {
             Some(Action::Execute { path, .. }) => {
                 let finding = not_executed(&jail, &plan.steps, step, error, &tree, path);

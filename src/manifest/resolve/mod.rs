@@ -12,7 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accounts;
-mod command;
+pub mod command;
 mod content;
 mod devices;
 mod draft;

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use super::accounts::Accounts;
+use super::command::DEFAULT_PATH;
 use super::identity::{self, Identity};
 use super::mounts;
 use crate::manifest::finding::Finding;
@@ -10,9 +11,6 @@ use crate::manifest::schema::{Manifest, Network, Personality, Proc, Share};
 use crate::plan::step::{Action, MountFlags, Namespaces, Owner, RootMethod, Watch};
 use crate::plan::{At, HostPath, JailName, JailPath, Mode, Origin, Phase, Step};
 use crate::sys::host::Host;
-
-/// Where programs are looked for inside, unless the manifest sets PATH.
-pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Everything the run part depends on.
 pub(super) struct Context<'a> {
@@ -284,7 +282,7 @@ fn execute(context: &Context<'_>, command: &JailPath, steps: &mut Steps) {
 fn environment(context: &Context<'_>) -> Vec<(OsString, OsString)> {
     let program = &context.manifest.program;
     let mut variables = std::collections::BTreeMap::<OsString, OsString>::new();
-    variables.insert("PATH".into(), PATH.into());
+    variables.insert("PATH".into(), DEFAULT_PATH.into());
     variables.insert("HOME".into(), context.identity.home.clone());
     for name in ["USER", "LOGNAME"] {
         variables.insert(name.into(), context.identity.name.clone().into());

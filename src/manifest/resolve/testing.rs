@@ -145,7 +145,7 @@ impl Drop for Scene {
 /// A step in few words. Owners are shown unless they are root or whoever runs the test.
 pub(super) fn brief(step: &Step) -> String {
     let of = |owner: &Owner| {
-        let ours = Host::current(Path::new("/"));
+        let ours = Host::current(std::path::Path::new("/"));
         let plain = (owner.uid == 0 || owner.uid == ours.uid) && (owner.gid == 0 || owner.gid == ours.gid);
         if plain { String::new() } else { format!(" {}:{}", owner.uid, owner.gid) }
     };
