@@ -9,4 +9,9 @@ pub mod sys;
 pub mod tree;
 
 /// Stub.
-pub fn run(args: Vec<std::ffi::OsString>) -> i32 { if sys::process::fill_standard_descriptors().is_err() { return 125 } commands::dispatch(args) }
+pub fn run(args: Vec<std::ffi::OsString>) -> i32 {
+    if sys::process::fill_standard_descriptors().is_err() {
+        return 125;
+    }
+    commands::dispatch(args)
+}

@@ -17,7 +17,8 @@ pub(super) fn build(request: &Request) -> Result<u8> {
 
 /// Says what was built, and what should be known about it.
 pub(super) fn announce(jail: &Jail, built: &Built, warnings: &[Finding]) {
-    let all: Vec<_> = jail.loaded.warnings.iter().chain(warnings).map(|finding| finding.clone().into()).collect();
+    let all: Vec<_> =
+        jail.loaded.warnings.iter().chain(warnings).map(|finding| finding.clone().into()).collect();
     report::diagnostic::findings(&all);
     report::note(&format!(
         "built jail `{}`: {} files, {} directories, {} links, {} in `{}`",
@@ -48,7 +49,13 @@ mod tests {
 
     #[test]
     fn bytes_are_written_for_a_person() {
-        for (bytes, text) in [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (9_542_041, "9.1 MiB"), (5 << 30, "5.0 GiB")] {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1536, "1.5 KiB"),
+            (9_542_041, "9.1 MiB"),
+            (5 << 30, "5.0 GiB"),
+        ] {
             assert_eq!(approximate(bytes), text);
         }
     }

@@ -95,7 +95,11 @@ fn on_mount(mount: &Mount, program: &JailPath, errno: Errno) -> Diagnosis {
     let path = source.join(rest);
     match fs::metadata(&path) {
         Err(_) => Diagnosis::new(
-            format!("`{}` is not on the host, which shows `{}` at `{target}` ({place})", path.display(), source.display()),
+            format!(
+                "`{}` is not on the host, which shows `{}` at `{target}` ({place})",
+                path.display(),
+                source.display()
+            ),
             "correct `command` under [program]",
         ),
         Ok(found) if found.mode() & 0o111 == 0 => not_executable(&path),
@@ -110,10 +114,12 @@ fn on_mount(mount: &Mount, program: &JailPath, errno: Errno) -> Diagnosis {
 fn by_file(root: &Root, program: &JailPath) -> Option<Diagnosis> {
     match libs::closure(root, program.as_path()) {
         Ok(_) => libs::describe(root, program.as_path()).ok().and_then(|kind| foreign(program, &kind)),
-        Err(Error::File { path, problem: Problem::Absent, .. }) if path == program.as_path() => Some(Diagnosis::new(
-            format!("there is no `{program}` in the jail"),
-            format!("add `{program}` to `programs` under [tree], or correct `command` under [program]"),
-        )),
+        Err(Error::File { path, problem: Problem::Absent, .. }) if path == program.as_path() => {
+            Some(Diagnosis::new(
+                format!("there is no `{program}` in the jail"),
+                format!("add `{program}` to `programs` under [tree], or correct `command` under [program]"),
+            ))
+        }
         Err(Error::File { path, problem: Problem::NotExecutable, .. }) => Some(not_executable(&path)),
         Err(Error::File { path, problem: Problem::UnknownFormat, .. }) => Some(Diagnosis::new(
             format!("`{}` is neither an ELF program nor a script that begins with `#!`", path.display()),
@@ -135,7 +141,9 @@ fn interpreter(root: &Root, path: &Path, by: &Path, problem: &Problem) -> Diagno
         ),
         _ => Diagnosis::new(
             format!("`{shown}` is started by its loader `{path}`: {problem}"),
-            format!("list `{shown}` under `programs` instead of `files`: its loader and libraries then come along"),
+            format!(
+                "list `{shown}` under `programs` instead of `files`: its loader and libraries then come along"
+            ),
         ),
     }
 }
@@ -160,7 +168,10 @@ fn foreign(program: &JailPath, kind: &Kind) -> Option<Diagnosis> {
     let (Kind::Elf { machine, .. }, Some(ours)) = (kind, Machine::ours()) else { return None };
     (*machine != ours).then(|| {
         Diagnosis::new(
-            format!("`{program}` is built for {machine} ({}), this machine is {ours} ({})", machine.class, ours.class),
+            format!(
+                "`{program}` is built for {machine} ({}), this machine is {ours} ({})",
+                machine.class, ours.class
+            ),
             "use a program built for this machine, or a kernel that can run the other kind",
         )
     })
@@ -178,7 +189,8 @@ fn not_executable(path: &Path) -> Diagnosis {
 fn library_missing(error: &Error) -> Diagnosis {
     let Error::Missing(missing) = error else { return Diagnosis::default() };
     let why = missing.iter().map(|library| {
-        let by = library.chain.last().map_or_else(String::new, |path| format!(", needed by `{}`", path.display()));
+        let by =
+            library.chain.last().map_or_else(String::new, |path| format!(", needed by `{}`", path.display()));
         format!("library `{}`{by} is not in the jail", library.name.display())
     });
     Diagnosis {

@@ -10,10 +10,24 @@ use crate::sys;
 use crate::sys::host::Host;
 
 /// The message for a failed step of a run, `number` counted from 0 in `steps`.
-pub(super) fn of_step(steps: &[Step], number: usize, error: sys::Error, jail: &str, host: &Host) -> Option<Finding> {
+pub(super) fn of_step(
+    steps: &[Step],
+    number: usize,
+    error: sys::Error,
+    jail: &str,
+    host: &Host,
+) -> Option<Finding> {
     let failed = steps.get(number)?;
-    let mut finding = Finding::error(format!("cannot {} in jail `{jail}`", purpose(&failed.action)), &failed.origin)
-        .why(format!("{}, step {} of {}, {}", cause(failed, error), number + 1, steps.len(), whereabouts(failed.phase)));
+    let mut finding =
+        Finding::error(format!("cannot {} in jail `{jail}`", purpose(&failed.action)), &failed.origin).why(
+            format!(
+                "{}, step {} of {}, {}",
+                cause(failed, error),
+                number + 1,
+                steps.len(),
+                whereabouts(failed.phase)
+            ),
+        );
     if failed.origin.place().is_none() {
         finding = finding.why(format!("the step is there by {}", failed.origin));
     }

@@ -46,14 +46,19 @@ impl Jail {
         let loaded = manifest::load(request)?;
         let root = nix::unistd::geteuid().is_root();
         let Some(state) = Store::default_path(root, |name| std::env::var_os(name)) else {
-            return Err(vec![Finding::plain("there is no place to keep jails: neither HOME nor XDG_STATE_HOME is set")
-                .hint("set STOCKADE_STATE_DIR to a directory of your own")]);
+            return Err(vec![
+                Finding::plain("there is no place to keep jails: neither HOME nor XDG_STATE_HOME is set")
+                    .hint("set STOCKADE_STATE_DIR to a directory of your own"),
+            ]);
         };
         let host = Host::current(&state);
         let accounts = Accounts::of(&loaded.manifest, &host).map_err(|finding| vec![finding])?;
         let key = tree_key(&loaded.manifest, &host);
         let Some(name) = loaded.manifest.name.as_ref().map(|name| name.value.clone()) else {
-            return Err(vec![Finding::plain("the jail has no name").hint("write `name = \"…\"` at the top of the manifest")]);
+            return Err(vec![
+                Finding::plain("the jail has no name")
+                    .hint("write `name = \"…\"` at the top of the manifest"),
+            ]);
         };
         Ok(Self { loaded, name, host, accounts, state, key })
     }
@@ -83,8 +88,10 @@ impl Jail {
     pub(super) fn plan(&self, steps: Vec<Step>) -> Result<Plan> {
         match order::check(&steps) {
             Ok(()) => Ok(Plan { jail: self.name.clone(), steps }),
-            Err(violation) => Err(vec![Finding::plain(format!("the plan of jail `{}` is out of order: {violation}", self.name))
-                .hint("this is a mistake in stockade: please report it with the manifest")]),
+            Err(violation) => Err(vec![
+                Finding::plain(format!("the plan of jail `{}` is out of order: {violation}", self.name))
+                    .hint("this is a mistake in stockade: please report it with the manifest"),
+            ]),
         }
     }
 
@@ -93,7 +100,8 @@ impl Jail {
         let TreeSteps { steps, warnings, .. } = self.build_steps()?;
         let plan = self.plan(steps)?;
         let store = self.store()?;
-        let built = tree::build(&store, &plan, &self.key, self.host.is_root()).map_err(|error| self.tree_failure(&error))?;
+        let built = tree::build(&store, &plan, &self.key, self.host.is_root())
+            .map_err(|error| self.tree_failure(&error))?;
         Ok((built, warnings))
     }
 

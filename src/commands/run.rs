@@ -33,17 +33,23 @@ pub(super) fn run(request: &Request) -> Result<u8> {
                 report::diagnostic::findings(&[finding.into()]);
                 Ok(if error.errno == nix::errno::Errno::ENOENT { NOT_FOUND } else { NOT_EXECUTABLE })
             }
-            _ => Err(failure::of_step(&plan.steps, step, error, jail.name.as_str(), &jail.host).into_iter().collect()),
+            _ => Err(failure::of_step(&plan.steps, step, error, jail.name.as_str(), &jail.host)
+                .into_iter()
+                .collect()),
         },
         Err(jail::Error::Interrupted { signal, .. }) => Ok(128 + signal as u8),
-        Err(error) => Err(vec![Finding::plain(format!("cannot run jail `{}`", jail.name)).why(error.to_string())]),
+        Err(error) => {
+            Err(vec![Finding::plain(format!("cannot run jail `{}`", jail.name)).why(error.to_string())])
+        }
     }
 }
 
 /// A plan that cannot be lowered: a NUL byte in something of the manifest's.
 fn not_lowered(steps: &[Step], error: &jail::Error) -> Finding {
     let origin = match error {
-        jail::Error::NulByte { step } | jail::Error::Misplaced { step } => steps.get(*step).map(|step| step.origin.clone()),
+        jail::Error::NulByte { step } | jail::Error::Misplaced { step } => {
+            steps.get(*step).map(|step| step.origin.clone())
+        }
         _ => None,
     };
     Finding { origin, ..Finding::plain("this cannot be handed to the kernel").why(error.to_string()) }

@@ -26,7 +26,9 @@ pub(super) fn test(requests: &[Request]) -> Result<u8> {
     for request in requests {
         let started = Instant::now();
         match one(request) {
-            Ok(what) => report::line(&format!("test {what} ... ok ({:.1} s)", started.elapsed().as_secs_f32())),
+            Ok(what) => {
+                report::line(&format!("test {what} ... ok ({:.1} s)", started.elapsed().as_secs_f32()))
+            }
             Err(findings) => {
                 report::line(&format!("test {} ... FAILED", request.jail.display()));
                 failed.extend(findings);
@@ -38,9 +40,12 @@ pub(super) fn test(requests: &[Request]) -> Result<u8> {
 
 /// Every manifest that has a `[test]`, as requests.
 pub(super) fn all() -> Vec<Request> {
-    let requests = manifest::lookup::all().into_iter().map(|path| Request { jail: path.into(), ..Request::default() });
+    let requests =
+        manifest::lookup::all().into_iter().map(|path| Request { jail: path.into(), ..Request::default() });
     // A manifest that cannot be loaded stays in the list: its test fails, and says why.
-    requests.filter(|request| manifest::load(request).map_or(true, |loaded| loaded.manifest.test.is_some())).collect()
+    requests
+        .filter(|request| manifest::load(request).map_or(true, |loaded| loaded.manifest.test.is_some()))
+        .collect()
 }
 
 /// Tests one jail; its name.
@@ -121,7 +126,10 @@ impl Running {
         let probed = loop {
             if let Some(status) = self.ended()? {
                 let output = self.collect();
-                return Err(vec![format!("the jail ended before it was probed: {}", said(status)), shown("it said", &output)]);
+                return Err(vec![
+                    format!("the jail ended before it was probed: {}", said(status)),
+                    shown("it said", &output),
+                ]);
             }
             let result = ask(client, test);
             if result.is_ok() || Instant::now() >= deadline {
@@ -181,8 +189,13 @@ impl Running {
             std::thread::sleep(PAUSE / 10);
         }
         self.supervisor.kill().map_err(|error| vec![format!("cannot kill the jail: {error}")])?;
-        let status = self.supervisor.wait().map_err(|error| vec![format!("cannot wait for the jail: {error}")])?;
-        if grace.is_zero() { Ok(status) } else { Err(vec![format!("it did not stop within {}", Span(grace))]) }
+        let status =
+            self.supervisor.wait().map_err(|error| vec![format!("cannot wait for the jail: {error}")])?;
+        if grace.is_zero() {
+            Ok(status)
+        } else {
+            Err(vec![format!("it did not stop within {}", Span(grace))])
+        }
     }
 
     /// Everything the jail has said, once it has ended.
@@ -202,7 +215,9 @@ impl Drop for Running {
 
 /// Asks a client once.
 fn ask(client: &[std::ffi::OsString], test: &Test) -> Why<()> {
-    let Some((program, arguments)) = client.split_first() else { return Err(vec!["the client is empty".into()]) };
+    let Some((program, arguments)) = client.split_first() else {
+        return Err(vec!["the client is empty".into()]);
+    };
     match Command::new(program).args(arguments).stdin(Stdio::null()).output() {
         Ok(Output { status, mut stdout, stderr }) => {
             stdout.extend(stderr);
@@ -221,7 +236,12 @@ fn judge(status: ExitStatus, output: &[u8], test: &Test) -> Why<()> {
     if status.code() != Some(expected) {
         why.push(format!("{} instead of {expected}", said(status)));
     }
-    why.extend(test.expect.iter().filter(|part| !text.contains(*part)).map(|part| format!("{part:?} is not in the output")));
+    why.extend(
+        test.expect
+            .iter()
+            .filter(|part| !text.contains(*part))
+            .map(|part| format!("{part:?} is not in the output")),
+    );
     if why.is_empty() {
         return Ok(());
     }

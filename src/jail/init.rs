@@ -37,6 +37,7 @@ pub(super) fn serve(
     let mut set = SignalSet::of(&FORWARDED);
     set.0 |= SignalSet::of(&[libc::SIGCHLD]).0;
     let signals = signal::descriptor(set).map_err(Error::of("signalfd"))?;
+    process::set_name(c"stockade").map_err(Error::of("prctl"))?;
     let program = process::spawn(stack, child).map_err(Error::of("clone"))?;
     Ok(reap(program, inherited, &signals))
 }

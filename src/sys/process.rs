@@ -140,7 +140,7 @@ pub fn duplicate_onto(from: BorrowedFd<'_>, to: RawFd) -> Result<(), Errno> {
 
 /// prctl(2) with integer arguments.
 fn prctl(option: libc::c_int, argument: libc::c_ulong, second: libc::c_ulong) -> Result<i64, Errno> {
-    // SAFETY: every option used in this module takes integers only.
+    // SAFETY: the options used in this module take integers, or the address of a C string that lives through the call.
     check(libc::c_long::from(unsafe { libc::prctl(option, argument, second, 0, 0) }))
 }
 
@@ -152,6 +152,11 @@ pub fn die_with_parent() -> Result<(), Errno> {
 /// `PR_SET_DUMPABLE` 0: nobody of the same user traces this process or reads its /proc files; ends with execve(2).
 pub fn set_undumpable() -> Result<(), Errno> {
     prctl(libc::PR_SET_DUMPABLE, 0, 0).map(drop)
+}
+
+/// `PR_SET_NAME`: what ps(1) shows as the command's name; at most 15 bytes.
+pub fn set_name(name: &CStr) -> Result<(), Errno> {
+    prctl(libc::PR_SET_NAME, name.as_ptr() as libc::c_ulong, 0).map(drop)
 }
 
 /// `PR_SET_NO_NEW_PRIVS`.

@@ -32,7 +32,11 @@ impl Contestant {
     /// Starts it once and waits for its end.
     fn time(&self, state: &Path) -> Result<Duration, String> {
         let mut command = Command::new(&self.command[0]);
-        command.args(&self.command[1..]).env_clear().env("STOCKADE_STATE_DIR", state).env("PATH", "/usr/bin:/bin");
+        command
+            .args(&self.command[1..])
+            .env_clear()
+            .env("STOCKADE_STATE_DIR", state)
+            .env("PATH", "/usr/bin:/bin");
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let started = Instant::now();
         let status = command.status().map_err(|error| format!("{}: {error}", self.command[0]))?;
@@ -73,13 +77,27 @@ fn main() {
         Contestant::new(
             "bwrap",
             &[
-                "bwrap", "--ro-bind", &root, "/", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup",
-                "--proc", "/proc", "--dev", "/dev", "/true",
+                "bwrap",
+                "--ro-bind",
+                &root,
+                "/",
+                "--unshare-pid",
+                "--unshare-ipc",
+                "--unshare-uts",
+                "--unshare-cgroup",
+                "--proc",
+                "/proc",
+                "--dev",
+                "/dev",
+                "/true",
             ],
         ),
         Contestant::new(
             "unshare with chroot",
-            &["unshare", "--mount", "--pid", "--fork", "--ipc", "--uts", "--cgroup", "--root", &root, "/true"],
+            &[
+                "unshare", "--mount", "--pid", "--fork", "--ipc", "--uts", "--cgroup", "--root", &root,
+                "/true",
+            ],
         ),
     ];
     contestants.retain(|contestant| match contestant.time(place) {
@@ -97,8 +115,10 @@ fn main() {
             }
         }
     }
-    let medians: Vec<_> = contestants.iter_mut().map(|contestant| (contestant.name, contestant.median())).collect();
-    let of = |name: &str| medians.iter().find(|(known, _)| *known == name).map(|(_, time)| time.as_secs_f64());
+    let medians: Vec<_> =
+        contestants.iter_mut().map(|contestant| (contestant.name, contestant.median())).collect();
+    let of =
+        |name: &str| medians.iter().find(|(known, _)| *known == name).map(|(_, time)| time.as_secs_f64());
     println!("{:24} {:>10} {:>10}", "median of 300", "µs", "of bwrap");
     for (name, time) in &medians {
         let ratio = of("bwrap").map_or("-".into(), |bwrap| format!("{:.2}", time.as_secs_f64() / bwrap));
