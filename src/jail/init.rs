@@ -2,7 +2,7 @@
 //! program, which ends every other process of the PID namespace, see pid_namespaces(7). It allocates nothing, holds no file
 //! of the host but the socket to its supervisor, and ends when that closes.
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -33,6 +33,8 @@ pub(super) fn serve(
     stack: &Stack,
     child: &impl Fn() -> libc::c_int,
 ) -> Result<libc::c_int, Error> {
+    // Descriptors of the caller are not PID 1's to hold; and the jail's limit of open files, which counts already, leaves room.
+    process::close_others(inherited.status).map_err(Error::of("close_range"))?;
     // Every signal is blocked since before clone(2), so that none is lost between here and the first poll.
     let mut set = SignalSet::of(&FORWARDED);
     set.0 |= SignalSet::of(&[libc::SIGCHLD]).0;
@@ -44,13 +46,14 @@ pub(super) fn serve(
 
 /// Waits for the program, reaping and forwarding; returns its exit code by the shells' convention.
 fn reap(program: i32, inherited: Inherited<'_>, signals: &OwnedFd) -> libc::c_int {
-    // Descriptors of the caller are not PID 1's to hold; a pipe's reader sees the end when the program closes it.
-    if let Err(status) = close_inherited(inherited, signals) {
-        return status;
+    // A pipe's reader sees the end when the program closes it.
+    if process::close_standard_descriptors().is_err() {
+        return LOST;
     }
-    let (status, signals) = (kept(STATUS), kept(SIGNALS));
+    let status = inherited.status;
     loop {
-        let mut ready = [PollFd::new(status, PollFlags::empty()), PollFd::new(signals, PollFlags::POLLIN)];
+        let mut ready =
+            [PollFd::new(status, PollFlags::empty()), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         match poll(&mut ready, PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => return LOST,
@@ -59,9 +62,9 @@ fn reap(program: i32, inherited: Inherited<'_>, signals: &OwnedFd) -> libc::c_in
         if ready[0].revents().is_some_and(|events| !events.is_empty()) {
             return LOST;
         }
-        while let Ok(Some((number, _))) = signal::next(signals) {
+        while let Ok(Some((number, _))) = signal::next(signals.as_fd()) {
             if number == libc::SIGCHLD {
-                if let Some(ended) = collect(program, status) {
+                if let Some(ended) = collect(program, inherited) {
                     return ended;
                 }
             } else if process::kill(program, number).is_err() {
@@ -72,17 +75,19 @@ fn reap(program: i32, inherited: Inherited<'_>, signals: &OwnedFd) -> libc::c_in
 }
 
 /// Collects every child that changed; the program's exit code if it is among those that ended.
-fn collect(program: i32, status: BorrowedFd<'_>) -> Option<libc::c_int> {
+fn collect(program: i32, inherited: Inherited<'_>) -> Option<libc::c_int> {
     loop {
         match process::wait_any() {
             Ok(Waited::Ended { pid, status: raw }) if pid == program => {
                 // Without a supervisor there is nobody to tell; the exit code says nearly the same.
-                return match (Report::Ended { status: raw }).send(status) {
+                return match (Report::Ended { status: raw }).send(inherited.status) {
                     Ok(()) | Err(_) => Some(process::exit_code(raw)),
                 };
             }
-            Ok(Waited::Stopped { pid, signal }) if pid == program => {
-                if (Report::Stopped { signal }).send(status).is_err() {
+            // Told only where the supervisor listens, which is where it has a terminal to give back: elsewhere the messages of a
+            // program that is stopped again and again would fill the socket.
+            Ok(Waited::Stopped { pid, signal }) if pid == program && inherited.terminal.is_some() => {
+                if (Report::Stopped { signal }).send(inherited.status).is_err() {
                     return Some(LOST);
                 }
             }
@@ -95,28 +100,3 @@ fn collect(program: i32, status: BorrowedFd<'_>) -> Option<libc::c_int> {
 
 /// Exit status of PID 1 when its supervisor is gone.
 const LOST: libc::c_int = 125;
-/// Where the socket to the supervisor is kept.
-const STATUS: i32 = 3;
-/// Where the signals are read.
-const SIGNALS: i32 = 4;
-
-/// The two descriptors PID 1 keeps.
-fn kept(number: i32) -> BorrowedFd<'static> {
-    process::kept_descriptor(number)
-}
-
-/// Puts the host's /dev/null on 0 to 2, the socket and the signals at fixed numbers, and closes the rest.
-fn close_inherited(inherited: Inherited<'_>, signals: &OwnedFd) -> Result<(), libc::c_int> {
-    let onto = |fd: BorrowedFd<'_>, number| process::duplicate_onto(fd, number).map_err(|_| LOST);
-    for number in 0..=2 {
-        onto(inherited.null, number)?;
-    }
-    // Through high numbers first: the socket may itself stand at 4, or the signals at 3.
-    let status =
-        nix::fcntl::fcntl(inherited.status, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(16)).map_err(|_| LOST)?;
-    let signals =
-        nix::fcntl::fcntl(signals.as_fd(), nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(16)).map_err(|_| LOST)?;
-    onto(process::kept_descriptor(status), STATUS)?;
-    onto(process::kept_descriptor(signals), SIGNALS)?;
-    process::close_from(5, false).map_err(|_| LOST)
-}

@@ -15,7 +15,7 @@ use crate::sys::process::{self, Child};
 use crate::sys::signal::{self, SignalSet};
 
 /// Signals the supervisor takes for the program. SIGTSTP and SIGCONT stop and continue both.
-pub(super) const TAKEN: SignalSet = SignalSet::of(&[
+const TAKEN: [i32; 10] = [
     libc::SIGTERM,
     libc::SIGINT,
     libc::SIGHUP,
@@ -26,7 +26,18 @@ pub(super) const TAKEN: SignalSet = SignalSet::of(&[
     libc::SIGTSTP,
     libc::SIGCONT,
     libc::SIGWINCH,
-]);
+];
+
+/// Those of [`TAKEN`] that the caller does not ignore: under nohup(1) a hang-up reaches neither the supervisor nor the program.
+pub(super) fn taken() -> Result<SignalSet, sys::Error> {
+    TAKEN.into_iter().try_fold(SignalSet::EMPTY, |taken, number| {
+        let ignored = signal::is_ignored(number).map_err(sys::Error::of("rt_sigaction"))?;
+        Ok(if ignored { taken } else { taken.with(number) })
+    })
+}
+
+/// How often a supervisor in its terminal's background looks whether it has come to the foreground: no signal says so.
+const GLANCE: Duration = Duration::from_millis(250);
 
 /// Everything the loop looks at.
 pub(super) struct Supervisor {
@@ -34,7 +45,9 @@ pub(super) struct Supervisor {
     pub(super) first: Child,
     /// What the jail's first processes report.
     pub(super) status: OwnedFd,
-    /// The signals of [`TAKEN`].
+    /// Whether they have closed the other end: with `init = false`, when the program is executed.
+    pub(super) is_silent: bool,
+    /// The signals of [`taken`].
     pub(super) signals: OwnedFd,
     /// The program's terminal, if it has one.
     pub(super) relay: Option<Relay>,
@@ -67,7 +80,8 @@ impl Supervisor {
                     self.take(message, sender, &mut reported)?;
                 }
             }
-            if signals {
+            // PID 1 has ended, and the program with it: its number may be another's by now.
+            if signals && !ended {
                 while let Some((number, by_process)) =
                     signal::next(self.signals.as_fd()).map_err(sys::Error::of("read"))?
                 {
@@ -76,10 +90,14 @@ impl Supervisor {
             }
             if let Some(relay) = &mut self.relay {
                 if output {
+                    relay.pass_input_on()?;
                     relay.pass_output()?;
                 }
                 if input {
                     relay.pass_input()?;
+                }
+                if relay.is_in_background() {
+                    relay.resume();
                 }
             }
             if ended {
@@ -91,7 +109,7 @@ impl Supervisor {
                 self.kill_all()?;
             }
         }
-        if let Some(relay) = &self.relay {
+        if let Some(relay) = &mut self.relay {
             while relay.pass_output()? {}
         }
         let raw = process::wait(self.first.pid).map_err(sys::Error::of("wait4"))?;
@@ -104,31 +122,41 @@ impl Supervisor {
         }
     }
 
-    /// Waits for something to happen: PID 1's end, a report, a signal, the program's output, the caller's input.
-    fn wait(&self) -> Result<[bool; 5], Error> {
-        let timeout = match self.deadline {
+    /// Waits for something to happen: PID 1's end, a report, a signal, the program's terminal, the caller's input.
+    fn wait(&mut self) -> Result<[bool; 5], Error> {
+        let left = self
+            .deadline
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
+        let glance = self.relay.as_ref().filter(|relay| relay.is_in_background()).map(|_| GLANCE);
+        let timeout = match left.into_iter().chain(glance).min() {
             None => PollTimeout::NONE,
-            Some(deadline) => {
-                let left = deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
-                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
-            }
+            Some(left) => PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
         };
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
         // Without a terminal no report is urgent: each waits in the socket for PID 1's end, or for a signal that needs it, and
         // the start of a jail is spared two wake-ups of this process.
         let reports = if self.relay.is_some() { PollFlags::POLLIN } else { PollFlags::empty() };
+        // A socket whose other end is closed would be ready for ever.
+        let status = if self.is_silent { self.first.pidfd.as_fd() } else { self.status.as_fd() };
         let mut ready = Vec::with_capacity(5);
         ready.push(readable(self.first.pidfd.as_fd()));
-        ready.push(PollFd::new(self.status.as_fd(), reports));
+        ready.push(PollFd::new(status, reports));
         ready.push(readable(self.signals.as_fd()));
-        if let Some(relay) = &self.relay {
-            ready.push(readable(relay.master()));
+        if let Some(relay) = &self.relay
+            && let Some((master, events)) = relay.master()
+        {
+            ready.push(PollFd::new(master, events));
             ready.extend(relay.input().map(readable));
         }
         match poll(&mut ready, timeout) {
-            Ok(_) => Ok([0, 1, 2, 3, 4].map(|at: usize| {
-                ready.get(at).and_then(PollFd::revents).is_some_and(|events| !events.is_empty())
-            })),
+            Ok(_) => {
+                let events =
+                    |at: usize| ready.get(at).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
+                let is_silent = events(1).contains(PollFlags::POLLHUP);
+                let ready = [0, 1, 2, 3, 4].map(|at| !events(at).is_empty());
+                self.is_silent |= is_silent;
+                Ok(ready)
+            }
             Err(Errno::EINTR) => Ok([false; 5]),
             Err(errno) => Err(sys::Error { call: "poll", errno }.into()),
         }
@@ -189,8 +217,12 @@ impl Supervisor {
             while relay.pass_output()? {}
             relay.suspend();
         }
-        // The whole job: a shell takes it as stopped only when each of its processes is.
-        process::kill(0, libc::SIGSTOP).map_err(sys::Error::of("kill"))?;
+        // The whole job: a shell takes it as stopped only when each of its processes is. Where there is no shell to continue it
+        // (an orphaned process group, see setpgid(2)) the kernel discards the signal, and the program goes on at once.
+        process::kill(0, libc::SIGTSTP).map_err(sys::Error::of("kill"))?;
+        let blocked = signal::set_mask(SignalSet(!SignalSet::of(&[libc::SIGTSTP]).0))
+            .map_err(sys::Error::of("rt_sigprocmask"))?;
+        signal::set_mask(blocked).map_err(sys::Error::of("rt_sigprocmask"))?;
         if let Some(relay) = &mut self.relay {
             relay.resume();
         }

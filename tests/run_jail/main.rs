@@ -17,8 +17,6 @@ mod identity;
 mod limits;
 mod namespaces;
 mod parallel;
-mod pty;
 mod root;
 mod signals;
 mod support;
-mod terminal;

@@ -12,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -194,6 +195,7 @@ int main(int count, char **arguments) {
     if (IS("fill")) fill(first);
     if (IS("fill-inodes")) fill_inodes(first);
     if (IS("personality")) printf("%08x\n", personality(0xffffffff));
+    if (IS("nice")) printf("%d\n", getpriority(PRIO_PROCESS, 0));
     if (IS("securebits")) printf("%d\n", prctl(PR_GET_SECUREBITS));
     if (IS("ids")) {
         uid_t real, effective, saved;

@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use crate::common;
 
 /// Longest wait for something that is to come. Nothing is measured by it: it only ends a test that would hang.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Whether this is root, and a jail is made without a user namespace.
 pub fn is_root() -> bool {
