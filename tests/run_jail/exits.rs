@@ -31,17 +31,25 @@ fn death_by_a_signal_is_128_and_its_number() {
 
 #[test]
 fn stockades_own_failures_are_125_to_127() {
-    let code = |command: &str, more: &str| {
-        let jail = Jail::with_command("failures", command, more);
+    let code = |jail: &Jail| {
         let output = jail.stockade("run").output().unwrap();
         assert!(!output.stderr.is_empty(), "a failure is said");
         output.status.code()
     };
-    assert_eq!(code("[\"/missing\"]", ""), Some(127));
-    let text = "tree.text = [{ path = \"/plain\", content = \"text\" }, { path = \"/run\", content = \"text\", mode = \"0755\" }]";
-    assert_eq!(code("[\"/plain\"]", text), Some(126));
-    assert_eq!(code("[\"/run\"]", text), Some(126));
-    assert_eq!(code("[\"/probe\"]", "program.cpu_affinity = [1023]"), Some(125));
+    // What is to be copied is missed before anything runs.
+    assert_eq!(code(&Jail::with_command("missing", "[\"/missing\"]", "")), Some(125));
+    assert_eq!(code(&Jail::probe("processor", "program.cpu_affinity = [1023]")), Some(125));
+    // What is mounted can go later.
+    let mounts = "mounts = [{ source = \"{here}\", target = \"/srv\" }]";
+    let jail = Jail::with_command("mounted", "[\"/srv/program\"]", mounts);
+    fs::copy(jail.path("probe"), jail.path("program")).unwrap();
+    jail.expect(&["exit", "0"], 0, "");
+    fs::set_permissions(jail.path("program"), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    assert_eq!(code(&jail), Some(126));
+    fs::remove_file(jail.path("program")).unwrap();
+    assert_eq!(code(&jail), Some(127));
+    let shut = mounts.replace("target", "executable = false, target");
+    assert_eq!(code(&Jail::with_command("shut", "[\"/srv/probe\"]", &shut)), Some(126));
 }
 
 #[test]

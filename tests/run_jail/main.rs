@@ -17,6 +17,8 @@ mod identity;
 mod limits;
 mod namespaces;
 mod parallel;
+mod pty;
 mod root;
 mod signals;
 mod support;
+mod terminal;

@@ -76,6 +76,7 @@ static void type_at(const char *name, const char *text) {
     }
     long result = 0;
     for (; *text && result == 0; text++) result = ioctl(fd, TIOCSTI, text);
+    if (result == 0) result = ioctl(fd, TIOCSTI, "\n");
     say("TIOCSTI", result);
 }
 

@@ -225,9 +225,10 @@ fn devices_are_exactly_those_asked_for() {
         0,
         " 00 00\n9\nfull\n",
     );
-    // Nothing can be made or removed beside them.
+    // None can be removed, even where the root is writable. Beside root's nothing can be made: they are a mount of their own.
     let jail = Jail::shell("devices", "program.user = \"root\"\nroot.read_only = false");
-    assert_eq!(jail.run(&["rm -f /dev/zero; echo x > /dev/x"]).code, Some(1));
+    assert_eq!(jail.run(&["rm -f /dev/zero"]).code, Some(1));
+    assert_eq!(jail.run(&["echo x > /dev/x && rm /dev/x"]).code, Some(i32::from(is_root())));
 }
 
 #[test]
@@ -318,8 +319,12 @@ fn root_with_the_right_to_chroot_does_not_get_out_of_a_mounted_root() {
 fn the_working_directory_is_the_one_asked_for() {
     let jail = Jail::shell("cwd", "program.working_directory = \"/usr/bin\"");
     jail.expect(&["pwd; readlink /proc/self/cwd"], 0, "/usr/bin\n/usr/bin\n");
-    // One that is not in the tree is made; one that the program's user may not enter is an error.
+    // One that is not in the tree is made.
     Jail::shell("cwd", "program.working_directory = \"/new\"").expect(&["pwd"], 0, "/new\n");
+    // One that the program's user may not enter is an error. All of an ordinary user's tree is his own.
+    if !is_root() {
+        return;
+    }
     let closed = "tree.directories = [{ path = \"/closed\", mode = \"0000\" }]";
     let jail = Jail::shell("cwd", &format!("program.working_directory = \"/closed\"\n{closed}"));
     jail.refused(&["pwd"]);

@@ -114,7 +114,10 @@ os.execv(sys.argv[1], sys.argv[1:])";
         .args(run.get_args())
         .env("STOCKADE_STATE_DIR", jail.path("state"));
     // Blocked, ignored, caught.
-    assert_eq!(finish(&mut command).lines(), ["SigBlk:\t0000000000000000", "SigIgn:\t0000000000000000", "SigCgt:\t0000000000000000"]);
+    assert_eq!(
+        finish(&mut command).lines(),
+        ["SigBlk:\t0000000000000000", "SigIgn:\t0000000000000000", "SigCgt:\t0000000000000000"]
+    );
 }
 
 #[test]
