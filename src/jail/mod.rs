@@ -170,5 +170,5 @@ fn start(
     if let Some(relay) = &mut relay {
         relay.begin();
     }
-    Ok(Supervisor { first, status, signals, relay, deadline, program: None })
+    Ok(Supervisor { first, status, signals, relay, deadline, silent: false, program: None })
 }

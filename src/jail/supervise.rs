@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::report::{self, Report};
+use super::report::{self, Received, Report};
 use super::terminal::Relay;
 use super::{End, Error};
 use crate::sys;
@@ -40,6 +40,8 @@ pub(super) struct Supervisor {
     pub(super) relay: Option<Relay>,
     /// When the jail is to be killed.
     pub(super) deadline: Option<Instant>,
+    /// Whether every sender of reports has closed its end.
+    pub(super) silent: bool,
     /// The program's own process, once it has started.
     pub(super) program: Option<Running>,
 }
@@ -57,15 +59,11 @@ impl Supervisor {
         let mut reported = None;
         let mut timed_out = false;
         loop {
-            let [ended, status, signals, output, input] = self.wait()?;
+            let [ended, signals, output, status, input] = self.wait()?;
             // The order matters: what the jail said before its end is read before its end is believed, and a signal needs to
             // know whether the program has started.
             if status || signals || ended {
-                while let Some((message, sender)) =
-                    report::receive(self.status.as_fd()).map_err(sys::Error::of("recvmsg"))?
-                {
-                    self.take(message, sender, &mut reported)?;
-                }
+                self.take_all(&mut reported)?;
             }
             if signals {
                 while let Some((number, by_process)) =
@@ -104,7 +102,9 @@ impl Supervisor {
         }
     }
 
-    /// Waits for something to happen: PID 1's end, a report, a signal, the program's output, the caller's input.
+    /// Waits for something to happen: PID 1's end, a signal, the program's output, the caller's input, a report. Without a
+    /// terminal no report is urgent: each waits in the socket for PID 1's end, or for a signal that needs it, and the start
+    /// of a jail is spared the wake-ups. With one, the socket is watched until its other ends are closed.
     fn wait(&self) -> Result<[bool; 5], Error> {
         let timeout = match self.deadline {
             None => PollTimeout::NONE,
@@ -113,24 +113,34 @@ impl Supervisor {
                 PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
             }
         };
-        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        // Without a terminal no report is urgent: each waits in the socket for PID 1's end, or for a signal that needs it, and
-        // the start of a jail is spared two wake-ups of this process.
-        let reports = if self.relay.is_some() { PollFlags::POLLIN } else { PollFlags::empty() };
         let mut ready = Vec::with_capacity(5);
-        ready.push(readable(self.first.pidfd.as_fd()));
-        ready.push(PollFd::new(self.status.as_fd(), reports));
-        ready.push(readable(self.signals.as_fd()));
+        ready.extend([self.first.pidfd.as_fd(), self.signals.as_fd()]);
         if let Some(relay) = &self.relay {
-            ready.push(readable(relay.master()));
-            ready.extend(relay.input().map(readable));
+            ready.push(relay.master());
+            ready.push(if self.silent { relay.master() } else { self.status.as_fd() });
+            ready.extend(relay.input());
         }
+        let mut ready: Vec<_> = ready.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         match poll(&mut ready, timeout) {
             Ok(_) => Ok([0, 1, 2, 3, 4].map(|at: usize| {
                 ready.get(at).and_then(PollFd::revents).is_some_and(|events| !events.is_empty())
             })),
             Err(Errno::EINTR) => Ok([false; 5]),
             Err(errno) => Err(sys::Error { call: "poll", errno }.into()),
+        }
+    }
+
+    /// Takes every report that is there.
+    fn take_all(&mut self, reported: &mut Option<Report>) -> Result<(), Error> {
+        loop {
+            match report::receive(self.status.as_fd()).map_err(sys::Error::of("recvmsg"))? {
+                Received::Message(message, sender) => self.take(message, sender, reported)?,
+                Received::Nothing => return Ok(()),
+                Received::End => {
+                    self.silent = true;
+                    return Ok(());
+                }
+            }
         }
     }
 
