@@ -1,2 +1,5 @@
-//! The binary: hands its arguments to the library.
-fn main() {}
+//! The binary: its `main` is in `sys/entry.rs`, as it needs a line of unsafe code.
+#![no_main]
+
+#[path = "sys/entry.rs"]
+mod entry;

@@ -27,15 +27,14 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// An error that has no place.
+    pub fn plain(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, message: message.into(), origin: None, why: Vec::new(), hint: None }
+    }
+
     /// An error at a place.
     pub fn error(message: impl Into<String>, origin: &Origin) -> Self {
-        Self {
-            severity: Severity::Error,
-            message: message.into(),
-            origin: Some(origin.clone()),
-            why: Vec::new(),
-            hint: None,
-        }
+        Self { origin: Some(origin.clone()), ..Self::plain(message) }
     }
 
     /// A warning at a place.

@@ -1,8 +1,111 @@
 //! From a manifest's text to a plan: parse, check, resolve.
+//!
+//! `load` goes through these, each a file of its own:
+//! [`lookup`] (argument → file → text), `text` (text → tree of values with places), `layers` (includes and `--set` → one tree),
+//! `decode` (tree → [`schema::Manifest`], key by key), `check` (rules across keys). Each returns all it finds.
 
+mod check;
+mod cursor;
+mod decode;
 pub mod finding;
+pub mod keys;
+mod layers;
 pub mod libs;
 pub mod links;
+pub mod lookup;
+mod node;
+mod read;
 pub mod resolve;
 pub mod schema;
 pub mod suggest;
+mod syntax;
+mod text;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use self::finding::{Finding, Severity};
+use self::layers::Layers;
+use self::schema::Manifest;
+use crate::plan::{At, JailName, Origin};
+
+/// What a user asks for on the command line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    /// The manifest's path, or its name.
+    pub jail: OsString,
+    /// Each `--set KEY=VALUE`, without the `--set`; they win over the manifest.
+    pub sets: Vec<String>,
+    /// What stands after `--`: appended to the program's command.
+    pub extra_arguments: Vec<OsString>,
+}
+
+/// A manifest that can be used.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The manifest, with everything it includes and every option.
+    pub manifest: Manifest,
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// What is probably not meant.
+    pub warnings: Vec<Finding>,
+}
+
+/// Reads, merges, decodes and checks a manifest. Every finding is returned, at least one of them an error; without an error,
+/// the manifest.
+pub fn load(request: &Request) -> Result<Loaded, Vec<Finding>> {
+    let path = lookup::find(&request.jail).map_err(|finding| vec![finding])?;
+    let mut layers = Layers::default();
+    let source = layers.file(&path, None);
+    for set in &request.sets {
+        layers.option(set);
+    }
+    // What a broken file would have said is unknown, and so is whether the rest is right.
+    let Some(source) = source.filter(|_| layers.findings.is_empty()) else {
+        return Err(sorted(layers.findings));
+    };
+
+    let digest = layers.digest();
+    let top = text::Locator::new(&source).origin(&(0..0));
+    let program = layers.table.get("program").map_or(top.clone(), |entry| entry.node.origin.clone());
+    let mut findings = Vec::new();
+    let mut manifest = decode::manifest(layers.table, &top, &mut findings);
+    manifest.digest = digest;
+    manifest.program.extra_arguments.clone_from(&request.extra_arguments);
+    if manifest.name.is_none() {
+        manifest.name = name_of(&path, &top, &mut findings);
+    }
+    let complete = findings.is_empty();
+    check::rules(&manifest, &program, complete, &mut findings);
+
+    let findings = sorted(findings);
+    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+        return Err(findings);
+    }
+    Ok(Loaded { manifest, path, warnings: findings })
+}
+
+/// The name of a jail whose manifest gives none: the file's.
+fn name_of(path: &Path, top: &Origin, findings: &mut Vec<Finding>) -> Option<At<JailName>> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    match JailName::parse(&stem) {
+        Ok(value) => Some(At { value, origin: Origin::Default("the name of the manifest's file") }),
+        Err(why) => {
+            findings.push(
+                Finding::error(format!("the jail cannot be named after its file, `{stem}`"), top)
+                    .why(why)
+                    .hint("rename the file, or write `name = \"…\"` at its top"),
+            );
+            None
+        }
+    }
+}
+
+/// Findings in the order of the text, file by file; those of options last.
+fn sorted(mut findings: Vec<Finding>) -> Vec<Finding> {
+    findings.sort_by_key(|finding| {
+        let place = finding.origin.as_ref().and_then(Origin::place);
+        (place.is_none(), place.map(|place| (place.source.path.clone(), place.line, place.column)))
+    });
+    findings
+}

@@ -96,9 +96,10 @@ pub enum Personality {
 /// `[tree]`: what is copied into the jail.
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
-    /// `programs`: each with every shared library it needs.
+    /// `programs`: each with every shared library it needs; by path or glob.
     pub programs: Vec<At<ProgramFile>>,
-    /// `libraries`: shared objects a program opens by itself (plugins), each with the libraries it needs in turn.
+    /// `libraries`: shared objects a program opens by itself (plugins), each with the libraries it needs in
+    /// turn; by path or glob.
     pub libraries: Vec<At<HostPath>>,
     /// `files`: files and directories, by path or glob.
     pub files: Vec<At<Files>>,

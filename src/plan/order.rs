@@ -1,1 +1,6 @@
-//! The rules of order between steps, each with its reason.
+//! Stub.
+use super::Step;
+/// Stub.
+pub fn check(_: &[Step]) -> Result<(), String> {
+    Ok(())
+}

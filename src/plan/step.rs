@@ -212,6 +212,10 @@ pub enum Action {
     MakePrivate,
     /// A session of its own: the caller's terminal is not its controlling terminal.
     NewSession,
+    /// Memory, environment and descriptors of the jail's first process are nobody else's to read.
+    SetUndumpable,
+    /// The program's own terminal, relayed by the supervisor, becomes the controlling one and these descriptors.
+    AttachTerminal { onto: Vec<i32> },
     /// `lo` up in the new network namespace.
     LoopbackUp,
     /// The host name inside.
@@ -220,20 +224,20 @@ pub enum Action {
     SetOomScore { adjustment: i32 },
     /// A detached copy of a host's file or directory, kept by descriptor until its target can be reached safely.
     CloneTree { source: HostPath, target: JailPath, flags: MountFlags, recursive: bool },
-    /// A detached copy of the tree as the root to be.
-    CloneRoot { tree: HostPath, flags: MountFlags },
-    /// The root changes; from here on every path is the jail's.
-    EnterRoot { method: RootMethod },
-    /// What `CloneTree` detached becomes visible at its target.
-    AttachTree { target: JailPath },
-    /// A new file system: `proc`, `tmpfs`, `devpts`, `mqueue`.
-    MountFileSystem {
+    /// A new file system, `proc`, `tmpfs`, `devpts` or `mqueue`, detached as well: a user namespace may make a `proc` only while
+    /// it sees one that is not covered.
+    CreateFileSystem {
         kind: &'static str,
         target: JailPath,
         flags: MountFlags,
         options: Vec<(&'static str, String)>,
     },
-
+    /// A detached copy of the tree as the root to be.
+    CloneRoot { tree: HostPath, flags: MountFlags },
+    /// The copy is mounted over the tree it was made of, and becomes the root; from here on every path is the jail's.
+    EnterRoot { method: RootMethod },
+    /// What `CloneTree` copied or `CreateFileSystem` made becomes visible at its target.
+    AttachTree { target: JailPath },
     // Confine
     /// A resource limit, see setrlimit(2); `resource` is the kernel's name, `RLIMIT_NOFILE`.
     SetLimit { resource: &'static str, soft: Bound, hard: Bound },
@@ -267,8 +271,8 @@ pub enum Action {
     ForkProgram,
     /// Default signal dispositions, empty mask.
     ResetSignals,
-    /// The program's own process group, in the foreground of its terminal.
-    TakeTerminal,
+    /// The program's own process group, in the foreground if it has a terminal (as this descriptor).
+    NewProcessGroup { terminal: Option<i32> },
     /// Working directory.
     ChangeDirectory { path: JailPath },
     /// Ids, groups, capabilities and no_new_privs read back and compared.

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::{creds, process, terminal};
+
 /// What resolving needs to know of the host. Tests make their own.
 #[derive(Clone, Debug)]
 pub struct Host {
@@ -11,12 +13,28 @@ pub struct Host {
     pub uid: u32,
     /// Effective group id of the caller.
     pub gid: u32,
+    /// Whether device nodes can be made below the state directory and work there.
+    pub device_nodes: bool,
+    /// Which of the standard descriptors 0 to 2 are a terminal.
+    pub terminals: Vec<i32>,
 }
 
+/// `CAP_MKNOD`.
+const MKNOD: u64 = 1 << 27;
+
 impl Host {
-    /// The host this process runs on.
-    pub fn current() -> Self {
-        Self { root: "/".into(), uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() }
+    /// The host this process runs on; trees are kept below `state`.
+    pub fn current(state: &Path) -> Self {
+        let may_make = creds::capabilities().is_ok_and(|sets| sets.effective & MKNOD != 0);
+        Self {
+            root: "/".into(),
+            uid: nix::unistd::geteuid().as_raw(),
+            gid: nix::unistd::getegid().as_raw(),
+            device_nodes: may_make && shows_devices(state),
+            terminals: (0..=2)
+                .filter(|fd| terminal::is_terminal(process::standard_descriptor(*fd)))
+                .collect(),
+        }
     }
 
     /// Whether the caller is root, which decides between real ids and devices and a user namespace.
@@ -29,4 +47,16 @@ impl Host {
     pub fn can_read(&self, path: &Path) -> bool {
         self.is_root() || nix::unistd::access(path, nix::unistd::AccessFlags::R_OK).is_ok()
     }
+
+    /// Where a host path really is: below [`Self::root`].
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+}
+
+/// Whether the file system of the nearest existing directory at or above `path` is mounted with devices, see statvfs(3).
+fn shows_devices(path: &Path) -> bool {
+    path.ancestors()
+        .find_map(|directory| nix::sys::statvfs::statvfs(directory).ok())
+        .is_some_and(|found| !found.flags().contains(nix::sys::statvfs::FsFlags::ST_NODEV))
 }

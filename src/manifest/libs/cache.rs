@@ -8,8 +8,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::elf::Layout;
 use super::machine::{Class, Machine};
+use super::reader::Layout;
 
 /// Where the loader looks for it.
 pub(super) const PATH: &str = "/etc/ld.so.cache";

@@ -127,3 +127,23 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
     }
     pattern.get(p..).is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (pattern, text) in
+            [("*.conf", "a.conf"), ("*", ""), ("a?c*", "abc"), ("*a*b", "xaxbb"), ("x", "x")]
+        {
+            assert!(matches(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
+        }
+        for (pattern, text) in [("*.conf", "a.conf~"), ("?", ""), ("a?c", "ac"), ("*a*b", "xaxbc"), ("", "x")]
+        {
+            assert!(!matches(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
+        }
+        let stars = "*a".repeat(100);
+        assert!(!matches(format!("{stars}b").as_bytes(), "a".repeat(4000).as_bytes()), "and soon");
+    }
+}

@@ -3,54 +3,20 @@
 //! Programs can be hundreds of megabytes and hostile. So the headers, the dynamic section, the few strings it points at and
 //! the notes are read with pread(2), each with a cap, and every offset is checked before use. See elf(5).
 
-use std::cell::OnceCell;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use super::machine::{Class, Machine};
 use super::problem::{Part, Problem};
+use super::reader::{Layout, Reader, Source, Strings};
 
-/// Read at once: the headers and most often the interpreter and notes are in the first page.
-const FIRST_READ: usize = 4096;
 /// The kernel's own limit, `load_elf_phdrs()` in fs/binfmt_elf.c: 64 KiB of program headers.
 const MOST_HEADER_BYTES: u64 = 65536;
 /// 4096 entries of a 64-bit dynamic section; large desktop programs have about 200.
 const MOST_DYNAMIC_BYTES: u64 = 65536;
 /// All notes of one file. Build id, ABI tag and properties take 200 bytes.
 const MOST_NOTE_BYTES: u64 = 65536;
-/// One name or search path. Search paths of Nix packages exceed `PATH_MAX`.
-const MOST_STRING_BYTES: usize = 32768;
-
-/// Where bytes come from: a file, or a slice in tests.
-pub(super) trait Source {
-    fn length(&self) -> u64;
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
-}
-
-impl Source for (File, u64) {
-    fn length(&self) -> u64 {
-        self.1
-    }
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.0.read_exact_at(buffer, offset)
-    }
-}
-
-#[cfg(test)]
-impl Source for &[u8] {
-    fn length(&self) -> u64 {
-        self.len() as u64
-    }
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let rest = usize::try_from(offset).ok().and_then(|offset| self.get(offset..)).unwrap_or_default();
-        buffer.copy_from_slice(rest.get(..buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-}
 
 /// What the start of a program or library depends on.
 #[derive(Debug, PartialEq, Eq)]
@@ -81,27 +47,6 @@ pub(super) struct Symbols {
     pub table: (u64, u64),
     pub strings: (u64, u64),
     pub layout: Layout,
-}
-
-/// Width and byte order of the numbers in the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
-    pub wide: bool,
-    pub little: bool,
-}
-
-impl Layout {
-    /// The number of `size` bytes at `at`; callers have checked the length, a short buffer reads as zeros.
-    pub(super) fn number(self, bytes: &[u8], at: usize, size: usize) -> u64 {
-        let field = at.checked_add(size).and_then(|end| bytes.get(at..end)).unwrap_or_default();
-        let append = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
-        if self.little { field.iter().rev().fold(0, append) } else { field.iter().fold(0, append) }
-    }
-
-    /// A number that is 4 bytes in 32-bit files and 8 in 64-bit ones, at different places.
-    fn word(self, bytes: &[u8], narrow_at: usize, wide_at: usize) -> u64 {
-        if self.wide { self.number(bytes, wide_at, 8) } else { self.number(bytes, narrow_at, 4) }
-    }
 }
 
 /// One program header.
@@ -178,7 +123,13 @@ impl Elf {
             .collect();
 
         let find = |wanted: u64| entries.iter().find(|(tag, _)| *tag == wanted).map(|(_, value)| *value);
-        let strings = Strings::locate(file, segments, find(5), find(10));
+        // DT_STRTAB is an address; the segment that holds it tells the offset in the file.
+        let range = find(5).zip(find(10)).and_then(|(address, size)| {
+            let load = segments.iter().find(|segment| segment.holds(address))?;
+            let offset = load.offset.checked_add(address - load.address)?;
+            Some((offset, size.min(file.length.checked_sub(offset)?)))
+        });
+        let strings = Strings::new(file, range);
         for (tag, value) in &entries {
             match tag {
                 1 => self.needed.push(strings.get(*value)?),     // DT_NEEDED
@@ -239,35 +190,7 @@ impl Segment {
     }
 }
 
-/// Checked reads; the first page is kept.
-struct Reader<'a> {
-    source: &'a dyn Source,
-    length: u64,
-    first: Vec<u8>,
-}
-
-impl<'a> Reader<'a> {
-    fn new(source: &'a dyn Source) -> Result<Self, Problem> {
-        let length = source.length();
-        let mut first = vec![0; FIRST_READ.min(usize::try_from(length).unwrap_or(FIRST_READ))];
-        source.read_exact_at(&mut first, 0)?;
-        Ok(Self { source, length, first })
-    }
-
-    /// `size` bytes at `offset`; every caller has capped `size`.
-    fn bytes(&self, offset: u64, size: u64, part: Part) -> Result<Vec<u8>, Problem> {
-        let end = offset.checked_add(size).filter(|end| *end <= self.length);
-        let (Some(_), Ok(start), Ok(size)) = (end, usize::try_from(offset), usize::try_from(size)) else {
-            return Err(Problem::Truncated { part, end: offset.saturating_add(size), length: self.length });
-        };
-        if let Some(known) = start.checked_add(size).and_then(|end| self.first.get(start..end)) {
-            return Ok(known.to_vec());
-        }
-        let mut bytes = vec![0; size];
-        self.source.read_exact_at(&mut bytes, offset)?;
-        Ok(bytes)
-    }
-
+impl Reader<'_> {
     fn segments(&self, header: &[u8], layout: Layout) -> Result<Vec<Segment>, Problem> {
         let at = layout.word(header, 28, 32);
         let (entry_size, count) = if layout.wide { (54, 56) } else { (42, 44) };
@@ -321,59 +244,20 @@ impl<'a> Reader<'a> {
             let mut rest = bytes.as_slice();
             while rest.len() >= 12 {
                 let size = |at| layout.number(rest, at, 4) as usize;
-                let text_at = (12 + size(0)).next_multiple_of(align);
-                let end = text_at + size(4);
-                let Some(text) = rest.get(text_at..end) else { break };
+                let padded = |size: usize| size.checked_next_multiple_of(align);
+                let text_at = size(0).checked_add(12).and_then(padded);
+                let Some((start, end)) = text_at.and_then(|start| Some((start, start.checked_add(size(4))?)))
+                else {
+                    break;
+                };
+                let Some(text) = rest.get(start..end) else { break };
                 if layout.number(rest, 8, 4) == 0x407c_0c0a && rest.get(12..16) == Some(b"FDO\0") {
                     found.push(text.iter().copied().take_while(|byte| *byte != 0).collect());
                 }
-                rest = rest.get(end.next_multiple_of(align)..).unwrap_or_default();
+                rest = padded(end).and_then(|next| rest.get(next..)).unwrap_or_default();
             }
         }
         found
-    }
-}
-
-/// The dynamic string table: read string by string, as it can have megabytes of symbol names.
-struct Strings<'a> {
-    file: &'a Reader<'a>,
-    range: Option<(u64, u64)>,
-    /// The first bytes, read when a string is first asked for; small tables fit.
-    start: OnceCell<Vec<u8>>,
-}
-
-impl<'a> Strings<'a> {
-    fn locate(file: &'a Reader<'a>, segments: &[Segment], address: Option<u64>, size: Option<u64>) -> Self {
-        let range = address.zip(size).and_then(|(address, size)| {
-            let load = segments.iter().find(|segment| segment.holds(address))?;
-            let offset = load.offset.checked_add(address - load.address)?;
-            Some((offset, size.min(file.length.checked_sub(offset)?)))
-        });
-        Self { file, range, start: OnceCell::new() }
-    }
-
-    fn get(&self, at: u64) -> Result<OsString, Problem> {
-        let outside = || Part::Strings.corrupt("a name of the dynamic section lies outside it");
-        let (offset, size) = self.range.ok_or_else(outside)?;
-        let left = size.checked_sub(at).filter(|left| *left > 0).ok_or_else(outside)?;
-        let ended = |bytes: &[u8]| {
-            bytes.iter().position(|byte| *byte == 0).and_then(|end| bytes.get(..end).map(<[u8]>::to_vec))
-        };
-
-        let read = |at: u64, size: u64| self.file.bytes(offset + at, size, Part::Strings);
-        if self.start.get().is_none() {
-            let _ = self.start.set(read(0, size.min(FIRST_READ as u64))?);
-        }
-        let start = self.start.get().map(Vec::as_slice).unwrap_or_default();
-        if let Some(text) = usize::try_from(at).ok().and_then(|at| start.get(at..)).and_then(ended) {
-            return Ok(OsString::from_vec(text));
-        }
-        for most in [256, MOST_STRING_BYTES as u64] {
-            if let Some(text) = ended(&read(at, left.min(most))?) {
-                return Ok(OsString::from_vec(text));
-            }
-        }
-        Err(Part::Strings.corrupt("a name of the dynamic section does not end"))
     }
 }
 
@@ -381,6 +265,7 @@ impl<'a> Strings<'a> {
 mod tests {
     use super::super::testing::{AUXILIARY, Builder, NEEDED, RPATH, RUNPATH, SONAME, XorShift};
     use super::*;
+    use std::io;
 
     fn full(wide: bool, little: bool) -> Builder {
         let builder = Builder { wide, little, flags_1: 0x800, ..Builder::default() };

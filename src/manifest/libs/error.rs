@@ -51,7 +51,7 @@ pub struct Missing {
     pub name: OsString,
     /// Who needs it: the program, then library by library down to the one that names it.
     pub chain: Vec<PathBuf>,
-    /// Where it was looked for; the first 256 places.
+    /// Where it was looked for; the first 64 places.
     pub tried: Vec<Tried>,
 }
 

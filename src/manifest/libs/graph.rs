@@ -23,7 +23,7 @@ const MOST_OBJECTS: usize = 2048;
 /// Bytes of names and search paths, all objects together.
 const MOST_TEXT: usize = 16 << 20;
 /// Missing libraries that are reported.
-const MOST_MISSING: usize = 256;
+const MOST_MISSING: usize = 64;
 
 /// The loader's state: which objects are loaded, and under which names.
 pub(super) struct Graph<'a, 'r> {
@@ -35,6 +35,8 @@ pub(super) struct Graph<'a, 'r> {
     names: HashMap<OsString, usize>,
     ids: HashMap<(u64, u64), usize>,
     missing: Vec<Missing>,
+    /// Where the libraries of one node are looked for.
+    pub(super) places: Option<(usize, Rc<[Place]>)>,
     pub(super) tries: usize,
     text: usize,
 }
@@ -46,8 +48,6 @@ pub(super) struct Node {
     object: Rc<Object>,
     /// Who caused it to be loaded.
     parent: Option<usize>,
-    /// Where its libraries are looked for; made when the first is wanted.
-    pub(super) places: Option<Rc<[Place]>>,
 }
 
 impl Node {
@@ -86,8 +86,19 @@ impl<'a, 'r> Graph<'a, 'r> {
         let real = resolver.root().real(program).unwrap_or_else(|_| program.to_owned());
         let (nodes, missing) = (Vec::new(), Vec::new());
         let (names, ids) = (HashMap::new(), HashMap::new());
-        let mut graph =
-            Self { resolver, output, machine, loader, nodes, names, ids, missing, tries: 0, text: 0 };
+        let mut graph = Self {
+            resolver,
+            output,
+            machine,
+            loader,
+            nodes,
+            names,
+            ids,
+            missing,
+            places: None,
+            tries: 0,
+            text: 0,
+        };
         graph.add(program.to_owned(), &real, Rc::clone(object), None);
         if let Some(object) = loader_object {
             let path = graph.loader.path.clone();
@@ -275,7 +286,7 @@ impl<'a, 'r> Graph<'a, 'r> {
         }
         self.names.entry(path.clone().into_os_string()).or_insert(index);
         let origin = real.parent().unwrap_or(Path::new("/")).to_owned();
-        self.nodes.push(Node { path, origin, object, parent, places: None });
+        self.nodes.push(Node { path, origin, object, parent });
         index
     }
 

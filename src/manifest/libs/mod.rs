@@ -3,15 +3,16 @@
 //! ldd(1) starts the loader, and thereby may start the program it is asked about (CVE-2009-5064). So the files are read
 //! here, as data. Theory of operation:
 //!
-//! 1. [`object`] opens a file and tells ELF from script; [`elf`] reads the parts of an ELF file that matter at start.
-//! 2. [`resolver`] follows scripts to their interpreters ([`script`]), then hands each binary to [`graph`].
-//! 3. [`graph`] loads, breadth first as ld.so(8) does, what `DT_NEEDED` names, and [`search`] finds each: [`places`] gives the directories in order,
-//!    from the search paths of the objects and from what the [`loader`] has built in; [`cache`] and [`conf`] read the host's
-//!    lists; [`hwcaps`] knows which variants this processor can use.
-//! 4. Beyond `DT_NEEDED` there are libraries loaded later: those a [`dlopen`] note declares, and the unwinder
-//!    that ending a thread takes ([`threads`]).
+//! 1. `object` opens a file and tells ELF from script; `elf` reads the parts of an ELF file that matter at start,
+//!    through the bounds of `reader`.
+//! 2. `resolver` follows scripts to their interpreters (`script`), then hands each binary to `graph`.
+//! 3. `graph` loads, breadth first as ld.so(8) does, what `DT_NEEDED` names, and `search` finds the file of each: `places`
+//!    gives the directories in order, from the search paths of the objects and from what the `loader` has built in;
+//!    `cache` and `conf` read the host's lists; `hwcaps` knows which variants this processor can use.
+//! 4. Beyond `DT_NEEDED` there are libraries loaded later: those a `dlopen` note declares, and the unwinder
+//!    that ending a thread takes (`threads`).
 //!
-//! Files may be hostile: each kind of reading has a cap beside its code, and what a whole closure may cost is in [`graph`].
+//! Files may be hostile: each kind of reading has a cap beside its code, and what a whole closure may cost is in `graph`.
 //!
 //! What cannot be seen: libraries opened under names made at run time (plugins, PAM, NSS), `LD_LIBRARY_PATH` and
 //! `LD_PRELOAD` (the jail's environment starts empty), `/etc/ld.so.preload` (a host's policy, not a program's need).
@@ -31,6 +32,7 @@ mod machine;
 mod object;
 mod places;
 mod problem;
+mod reader;
 mod resolver;
 mod script;
 mod search;

@@ -5,8 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::super::links::Root;
-use super::elf::{Elf, MAGIC, Source};
+use super::elf::{Elf, MAGIC};
 use super::problem::Problem;
+use super::reader::Source;
 use super::{file, script, threads};
 
 /// What a file begins with decides who takes it.

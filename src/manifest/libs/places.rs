@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::loader::Loader;
 
+/// Directories of all search paths of one object; the rest is ignored. Packages of Nix have a few hundred.
+const MOST_PLACES: usize = 8192;
+
 /// Why a directory is searched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -66,7 +69,8 @@ pub(super) fn places(chain: &[Voice], loader: &Loader, platform: Option<&str>) -
         let expanded =
             parts.map(|part| PathBuf::from(expand(OsStr::from_bytes(part), voice.origin, loader, platform)));
         let absolute = expanded.filter(|directory| directory.is_absolute());
-        found.extend(absolute.map(|directory| Place::Directory(directory, source.clone())));
+        let room = MOST_PLACES.saturating_sub(found.len());
+        found.extend(absolute.take(room).map(|directory| Place::Directory(directory, source.clone())));
     };
     if loader.is_musl() {
         // musl makes no difference between the two, and inherits both.

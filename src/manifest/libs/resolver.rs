@@ -19,7 +19,7 @@ use super::{Closure, Needed, Note, Why, conf, file, hwcaps, script};
 /// Programs one script can lead to: each `#!` line names up to two.
 const MOST_PROGRAMS: usize = 64;
 
-/// Finds the closures of programs under one root. No file is read twice while it lives, so it is meant for one
+/// Finds the closures of programs under one root. No file is read twice while this lives, so it is meant for one
 /// plan, not for keeping.
 pub struct Resolver<'r> {
     root: &'r Root,
@@ -158,7 +158,10 @@ impl<'r> Resolver<'r> {
             return known.clone();
         }
         let read = Object::read(self.root, path).map(Rc::new);
-        self.objects.insert(path.to_owned(), read.clone());
+        // Absence is cheap to find again, and hostile search paths could fill the memory with it.
+        if !matches!(read, Err(Problem::Absent)) {
+            self.objects.insert(path.to_owned(), read.clone());
+        }
         read
     }
 

@@ -14,10 +14,10 @@ use super::places::{self, Place, Source, Voice};
 use super::problem::Problem;
 use super::resolver::Lists;
 
-/// Files tried for all libraries of one closure together.
+/// Files tried for all libraries of one closure together, and places thought of.
 const MOST_TRIES: usize = 200_000;
 /// Places reported for one missing library.
-const MOST_REPORTED: usize = 256;
+const MOST_REPORTED: usize = 64;
 
 /// A library that serves.
 pub(super) struct Found {
@@ -48,10 +48,12 @@ pub(super) struct Scope {
 }
 
 impl Graph<'_, '_> {
-    /// Remembers where the libraries of `from` are looked for.
+    /// Where the libraries of `from` are looked for; the last answer is kept, as they are wanted one after the other.
     fn places(&mut self, from: usize) -> Rc<[Place]> {
-        if let Some(known) = self.nodes.get(from).and_then(|node| node.places.clone()) {
-            return known;
+        if let Some((node, known)) = &self.places
+            && *node == from
+        {
+            return Rc::clone(known);
         }
         let voices: Vec<Voice> = self
             .ancestors(from)
@@ -63,9 +65,8 @@ impl Graph<'_, '_> {
             })
             .collect();
         let places: Rc<[Place]> = places::places(&voices, &self.loader, self.machine.platform()).into();
-        if let Some(node) = self.nodes.get_mut(from) {
-            node.places = Some(Rc::clone(&places));
-        }
+        self.tries += places.len();
+        self.places = Some((from, Rc::clone(&places)));
         places
     }
 
@@ -73,10 +74,13 @@ impl Graph<'_, '_> {
     pub(super) fn find(&mut self, from: usize, name: &OsStr, scope: Scope) -> Result<Found, Miss> {
         let mut tried = Vec::new();
         if name.as_bytes().contains(&b'/') {
-            // A relative one means the current directory, which in a jail is anyone's guess.
-            let absolute = Path::new(name).is_absolute();
-            let found =
-                if absolute { self.attempt(name.into(), Source::Name, false, &mut tried)? } else { None };
+            let found = if Path::new(name).is_absolute() {
+                self.attempt(name.into(), Source::Name, false, &mut tried)?
+            } else {
+                let problem = Problem::Unreadable("its path depends on the current directory".to_owned());
+                tried.push(Tried { path: name.into(), source: Source::Name, problem });
+                None
+            };
             return found.ok_or(Miss::Nowhere(tried));
         }
         for place in &*self.places(from) {

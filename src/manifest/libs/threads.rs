@@ -8,7 +8,8 @@
 //! The rule: some object of a glibc closure has one of the three as an undefined symbol that is not weak. Weak
 //! ones are libgcc's own probes for threads ("gthr"). `backtrace(3)` loads it too, but lives without.
 
-use super::elf::{Source, Symbols};
+use super::elf::Symbols;
+use super::reader::Source;
 
 const NAMES: [&[u8]; 3] = [b"pthread_exit\0", b"pthread_cancel\0", b"thrd_exit\0"];
 /// libLLVM, the largest in wide use, has 8 MiB of symbol names.

@@ -12,10 +12,12 @@ use super::draft::Draft;
 use super::programs::{self, Role};
 use crate::manifest::finding::Finding;
 use crate::manifest::libs::Resolver;
+use crate::manifest::links::Root;
 use crate::manifest::schema::{Manifest, MountKind};
 use crate::manifest::suggest::nearest;
 use crate::plan::step::Keep;
 use crate::plan::{At, JailPath, Origin};
+use crate::sys::host::Host;
 
 /// Where a bare name is looked for when the manifest's `environment` has no `PATH`, in this order.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -76,6 +78,35 @@ pub(super) fn place_interpreter(
             programs::place(draft, libs, &found, Role::Program, Keep::default(), &origin);
         }
     }
+}
+
+/// The path of the program in a tree that was built before. For an absolute path that is what the manifest says; a bare name
+/// is looked up in the tree and behind the mounts.
+pub fn in_tree(manifest: &Manifest, host: &Host, tree: &Path) -> Result<JailPath, Finding> {
+    let Some(command) = &manifest.program.command else {
+        return Err(Finding::plain("the manifest has no program")
+            .hint("write `command = [\"/path/of/program\"]` under [program]"));
+    };
+    let (name, origin) = (command.value.first().cloned().unwrap_or_default(), &command.origin);
+    let candidates = candidates(manifest, &name, origin)?;
+    let tree = Root::at(tree);
+    let is_there = |path: &PathBuf| {
+        let at = match mounted(manifest, path) {
+            Some(source) => source.map(|source| host.path(&source)),
+            None => tree.locate(path).ok(),
+        };
+        at.and_then(|at| at.metadata().ok()).is_some_and(|found| found.is_file() && found.mode() & 0o111 != 0)
+    };
+    let found = if Path::new(&name).is_absolute() {
+        candidates.first()
+    } else {
+        candidates.iter().find(|path| is_there(path))
+    };
+    let found = found.ok_or_else(|| {
+        Finding::error(format!("there is no program `{}` in the jail", name.display()), origin)
+            .hint("add it to `programs` under [tree], or write its whole path")
+    })?;
+    JailPath::parse(found).map_err(|error| Finding::error(error, origin))
 }
 
 /// Where the program was found.

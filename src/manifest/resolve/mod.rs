@@ -1,4 +1,4 @@
-//! Turns a checked manifest into steps. Facts are read below `host.root`; nothing is changed.
+//! Turns a checked manifest into steps. Facts are read below `host.root`; nothing is changed. The only place with defaults.
 //!
 //! Theory of operation, for the tree ([`tree::tree_steps`]):
 //!
@@ -12,21 +12,27 @@
 #![forbid(unsafe_code)]
 
 pub mod accounts;
-mod command;
+pub mod command;
 mod content;
 mod devices;
 mod draft;
 mod expand;
 mod files;
 pub mod glob;
+mod identity;
+mod key;
+mod mounts;
 mod names;
 mod nearest;
 mod notes;
 mod packages;
 mod programs;
+pub mod run;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 pub mod tree;
 mod view;
+
+pub use key::tree_key;

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::content::Attributes;
 use super::draft::{Claim, Draft};
+use super::expand;
 use crate::manifest::finding::{Finding, Severity};
 use crate::manifest::libs::{Error, Missing, Needed, Note, Problem, Resolver, Why};
 use crate::manifest::links::{self, Kind};
@@ -23,6 +24,33 @@ pub(super) enum Role {
     Program,
     /// It is opened with dlopen(3).
     Library,
+}
+
+/// Places every file that a path or pattern means, each with all it needs.
+pub(super) fn place_all(
+    draft: &mut Draft<'_>,
+    libs: &mut Resolver<'_>,
+    path: &Path,
+    role: Role,
+    keep: Keep,
+    origin: &Origin,
+) {
+    match expand::pattern(&draft.view, path) {
+        Ok(None) => place(draft, libs, path, role, keep, origin),
+        Ok(Some(pattern)) => {
+            let matches = pattern.matches(&draft.view);
+            if matches.is_empty() {
+                let finding = Finding::error(format!("nothing matches `{}`", path.display()), origin);
+                draft.findings.push(finding.hint("install what brings it, or take the entry out"));
+            }
+            for below in matches {
+                place(draft, libs, &pattern.base.join(below), role, keep, origin);
+            }
+        }
+        Err(why) => draft
+            .findings
+            .push(Finding::error(format!("`{}` is no pattern", path.display()), origin).why(why)),
+    }
 }
 
 /// Places a file and all it needs.

@@ -25,7 +25,7 @@ impl Scene {
         let _ = fs::remove_dir_all(&root);
         fs::create_dir_all(&root).unwrap();
         let source = Rc::new(Source { path: "test.toml".into(), text: String::new() });
-        Self { host: Host { root, uid: 0, gid: 0 }, source }
+        Self { host: Host { root, uid: 0, gid: 0, device_nodes: true, terminals: Vec::new() }, source }
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -145,7 +145,7 @@ impl Drop for Scene {
 /// A step in few words. Owners are shown unless they are root or whoever runs the test.
 pub(super) fn brief(step: &Step) -> String {
     let of = |owner: &Owner| {
-        let ours = Host::current();
+        let ours = Host::current(std::path::Path::new("/"));
         let plain = (owner.uid == 0 || owner.uid == ours.uid) && (owner.gid == 0 || owner.gid == ours.gid);
         if plain { String::new() } else { format!(" {}:{}", owner.uid, owner.gid) }
     };

@@ -53,10 +53,10 @@ pub fn tree_steps(
         text(&mut draft, accounts, entry);
     }
     for At { value, origin } in &tree.programs {
-        programs::place(&mut draft, &mut libs, value.path.as_path(), Role::Program, value.keep, origin);
+        programs::place_all(&mut draft, &mut libs, value.path.as_path(), Role::Program, value.keep, origin);
     }
     for At { value, origin } in &tree.libraries {
-        programs::place(&mut draft, &mut libs, value.as_path(), Role::Library, Keep::default(), origin);
+        programs::place_all(&mut draft, &mut libs, value.as_path(), Role::Library, Keep::default(), origin);
     }
     for entry in &tree.files {
         files::place(&mut draft, accounts, entry);

@@ -168,7 +168,7 @@ fn nginx_of_this_host_is_resolved() {
         return;
     }
     let scene = Scene::new("nginx");
-    let host = Host::current();
+    let host = Host::current(Path::new("/"));
     let mut manifest = Manifest::default();
     manifest.program.command = Some(scene.at(1, vec!["nginx".into(), "-g".into(), "daemon off;".into()]));
     manifest.tree.files.push(scene.files(2, "/etc/nginx"));
@@ -200,4 +200,13 @@ fn nginx_of_this_host_is_resolved() {
             directories.insert(path.as_path().to_owned());
         }
     }
+}
+
+#[test]
+fn programs_are_found_by_pattern_too() {
+    let scene = Scene::new("program-pattern");
+    scene.program("usr/lib/app/a", 0o755).program("usr/lib/app/b", 0o755).file("usr/lib/app/c.txt", "");
+    let mut manifest = Manifest::default();
+    manifest.tree.programs.push(scene.at(1, program("/usr/lib/app/?")));
+    assert_eq!(scene.steps(&manifest)[3..], ["copy 0755 /usr/lib/app/a", "copy 0755 /usr/lib/app/b"]);
 }

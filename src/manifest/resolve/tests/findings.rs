@@ -1,5 +1,7 @@
 //! Mistakes, and what is said about them.
 
+use std::path::Path;
+
 use super::super::testing::Scene;
 use super::*;
 use crate::manifest::schema::{Link, Manifest};
@@ -92,7 +94,7 @@ fn secrets_come_only_by_name() {
     assert_eq!(scene.steps(&manifest), ["dir 0755 /etc", "copy 0600 /etc/app.key", "copy 0644 /etc/hosts"]);
     let warnings = scene.resolve(&manifest).unwrap().warnings;
     assert_eq!(warnings[0].message, "1 file of `/etc` left out: secrets of the host");
-    if Host::current().is_root() {
+    if Host::current(Path::new("/")).is_root() {
         assert_eq!(warnings[1].message, "1 file of `/etc` can be read by root only");
         assert_eq!(warnings[1].why, ["/etc/app.key"]);
     }

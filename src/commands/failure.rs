@@ -1,0 +1,168 @@
+//! A step that failed, as a message: what was to be done, on which path and because of which manifest line, why it failed, and
+//! what to do about it.
+
+use nix::errno::Errno;
+
+use crate::manifest::finding::Finding;
+use crate::plan::step::Action;
+use crate::plan::{Phase, Step};
+use crate::sys;
+use crate::sys::host::Host;
+
+/// The message for a failed step of a run, `number` counted from 0 in `steps`.
+pub(super) fn of_step(
+    steps: &[Step],
+    number: usize,
+    error: sys::Error,
+    jail: &str,
+    host: &Host,
+) -> Option<Finding> {
+    let failed = steps.get(number)?;
+    let mut finding =
+        Finding::error(format!("cannot {} in jail `{jail}`", purpose(&failed.action)), &failed.origin).why(
+            format!(
+                "{}, step {} of {}, {}",
+                cause(failed, error),
+                number + 1,
+                steps.len(),
+                whereabouts(failed.phase)
+            ),
+        );
+    if failed.origin.place().is_none() {
+        finding = finding.why(format!("the step is there by {}", failed.origin));
+    }
+    finding.hint = hint(&failed.action, error, host);
+    Some(finding)
+}
+
+/// The call and the reason in words; a difference found by reading back is no call.
+fn cause(step: &Step, error: sys::Error) -> String {
+    match step.action {
+        Action::Verify { .. } if error.call.contains(' ') || error.call == "no_new_privs" => {
+            format!("the {} read back differ from the plan", error.call)
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// Where a phase happens, for a sentence.
+const fn whereabouts(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Build => "while building the tree",
+        Phase::Parent => "outside the jail",
+        Phase::Enter => "in the new namespaces",
+        Phase::Confine => "inside, before the program",
+        Phase::Exec => "by the program's own process",
+    }
+}
+
+/// What a step is for, as the end of "cannot …".
+fn purpose(action: &Action) -> String {
+    match action {
+        Action::Clone { .. } => "make the new namespaces".into(),
+        Action::MapIds { .. } => "map ids into the user namespace".into(),
+        Action::MakePrivate => "make the mounts private".into(),
+        Action::NewSession => "begin a session".into(),
+        Action::SetUndumpable => "hide the set-up from other processes".into(),
+        Action::AttachTerminal { .. } => "attach the program's terminal".into(),
+        Action::LoopbackUp => "bring `lo` up".into(),
+        Action::SetHostname { name } => format!("set the host name `{name}`"),
+        Action::SetOomScore { adjustment } => format!("set the out-of-memory score to {adjustment}"),
+        Action::CloneTree { source, target, .. } => format!("show `{source}` at `{target}`"),
+        Action::CreateFileSystem { kind, target, .. } => format!("make the `{kind}` for `{target}`"),
+        Action::CloneRoot { tree, .. } => format!("use `{tree}` as the root"),
+        Action::EnterRoot { method } => format!("change the root by `{}`", method.name()),
+        Action::AttachTree { target } => format!("mount on `{target}`"),
+        Action::SetLimit { resource, .. } => format!("set {resource}"),
+        Action::SetUmask { .. } => "set the umask".into(),
+        Action::SetPersonality { .. } => "set the personality".into(),
+        Action::SetNice { nice } => format!("set the nice value to {nice}"),
+        Action::SetAffinity { .. } => "choose the processors".into(),
+        Action::DropBounding { .. } => "drop capabilities from the bounding set".into(),
+        Action::SetGroups { .. } => "set the supplementary groups".into(),
+        Action::SetGid { gid } => format!("become group {gid}"),
+        Action::SetUid { uid } => format!("become user {uid}"),
+        Action::SetCapabilities { set } => format!("set the capabilities to: {set}"),
+        Action::SetAmbient { set } => format!("set the ambient capabilities to: {set}"),
+        Action::NoNewPrivileges => "set no_new_privs".into(),
+        Action::DieWithParent => "bind the jail's life to its supervisor's".into(),
+        Action::ForkProgram => "make the program's process".into(),
+        Action::ResetSignals => "reset the signals".into(),
+        Action::NewProcessGroup { .. } => "give the program its process group".into(),
+        Action::ChangeDirectory { path } => format!("change to the directory `{path}`"),
+        Action::Verify { .. } => "confirm the rights that are left".into(),
+        Action::CloseDescriptors => "close the caller's descriptors".into(),
+        Action::Execute { path, .. } => format!("execute `{path}`"),
+        Action::MakeDirectory { path, .. }
+        | Action::CopyFile { path, .. }
+        | Action::MakeHardLink { path, .. }
+        | Action::MakeSymlink { path, .. }
+        | Action::WriteFile { path, .. }
+        | Action::MakeDevice { path, .. } => format!("make `{path}`"),
+    }
+}
+
+/// What to do, where something can be done.
+fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
+    let text: String = match (action, error.errno) {
+        (_, Errno::ENOSYS) => format!("this kernel has no {}(2); stockade needs Linux 5.12 or newer", error.call),
+        (_, Errno::ENOMEM) => "the host is out of memory, or a limit on it is reached".into(),
+        (Action::Clone { .. }, Errno::EPERM) if !host.is_root() => {
+            "user namespaces are refused to this user: see kernel.unprivileged_userns_clone, \
+             kernel.apparmor_restrict_unprivileged_userns and user.max_user_namespaces in sysctl(8), or run as root"
+                .into()
+        }
+        (Action::Clone { .. }, Errno::EPERM) => {
+            "making namespaces needs CAP_SYS_ADMIN, which root lacks inside many containers".into()
+        }
+        (Action::Clone { .. }, Errno::ENOSPC | Errno::EUSERS) => {
+            "a limit on namespaces is reached: see user.max_*_namespaces in sysctl(8)".into()
+        }
+        (Action::Clone { .. } | Action::ForkProgram, Errno::EAGAIN) => {
+            "a limit on processes is reached: RLIMIT_NPROC of this user, or the pids limit of its cgroup".into()
+        }
+        (Action::CloneTree { source, .. }, Errno::ENOENT) => {
+            format!("`{source}` is not on the host: correct `source`, or say `optional = true`")
+        }
+        (Action::CloneTree { source, .. }, Errno::EACCES) => format!("this user may not reach `{source}`"),
+        (Action::CloneRoot { .. }, Errno::ENOENT) => "the tree is gone: build it again with `stockade build`".into(),
+        (Action::CreateFileSystem { kind: "proc", .. }, Errno::EPERM) => {
+            "the host's own /proc is covered in parts, as in a container, and then the kernel gives no new one: \
+             set `proc = \"none\"` under [root]"
+                .into()
+        }
+        (Action::AttachTree { target }, Errno::ENOENT | Errno::ENOTDIR) => {
+            format!("the tree has nothing at `{target}` to mount on: build it again with `stockade build`")
+        }
+        (Action::EnterRoot { .. }, Errno::EINVAL) => {
+            "pivot_root(2) does not work when the host's root is a ramfs: set `method = \"move\"` under [root]".into()
+        }
+        (Action::SetLimit { resource, .. }, Errno::EPERM) => {
+            format!("raising a hard limit needs CAP_SYS_RESOURCE: choose at most what the caller has of {resource}")
+        }
+        (Action::SetLimit { .. }, Errno::EINVAL) => {
+            "the soft limit is above the hard one, or above what the kernel allows".into()
+        }
+        (Action::SetNice { .. }, Errno::EACCES | Errno::EPERM) => {
+            "only root, or RLIMIT_NICE, allows a more favoured nice value than the caller's".into()
+        }
+        (Action::SetOomScore { .. }, Errno::EACCES | Errno::EPERM) => {
+            "lowering the score below the caller's needs CAP_SYS_RESOURCE: choose a higher `oom_score_adjust`".into()
+        }
+        (Action::SetAffinity { .. }, Errno::EINVAL) => "none of these processors is there: see nproc(1)".into(),
+        (Action::SetAmbient { .. } | Action::SetCapabilities { .. } | Action::DropBounding { .. }, Errno::EPERM) => {
+            "the caller has not got all of these capabilities itself: see `capsh --print`".into()
+        }
+        (Action::SetUid { .. } | Action::SetGid { .. }, Errno::EINVAL) => {
+            "an ordinary user's jail has one user and one group: those of `user` and `group`".into()
+        }
+        (Action::ChangeDirectory { path }, Errno::ENOENT) => {
+            format!("add `{path}` to `directories` under [tree], or correct `working_directory`")
+        }
+        (Action::ChangeDirectory { path }, Errno::EACCES) => {
+            format!("the program's user may not search `{path}`: see its mode and owner under [tree]")
+        }
+        _ => return None,
+    };
+    Some(text)
+}

@@ -1,0 +1,147 @@
+//! What most commands begin with: a jail's manifest, the host's facts, the tree, the plan.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use crate::manifest::finding::Finding;
+use crate::manifest::resolve::accounts::Accounts;
+use crate::manifest::resolve::tree::{Nodes, TreeSteps, tree_steps};
+use crate::manifest::resolve::{command, run, tree_key};
+use crate::manifest::{self, Loaded, Request};
+use crate::plan::step::Watch;
+use crate::plan::{HostPath, JailName, JailPath, Plan, Step, order};
+use crate::sys::host::Host;
+use crate::tree::{self, Freshness, Generation, Store};
+
+/// A manifest and what it meets.
+pub(super) struct Jail {
+    /// The manifest.
+    pub(super) loaded: Loaded,
+    /// Its name.
+    pub(super) name: JailName,
+    /// The host's facts.
+    pub(super) host: Host,
+    /// The host's users and groups.
+    pub(super) accounts: Accounts,
+    /// Where trees are kept.
+    state: PathBuf,
+    /// What the tree depends on.
+    key: [u8; 32],
+}
+
+/// A tree that stays as it is for as long as this is held.
+pub(super) struct Held {
+    /// The tree's root.
+    pub(super) tree: HostPath,
+    /// The lock that keeps a build from removing it.
+    pub(super) lock: OwnedFd,
+}
+
+/// What every step of these commands may end with.
+pub(super) type Result<T> = std::result::Result<T, Vec<Finding>>;
+
+impl Jail {
+    /// Loads and checks a manifest and reads the facts it is resolved against.
+    pub(super) fn load(request: &Request) -> Result<Self> {
+        let loaded = manifest::load(request)?;
+        let root = nix::unistd::geteuid().is_root();
+        let Some(state) = Store::default_path(root, |name| std::env::var_os(name)) else {
+            return Err(vec![
+                Finding::plain("there is no place to keep jails: neither HOME nor XDG_STATE_HOME is set")
+                    .hint("set STOCKADE_STATE_DIR to a directory of your own"),
+            ]);
+        };
+        let host = Host::current(&state);
+        let accounts = Accounts::of(&loaded.manifest, &host).map_err(|finding| vec![finding])?;
+        let key = tree_key(&loaded.manifest, &host);
+        let Some(name) = loaded.manifest.name.as_ref().map(|name| name.value.clone()) else {
+            return Err(vec![
+                Finding::plain("the jail has no name")
+                    .hint("write `name = \"…\"` at the top of the manifest"),
+            ]);
+        };
+        Ok(Self { loaded, name, host, accounts, state, key })
+    }
+
+    /// The tree as it is, for printing: nothing is made and nothing is locked.
+    pub(super) fn tree_path(&self) -> Result<HostPath> {
+        host_path(self.state.join(self.name.as_str()).join("current/tree"))
+    }
+
+    /// The steps that build the tree, with what should be known although it is no error.
+    pub(super) fn build_steps(&self) -> Result<TreeSteps> {
+        let nodes = if self.host.device_nodes { Nodes::Made } else { Nodes::Bound };
+        tree_steps(&self.loaded.manifest, &self.host, &self.accounts, nodes)
+    }
+
+    /// The steps that run `command` in `tree`.
+    pub(super) fn run_steps(&self, tree: &HostPath, command: &JailPath) -> Result<(Vec<Step>, Watch)> {
+        run::run_steps(&self.loaded.manifest, &self.host, &self.accounts, &self.name, tree, command)
+    }
+
+    /// The program's path in a tree that is built.
+    pub(super) fn command(&self, tree: &HostPath) -> Result<JailPath> {
+        command::in_tree(&self.loaded.manifest, &self.host, tree.as_path()).map_err(|finding| vec![finding])
+    }
+
+    /// A plan of these steps, in a legal order.
+    pub(super) fn plan(&self, steps: Vec<Step>) -> Result<Plan> {
+        match order::check(&steps) {
+            Ok(()) => Ok(Plan { jail: self.name.clone(), steps }),
+            Err(violation) => Err(vec![
+                Finding::plain(format!("the plan of jail `{}` is out of order: {violation}", self.name))
+                    .hint("this is a mistake in stockade: please report it with the manifest"),
+            ]),
+        }
+    }
+
+    /// Builds the tree anew.
+    pub(super) fn build(&self) -> Result<(tree::Built, Vec<Finding>)> {
+        let TreeSteps { steps, warnings, .. } = self.build_steps()?;
+        let plan = self.plan(steps)?;
+        let store = self.store()?;
+        let built = tree::build(&store, &plan, &self.key, self.host.is_root())
+            .map_err(|error| self.tree_failure(&error))?;
+        Ok((built, warnings))
+    }
+
+    /// The tree that the manifest asks for, built if it is not there; `report` is told of a build.
+    pub(super) fn held(&self, report: impl Fn(&tree::Built, &[Finding])) -> Result<Held> {
+        let store = self.store()?;
+        loop {
+            let found = store.current(&self.name, &self.key).map_err(|error| self.tree_failure(&error))?;
+            let generation: Generation = match found {
+                Freshness::Current(generation) => generation,
+                Freshness::Stale(_) | Freshness::Absent => {
+                    let (built, warnings) = self.build()?;
+                    report(&built, &warnings);
+                    built.generation
+                }
+            };
+            match store.hold(&generation) {
+                Ok(lock) => return Ok(Held { tree: host_path(generation.tree())?, lock }),
+                // Another build replaced it in between.
+                Err(tree::Error::Gone { .. }) => {}
+                Err(error) => return Err(self.tree_failure(&error)),
+            }
+        }
+    }
+
+    /// The state directory.
+    fn store(&self) -> Result<Store> {
+        Store::open(&self.state).map_err(|error| self.tree_failure(&error))
+    }
+
+    /// A failure of the tree's, as a message.
+    fn tree_failure(&self, error: &tree::Error) -> Vec<Finding> {
+        let mut finding = Finding::plain(format!("cannot build jail `{}`", self.name)).why(error.to_string());
+        finding.origin = error.origin().cloned();
+        finding.hint = error.hint();
+        vec![finding]
+    }
+}
+
+/// A path the store made.
+fn host_path(path: PathBuf) -> Result<HostPath> {
+    HostPath::parse(path).map_err(|why| vec![Finding::plain("the state directory cannot be used").why(why)])
+}

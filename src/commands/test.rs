@@ -1,0 +1,270 @@
+//! `test`: starts a jail for real, probes it with a real client, stops it, and says whether it did what its `[test]` expects.
+
+use std::io::{Read as _, Write as _};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::libc;
+
+use super::prepare::{Jail, Result};
+use crate::manifest::finding::Finding;
+use crate::manifest::schema::Test;
+use crate::manifest::{self, Request};
+use crate::plan::{At, Span};
+use crate::report;
+use crate::sys::process;
+
+/// How long a test may take when its manifest says nothing.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two tries of a client.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Tests each of these jails; 1 if any fails.
+pub(super) fn test(requests: &[Request]) -> Result<u8> {
+    let mut failed = Vec::new();
+    for request in requests {
+        let started = Instant::now();
+        match one(request) {
+            Ok(what) => {
+                report::line(&format!("test {what} ... ok ({:.1} s)", started.elapsed().as_secs_f32()))
+            }
+            Err(findings) => {
+                report::line(&format!("test {} ... FAILED", request.jail.display()));
+                failed.extend(findings);
+            }
+        }
+    }
+    if failed.is_empty() { Ok(0) } else { Err(failed) }
+}
+
+/// Every manifest that has a `[test]`, as requests.
+pub(super) fn all() -> Vec<Request> {
+    let requests =
+        manifest::lookup::all().into_iter().map(|path| Request { jail: path.into(), ..Request::default() });
+    // A manifest that cannot be loaded stays in the list: its test fails, and says why.
+    requests
+        .filter(|request| manifest::load(request).map_or(true, |loaded| loaded.manifest.test.is_some()))
+        .collect()
+}
+
+/// Tests one jail; its name.
+fn one(request: &Request) -> Result<String> {
+    let jail = Jail::load(request)?;
+    let Some(test) = &jail.loaded.manifest.test else {
+        return Err(vec![Finding::plain(format!("jail `{}` has no test", jail.name))
+            .hint("end its manifest with a [test] table: a `command` that probes it, or what its output is to `expect`")]);
+    };
+    // Built first, so that the time a build takes is not the test's.
+    drop(jail.held(|_, _| {})?);
+    let limit = test.value.timeout.map_or(TIMEOUT, |Span(limit)| limit);
+    let running = Running::start(request, &test.value).map_err(|why| vec![failure(&jail, test, why)])?;
+    let result = match &test.value.command {
+        Some(client) => running.probe(client, &test.value, limit),
+        None => running.finish(&test.value, limit),
+    };
+    result.map_err(|why| vec![failure(&jail, test, why)])?;
+    Ok(jail.name.to_string())
+}
+
+/// A test that failed, at the place of its table.
+fn failure(jail: &Jail, test: &At<Test>, why: Vec<String>) -> Finding {
+    let mut finding = Finding::error(format!("the test of jail `{}` failed", jail.name), &test.origin);
+    finding.why = why;
+    finding
+}
+
+/// Facts about a failure.
+type Why<T> = std::result::Result<T, Vec<String>>;
+
+/// A jail started as a user would start it: by this very binary, in a process of its own.
+struct Running {
+    supervisor: Child,
+    output: Option<JoinHandle<Vec<u8>>>,
+}
+
+impl Running {
+    /// Starts it, with the test's arguments and input.
+    fn start(request: &Request, test: &Test) -> Why<Self> {
+        let cannot = |what: &str, error: std::io::Error| vec![format!("cannot {what}: {error}")];
+        let (mut reader, writer) = std::io::pipe().map_err(|error| cannot("make a pipe", error))?;
+        let mut command = Command::new("/proc/self/exe");
+        command.arg("run");
+        for set in &request.sets {
+            command.args(["--set", set]);
+        }
+        command.arg(&request.jail).arg("--").args(&request.extra_arguments).args(&test.arguments);
+        let errors = writer.try_clone().map_err(|error| cannot("copy a pipe", error))?;
+        let input = if test.input.is_some() { Stdio::piped() } else { Stdio::null() };
+        let mut supervisor = command
+            .stdin(input)
+            .stdout(writer)
+            .stderr(errors)
+            .spawn()
+            .map_err(|error| cannot("start stockade itself", error))?;
+        // The pipe's writing ends, which `command` holds, are closed with it: then the reader sees the jail's end.
+        drop(command);
+        let output = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            // What was read before an error is what there is to show.
+            match reader.read_to_end(&mut text) {
+                Ok(_) | Err(_) => text,
+            }
+        });
+        if let (Some(text), Some(mut stdin)) = (&test.input, supervisor.stdin.take()) {
+            // A program that ends without reading its input is judged by its output, not by this.
+            match stdin.write_all(text.as_bytes()) {
+                Ok(()) | Err(_) => drop(stdin),
+            }
+        }
+        Ok(Self { supervisor, output: Some(output) })
+    }
+
+    /// Repeats a client until it succeeds, then stops the jail, which must end by the signal or in peace.
+    fn probe(mut self, client: &[std::ffi::OsString], test: &Test, limit: Duration) -> Why<()> {
+        let deadline = Instant::now() + limit;
+        let probed = loop {
+            if let Some(status) = self.ended()? {
+                let output = self.collect();
+                return Err(vec![
+                    format!("the jail ended before it was probed: {}", said(status)),
+                    shown("it said", &output),
+                ]);
+            }
+            let result = ask(client, test);
+            if result.is_ok() || Instant::now() >= deadline {
+                break result;
+            }
+            std::thread::sleep(PAUSE);
+        };
+        let stopped = self.stop(Duration::from_secs(10));
+        let output = self.collect();
+        probed.map_err(|mut why| {
+            why.push(shown("the jail said", &output));
+            why
+        })?;
+        match stopped? {
+            status if status.success() || status.code() == Some(128 + libc::SIGTERM) => Ok(()),
+            status => Err(vec![format!("after SIGTERM {}", said(status)), shown("the jail said", &output)]),
+        }
+    }
+
+    /// Waits for a program that ends by itself, and looks at its output.
+    fn finish(mut self, test: &Test, limit: Duration) -> Why<()> {
+        let deadline = Instant::now() + limit;
+        let status = loop {
+            if let Some(status) = self.ended()? {
+                break status;
+            }
+            if Instant::now() >= deadline {
+                self.stop(Duration::ZERO)?;
+                let output = self.collect();
+                return Err(vec![format!("not done after {}", Span(limit)), shown("it said", &output)]);
+            }
+            std::thread::sleep(PAUSE / 10);
+        };
+        let output = self.collect();
+        judge(status, &output, test)
+    }
+
+    /// The jail's exit status if it has ended.
+    fn ended(&mut self) -> Why<Option<ExitStatus>> {
+        self.supervisor.try_wait().map_err(|error| vec![format!("cannot wait for the jail: {error}")])
+    }
+
+    /// SIGTERM, and SIGKILL when that was not enough in time, which is a failure unless no time was given.
+    fn stop(&mut self, grace: Duration) -> Why<ExitStatus> {
+        let pid = self.supervisor.id() as i32;
+        let deadline = Instant::now() + grace;
+        if process::kill(pid, libc::SIGTERM).is_err() {
+            return self.ended()?.ok_or_else(|| vec!["the jail cannot be signalled".into()]);
+        }
+        loop {
+            if let Some(status) = self.ended()? {
+                return Ok(status);
+            }
+            if Instant::now() >= deadline {
+                break;
+            }
+            std::thread::sleep(PAUSE / 10);
+        }
+        self.supervisor.kill().map_err(|error| vec![format!("cannot kill the jail: {error}")])?;
+        let status =
+            self.supervisor.wait().map_err(|error| vec![format!("cannot wait for the jail: {error}")])?;
+        if grace.is_zero() {
+            Ok(status)
+        } else {
+            Err(vec![format!("it did not stop within {}", Span(grace))])
+        }
+    }
+
+    /// Everything the jail has said, once it has ended.
+    fn collect(&mut self) -> Vec<u8> {
+        self.output.take().and_then(|reader| reader.join().ok()).unwrap_or_default()
+    }
+}
+
+/// Whatever happens, a tested jail does not stay.
+impl Drop for Running {
+    fn drop(&mut self) {
+        match self.stop(Duration::ZERO) {
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+/// Asks a client once.
+fn ask(client: &[std::ffi::OsString], test: &Test) -> Why<()> {
+    let Some((program, arguments)) = client.split_first() else {
+        return Err(vec!["the client is empty".into()]);
+    };
+    match Command::new(program).args(arguments).stdin(Stdio::null()).output() {
+        Ok(Output { status, mut stdout, stderr }) => {
+            stdout.extend(stderr);
+            judge(status, &stdout, test)
+        }
+        Err(error) => Err(vec![format!("the client `{}` cannot be started: {error}", program.display())]),
+    }
+}
+
+/// Compares a status and an output with what is expected.
+fn judge(status: ExitStatus, output: &[u8], test: &Test) -> Why<()> {
+    // A terminal's or a protocol's carriage returns are not what a manifest means to expect.
+    let text = String::from_utf8_lossy(output).replace("\r\n", "\n");
+    let expected = test.status.unwrap_or(0);
+    let mut why = Vec::new();
+    if status.code() != Some(expected) {
+        why.push(format!("{} instead of {expected}", said(status)));
+    }
+    why.extend(
+        test.expect
+            .iter()
+            .filter(|part| !text.contains(*part))
+            .map(|part| format!("{part:?} is not in the output")),
+    );
+    if why.is_empty() {
+        return Ok(());
+    }
+    why.push(shown("the output was", output));
+    Err(why)
+}
+
+/// An exit status in words.
+fn said(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("it ended with status {code}"),
+        (None, Some(signal)) => format!("it was killed by signal {signal}"),
+        (None, None) => "it ended".into(),
+    }
+}
+
+/// The end of an output, for a message.
+fn shown(what: &str, output: &[u8]) -> String {
+    const MOST: usize = 2000;
+    let text = String::from_utf8_lossy(&output[output.len().saturating_sub(MOST)..]).into_owned();
+    match text.trim_end() {
+        "" => format!("{what} nothing"),
+        text => format!("{what}:\n{text}"),
+    }
+}

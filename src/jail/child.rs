@@ -1,0 +1,218 @@
+//! The child's side: the loop over operations, and nothing else. No allocation, no lock, no destructor of the parent's
+//! values: this runs in a copy of the parent's memory between clone(2) and execve(2).
+
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+
+use super::init;
+use super::program::{Operation, Program};
+use super::report::Report;
+use crate::plan::step::RootMethod;
+use crate::sys::signal::{self, SignalSet};
+use crate::sys::{Error, creds, mount, process, terminal};
+
+/// What the child was given by its parent beside the program.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Inherited<'a> {
+    /// Where a failure is reported; its other end closes with the supervisor.
+    pub(super) status: BorrowedFd<'a>,
+    /// /dev/null of the host, for PID 1's own standard descriptors.
+    pub(super) null: BorrowedFd<'a>,
+    /// The slave end of the program's own terminal.
+    pub(super) terminal: Option<BorrowedFd<'a>>,
+}
+
+/// Exit status of a first process that failed; the supervisor goes by the report it has got before.
+const FAILED: libc::c_int = 125;
+
+/// Runs the operations from number `from` on, in order, and ends as the program, or as PID 1, or with a report of what failed.
+pub(super) fn run(program: &Program, inherited: Inherited<'_>, from: usize) -> libc::c_int {
+    for (at, (_, operation)) in program.operations.iter().enumerate().skip(from) {
+        if let Operation::ForkProgram = operation {
+            // PID 1 becomes the reaper here; its child goes on with the list.
+            return init::serve(inherited, &program.stack, &|| run(program, inherited, at + 1))
+                .unwrap_or_else(|error| fail(inherited.status, at, error));
+        }
+        if let Err(error) = perform(program, operation, inherited) {
+            return fail(inherited.status, at, error);
+        }
+    }
+    FAILED
+}
+
+/// Tells the parent which operation failed in which call and why.
+fn fail(status: BorrowedFd<'_>, at: usize, error: Error) -> libc::c_int {
+    // A report that cannot be sent changes nothing: this process ends with the same status, and the parent says so.
+    if (Report::Failed { operation: at, error }).send(status).is_err() {
+        return FAILED;
+    }
+    FAILED
+}
+
+/// One operation.
+#[allow(
+    clippy::too_many_lines,
+    reason = "one arm an operation, each a call or a few; split, the order would be harder to follow"
+)]
+fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -> Result<(), Error> {
+    match operation {
+        Operation::WriteFiles(files) => {
+            for (path, content) in files {
+                let file = open(path, nix::fcntl::OFlag::O_WRONLY)?;
+                let written = nix::unistd::write(&file, content).map_err(Error::of("write"))?;
+                if written != content.len() {
+                    return Err(Error { call: "write", errno: Errno::EIO });
+                }
+            }
+            Ok(())
+        }
+        Operation::NewSession => process::new_session().map_err(Error::of("setsid")),
+        Operation::AttachTerminal(onto) => {
+            let slave = inherited.terminal.ok_or(Error { call: "ioctl", errno: Errno::ENOTTY })?;
+            terminal::control(slave).map_err(Error::of("ioctl"))?;
+            onto.iter().try_for_each(|fd| process::duplicate_onto(slave, *fd).map_err(Error::of("dup2")))
+        }
+        Operation::MakePrivate => mount::make_private().map_err(Error::of("mount")),
+        Operation::SetUndumpable => process::set_undumpable().map_err(Error::of("prctl")),
+        Operation::LoopbackUp => crate::sys::network::loopback_up(),
+        Operation::SetHostname(name) => {
+            crate::sys::network::set_hostname(name).map_err(Error::of("sethostname"))
+        }
+        Operation::CloneTree { slot, source, attributes, recursive } => {
+            let tree = mount::clone_tree(source, *recursive).map_err(Error::of("open_tree"))?;
+            mount::set_attributes(tree.as_fd(), *attributes, *recursive)
+                .map_err(Error::of("mount_setattr"))?;
+            program.slots[*slot].set(Some(tree));
+            Ok(())
+        }
+        Operation::EnterRoot { slot, over, method } => {
+            let root = program.slots[*slot].take().ok_or(Error { call: "fchdir", errno: Errno::EBADF })?;
+            mount::attach(root.as_fd(), over).map_err(Error::of("move_mount"))?;
+            nix::unistd::fchdir(&root).map_err(Error::of("fchdir"))?;
+            drop(root);
+            match method {
+                RootMethod::Pivot => {
+                    mount::pivot_here().map_err(Error::of("pivot_root"))?;
+                    mount::detach_here().map_err(Error::of("umount2"))?;
+                }
+                RootMethod::Move => {
+                    mount::move_here_to_root().map_err(Error::of("mount"))?;
+                    nix::unistd::chroot(c".").map_err(Error::of("chroot"))?;
+                }
+                RootMethod::Chroot => nix::unistd::chroot(c".").map_err(Error::of("chroot"))?,
+            }
+            nix::unistd::chdir(c"/").map_err(Error::of("chdir"))
+        }
+        Operation::AttachTree { slot, target } => {
+            let tree =
+                program.slots[*slot].take().ok_or(Error { call: "move_mount", errno: Errno::EBADF })?;
+            mount::attach(tree.as_fd(), target).map_err(Error::of("move_mount"))
+        }
+        Operation::CreateFileSystem { slot, kind, options, attributes } => {
+            let context = mount::open_file_system(kind).map_err(Error::of("fsopen"))?;
+            for (key, value) in options {
+                mount::configure(context.as_fd(), key, value).map_err(Error::of("fsconfig"))?;
+            }
+            mount::create(context.as_fd()).map_err(Error::of("fsconfig"))?;
+            let created = mount::mount_created(context.as_fd(), *attributes).map_err(Error::of("fsmount"))?;
+            program.slots[*slot].set(Some(created));
+            Ok(())
+        }
+        Operation::SetLimit { resource, soft, hard } => {
+            creds::set_limit(*resource, *soft, *hard).map_err(Error::of("prlimit"))
+        }
+        Operation::SetUmask(mask) => {
+            process::set_umask(*mask);
+            Ok(())
+        }
+        Operation::SetPersonality(value) => {
+            process::set_personality(*value).map_err(Error::of("personality"))
+        }
+        Operation::SetNice(nice) => process::set_nice(*nice).map_err(Error::of("setpriority")),
+        Operation::SetAffinity(mask) => creds::set_affinity(mask).map_err(Error::of("sched_setaffinity")),
+        Operation::DropBounding { keep } => drop_bounding(*keep),
+        Operation::SetGroups(groups) => creds::set_groups(groups).map_err(Error::of("setgroups")),
+        Operation::SetGid(gid) => creds::set_gid(*gid).map_err(Error::of("setresgid")),
+        Operation::SetUid { uid, keep_capabilities } => {
+            if *keep_capabilities {
+                creds::keep_capabilities().map_err(Error::of("prctl"))?;
+            }
+            creds::set_uid(*uid).map_err(Error::of("setresuid"))
+        }
+        Operation::SetCapabilities(set) => {
+            let sets = creds::Capabilities { effective: *set, permitted: *set, inheritable: *set };
+            creds::set_capabilities(sets).map_err(Error::of("capset"))
+        }
+        Operation::SetAmbient(set) => {
+            creds::clear_ambient().map_err(Error::of("prctl"))?;
+            members(*set).try_for_each(|number| creds::raise_ambient(number).map_err(Error::of("prctl")))
+        }
+        Operation::NoNewPrivileges => process::set_no_new_privileges().map_err(Error::of("prctl")),
+        Operation::DieWithParent => die_with_parent(inherited.status),
+        Operation::ResetSignals => {
+            signal::reset_dispositions().map_err(Error::of("rt_sigaction"))?;
+            signal::set_mask(SignalSet::EMPTY).map(drop).map_err(Error::of("rt_sigprocmask"))
+        }
+        Operation::NewProcessGroup { terminal } => {
+            process::new_process_group().map_err(Error::of("setpgid"))?;
+            match terminal {
+                Some(fd) => {
+                    terminal::take_foreground(process::standard_descriptor(*fd)).map_err(Error::of("ioctl"))
+                }
+                None => Ok(()),
+            }
+        }
+        Operation::ChangeDirectory(path) => nix::unistd::chdir(path.as_c_str()).map_err(Error::of("chdir")),
+        Operation::Verify(expected) => {
+            // The supervisor learns the program's process id from the sender of this message, see unix(7), SO_PASSCRED.
+            Report::Started.send(inherited.status).map_err(Error::of("send"))?;
+            match expected.difference()? {
+                None => Ok(()),
+                Some(what) => Err(Error { call: what, errno: Errno::EPERM }),
+            }
+        }
+        Operation::CloseDescriptors => process::close_from(3, true).map_err(Error::of("close_range")),
+        Operation::Execute { path, arguments, environment } => {
+            Err(Error { call: "execve", errno: process::execve(path, arguments, environment) })
+        }
+        Operation::Check(check) => check(),
+        // Handled by the loop, which alone knows both sides.
+        Operation::ForkProgram => Ok(()),
+    }
+}
+
+/// open(2) without allocation: the path is a C string already.
+fn open(path: &std::ffi::CStr, flags: nix::fcntl::OFlag) -> Result<std::os::fd::OwnedFd, Error> {
+    let flags = flags | nix::fcntl::OFlag::O_CLOEXEC;
+    nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty()).map_err(Error::of("open"))
+}
+
+/// The numbers of the bits set in a mask.
+fn members(set: u64) -> impl Iterator<Item = u8> {
+    (0..64).filter(move |number| set & (1 << number) != 0)
+}
+
+/// Drops every capability this kernel knows and `keep` has not from the bounding set.
+fn drop_bounding(keep: u64) -> Result<(), Error> {
+    for number in members(!keep) {
+        match creds::drop_bounding(number) {
+            Ok(()) => {}
+            // capabilities(7): past the last capability of this kernel.
+            Err(Errno::EINVAL) => return Ok(()),
+            Err(errno) => return Err(Error { call: "prctl", errno }),
+        }
+    }
+    Ok(())
+}
+
+/// Sets the parent-death signal, then looks whether the supervisor had died before: its end of the socket would be closed.
+fn die_with_parent(status: BorrowedFd<'_>) -> Result<(), Error> {
+    process::die_with_parent().map_err(Error::of("prctl"))?;
+    let mut socket = [nix::poll::PollFd::new(status, nix::poll::PollFlags::empty())];
+    match nix::poll::poll(&mut socket, nix::poll::PollTimeout::ZERO).map_err(Error::of("poll"))? {
+        0 => Ok(()),
+        _ => process::exit(FAILED),
+    }
+}

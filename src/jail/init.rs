@@ -1,0 +1,122 @@
+//! PID 1 of the jail: makes the program's process, reaps whatever is orphaned to it, forwards signals, and ends with the
+//! program, which ends every other process of the PID namespace, see pid_namespaces(7). It allocates nothing, holds no file
+//! of the host but the socket to its supervisor, and ends when that closes.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::child::Inherited;
+use super::report::Report;
+use crate::sys::Error;
+use crate::sys::process::{self, Stack, Waited};
+use crate::sys::signal::{self, SignalSet};
+
+/// Signals PID 1 passes on to the program when they are sent to it, beside SIGCHLD, which it takes itself.
+const FORWARDED: [i32; 9] = [
+    libc::SIGTERM,
+    libc::SIGINT,
+    libc::SIGHUP,
+    libc::SIGQUIT,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGCONT,
+    libc::SIGWINCH,
+];
+
+/// Makes the program's process, which runs `child`, and serves as PID 1 until the program has ended: its exit code.
+pub(super) fn serve(
+    inherited: Inherited<'_>,
+    stack: &Stack,
+    child: &impl Fn() -> libc::c_int,
+) -> Result<libc::c_int, Error> {
+    // Every signal is blocked since before clone(2), so that none is lost between here and the first poll.
+    let mut set = SignalSet::of(&FORWARDED);
+    set.0 |= SignalSet::of(&[libc::SIGCHLD]).0;
+    let signals = signal::descriptor(set).map_err(Error::of("signalfd"))?;
+    process::set_name(c"stockade").map_err(Error::of("prctl"))?;
+    let program = process::spawn(stack, child).map_err(Error::of("clone"))?;
+    Ok(reap(program, inherited, &signals))
+}
+
+/// Waits for the program, reaping and forwarding; returns its exit code by the shells' convention.
+fn reap(program: i32, inherited: Inherited<'_>, signals: &OwnedFd) -> libc::c_int {
+    // Descriptors of the caller are not PID 1's to hold; a pipe's reader sees the end when the program closes it.
+    if let Err(status) = close_inherited(inherited, signals) {
+        return status;
+    }
+    let (status, signals) = (kept(STATUS), kept(SIGNALS));
+    loop {
+        let mut ready = [PollFd::new(status, PollFlags::empty()), PollFd::new(signals, PollFlags::POLLIN)];
+        match poll(&mut ready, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return LOST,
+        }
+        // The other end of the socket is gone, and the supervisor with it.
+        if ready[0].revents().is_some_and(|events| !events.is_empty()) {
+            return LOST;
+        }
+        while let Ok(Some((number, _))) = signal::next(signals) {
+            if number == libc::SIGCHLD {
+                if let Some(ended) = collect(program, status) {
+                    return ended;
+                }
+            } else if process::kill(program, number).is_err() {
+                // It has just ended, or has become another user's: SIGCHLD says the rest, and the supervisor can signal both.
+            }
+        }
+    }
+}
+
+/// Collects every child that changed; the program's exit code if it is among those that ended.
+fn collect(program: i32, status: BorrowedFd<'_>) -> Option<libc::c_int> {
+    loop {
+        match process::wait_any() {
+            Ok(Waited::Ended { pid, status: raw }) if pid == program => {
+                // Without a supervisor there is nobody to tell; the exit code says nearly the same.
+                return match (Report::Ended { status: raw }).send(status) {
+                    Ok(()) | Err(_) => Some(process::exit_code(raw)),
+                };
+            }
+            Ok(Waited::Stopped { pid, signal }) if pid == program => {
+                if (Report::Stopped { signal }).send(status).is_err() {
+                    return Some(LOST);
+                }
+            }
+            Ok(Waited::Ended { .. } | Waited::Stopped { .. }) | Err(Errno::EINTR) => {}
+            // ECHILD cannot be: the program is a child until it is collected above.
+            Ok(Waited::Nothing) | Err(_) => return None,
+        }
+    }
+}
+
+/// Exit status of PID 1 when its supervisor is gone.
+const LOST: libc::c_int = 125;
+/// Where the socket to the supervisor is kept.
+const STATUS: i32 = 3;
+/// Where the signals are read.
+const SIGNALS: i32 = 4;
+
+/// The two descriptors PID 1 keeps.
+fn kept(number: i32) -> BorrowedFd<'static> {
+    process::kept_descriptor(number)
+}
+
+/// Puts the host's /dev/null on 0 to 2, the socket and the signals at fixed numbers, and closes the rest.
+fn close_inherited(inherited: Inherited<'_>, signals: &OwnedFd) -> Result<(), libc::c_int> {
+    let onto = |fd: BorrowedFd<'_>, number| process::duplicate_onto(fd, number).map_err(|_| LOST);
+    for number in 0..=2 {
+        onto(inherited.null, number)?;
+    }
+    // Through high numbers first: the socket may itself stand at 4, or the signals at 3.
+    let status =
+        nix::fcntl::fcntl(inherited.status, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(16)).map_err(|_| LOST)?;
+    let signals =
+        nix::fcntl::fcntl(signals.as_fd(), nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(16)).map_err(|_| LOST)?;
+    onto(process::kept_descriptor(status), STATUS)?;
+    onto(process::kept_descriptor(signals), SIGNALS)?;
+    process::close_from(5, false).map_err(|_| LOST)
+}

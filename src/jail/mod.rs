@@ -1,0 +1,174 @@
+//! Running a plan. Theory of operation:
+//!
+//! ```text
+//! supervisor   the caller's own process: lowers the plan to operations, clones PID 1, then only watches: passes signals and
+//!     |        terminal bytes, keeps the time limit, and ends with the program's exit code. Keeps its rights.
+//!     | socket (reports, and each side's sight of the other's death)
+//! PID 1        in the new namespaces: runs the Enter and Confine operations, so it ends up with the program's rights; then
+//!     |        splits off the program's process, closes what it inherited, reaps, forwards signals.
+//! program      runs the Exec operations and becomes the program. With `init = false` PID 1 does so itself.
+//! ```
+//!
+//! Nothing is allocated between clone and execve; a failing operation is reported as (operation, call, errno) and ends the
+//! jail; PID 1's end ends every process of its namespace, and mounts and other namespaces end with the last process in them.
+//! PID 1 ends when the supervisor does, however that came about: by the parent-death signal, and, should that be lost, because
+//! its end of the socket hangs up.
+
+mod child;
+mod init;
+mod program;
+mod report;
+mod supervise;
+mod terminal;
+
+use std::fmt;
+use std::os::fd::AsFd as _;
+use std::time::Instant;
+
+use nix::libc;
+
+pub use program::Program;
+
+use crate::plan::step::Watch;
+use crate::sys::signal::{self, SignalSet};
+use crate::sys::{self, process};
+use child::Inherited;
+use supervise::{Supervisor, TAKEN};
+use terminal::Relay;
+
+/// How a jail ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum End {
+    /// The program ended by itself.
+    Exited(i32),
+    /// The program was killed by this signal.
+    Signaled(i32),
+    /// The time limit was over.
+    TimedOut,
+}
+
+impl End {
+    /// From a raw wait status.
+    fn of(status: i32) -> Self {
+        if libc::WIFEXITED(status) {
+            Self::Exited(libc::WEXITSTATUS(status))
+        } else {
+            Self::Signaled(libc::WTERMSIG(status))
+        }
+    }
+
+    /// The exit code by the conventions of timeout(1), chroot(1) and the shells.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Exited(code) => code as u8,
+            Self::Signaled(signal) => 128 + signal as u8,
+            Self::TimedOut => 124,
+        }
+    }
+}
+
+/// What can go wrong with running a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// A step failed in the child; nothing was executed, unless the step is the execution itself.
+    Failed {
+        /// Index of the step in the plan.
+        step: usize,
+        /// The call and why.
+        error: sys::Error,
+    },
+    /// A call of the supervisor's own failed.
+    Supervisor(sys::Error),
+    /// A NUL byte in a path, an argument or a variable.
+    NulByte {
+        /// Index of the step in the plan.
+        step: usize,
+    },
+    /// A step that cannot stand where it does: a mistake in the plan.
+    Misplaced {
+        /// Index of the step in the plan.
+        step: usize,
+    },
+    /// A signal ended the set-up.
+    Interrupted {
+        /// Which.
+        signal: i32,
+        /// Whether a process sent it, and not the terminal.
+        by_process: bool,
+    },
+}
+
+impl From<sys::Error> for Error {
+    fn from(error: sys::Error) -> Self {
+        Self::Supervisor(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed { step, error } => write!(f, "step {step}: {error}"),
+            Self::Supervisor(error) => write!(f, "{error}"),
+            Self::NulByte { step } => write!(f, "step {step}: a NUL byte inside a text"),
+            Self::Misplaced { step } => write!(f, "step {step} cannot stand there"),
+            Self::Interrupted { signal, .. } => write!(f, "interrupted by signal {signal}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Runs a lowered plan to its end.
+pub fn run(program: &Program, watch: Watch) -> Result<End, Error> {
+    // Writing to a reader that has gone is an error to be seen, not a death.
+    signal::ignore(libc::SIGPIPE).map_err(sys::Error::of("rt_sigaction"))?;
+    let null = nix::fcntl::open(
+        "/dev/null",
+        nix::fcntl::OFlag::O_RDWR | nix::fcntl::OFlag::O_CLOEXEC,
+        nix::sys::stat::Mode::empty(),
+    )
+    .map_err(sys::Error::of("open"))?;
+    let (status, child_status) = report::channel()?;
+    let relay = match program.terminal.as_slice() {
+        [] => None,
+        onto => Some(Relay::open(onto, program.owner)?),
+    };
+    // Blocked in the child too, until just before execve: nothing may end PID 1 half-way but SIGKILL.
+    let before = signal::set_mask(SignalSet(u64::MAX)).map_err(sys::Error::of("rt_sigprocmask"))?;
+    let result = start(program, watch, status, &child_status, &null, relay).and_then(|supervisor| {
+        drop(child_status);
+        supervisor.run()
+    });
+    signal::set_mask(before).map_err(sys::Error::of("rt_sigprocmask"))?;
+    result.map_err(|error| match error {
+        Error::Failed { step: operation, error } => {
+            Error::Failed { step: program.step_of(operation).unwrap_or(operation), error }
+        }
+        other => other,
+    })
+}
+
+/// Clones PID 1 and hands everything to its supervisor.
+fn start(
+    program: &Program,
+    watch: Watch,
+    status: std::os::fd::OwnedFd,
+    child_status: &std::os::fd::OwnedFd,
+    null: &std::os::fd::OwnedFd,
+    mut relay: Option<Relay>,
+) -> Result<Supervisor, Error> {
+    let signals = signal::descriptor(TAKEN).map_err(sys::Error::of("signalfd"))?;
+    let inherited = Inherited {
+        status: child_status.as_fd(),
+        null: null.as_fd(),
+        terminal: relay.as_ref().and_then(Relay::slave),
+    };
+    let deadline = watch.runtime_max.map(|limit| Instant::now() + limit);
+    let first = process::clone(program.namespaces, || child::run(program, inherited, 0))
+        .map_err(sys::Error::of("clone"))?;
+    if let Some(relay) = &mut relay {
+        relay.begin();
+    }
+    Ok(Supervisor { first, status, signals, relay, deadline, program: None })
+}

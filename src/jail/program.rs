@@ -1,0 +1,416 @@
+//! From a plan's steps to a program of operations: everything the child needs is made here, before clone(2), because the
+//! child may not allocate. One step becomes one operation.
+
+use std::cell::Cell;
+use std::ffi::{CString, OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+
+use nix::libc;
+
+use crate::plan::step::{Action, Namespaces, RootMethod, Step};
+use crate::plan::{JailPath, Phase};
+use crate::sys::mount::attribute;
+use crate::sys::process::{PointerArray, Stack};
+use crate::sys::{self, creds};
+
+/// What the child does, in order, and what its first operation needs of clone(2).
+pub struct Program {
+    /// Flags of clone(2).
+    pub(super) namespaces: libc::c_int,
+    /// The operations, each with the index of its step in the plan.
+    pub(super) operations: Vec<(usize, Operation)>,
+    /// Detached mounts on their way from the host's tree to the jail's.
+    pub(super) slots: Vec<Cell<Option<OwnedFd>>>,
+    /// The descriptors that become the program's own terminal.
+    pub(super) terminal: Vec<i32>,
+    /// Where the program's own process runs until it executes the program.
+    pub(super) stack: Stack,
+    /// Owner of that terminal, as the host sees the program.
+    pub(super) owner: u32,
+}
+
+/// One step, ready for the kernel: C strings, masks and arrays.
+#[derive(Debug)]
+pub(super) enum Operation {
+    WriteFiles(Vec<(CString, Vec<u8>)>),
+    NewSession,
+    AttachTerminal(Vec<i32>),
+    MakePrivate,
+    SetUndumpable,
+    LoopbackUp,
+    SetHostname(CString),
+    CloneTree {
+        slot: usize,
+        source: CString,
+        attributes: u64,
+        recursive: bool,
+    },
+    EnterRoot {
+        slot: usize,
+        over: CString,
+        method: RootMethod,
+    },
+    AttachTree {
+        slot: usize,
+        target: CString,
+    },
+    CreateFileSystem {
+        slot: usize,
+        kind: CString,
+        options: Vec<(CString, CString)>,
+        attributes: u64,
+    },
+    SetLimit {
+        resource: u32,
+        soft: u64,
+        hard: u64,
+    },
+    SetUmask(u32),
+    SetPersonality(u64),
+    SetNice(i32),
+    SetAffinity(Vec<u64>),
+    DropBounding {
+        keep: u64,
+    },
+    SetGroups(Vec<u32>),
+    SetGid(u32),
+    SetUid {
+        uid: u32,
+        keep_capabilities: bool,
+    },
+    SetCapabilities(u64),
+    SetAmbient(u64),
+    NoNewPrivileges,
+    DieWithParent,
+    ForkProgram,
+    ResetSignals,
+    NewProcessGroup {
+        terminal: Option<i32>,
+    },
+    ChangeDirectory(CString),
+    Verify(Verify),
+    CloseDescriptors,
+    Execute {
+        path: CString,
+        arguments: PointerArray,
+        environment: PointerArray,
+    },
+    /// A function of a test's: a fault to be injected, a counter to be read.
+    Check(fn() -> Result<(), sys::Error>),
+}
+
+/// What the child expects of itself before it becomes the program.
+#[derive(Debug)]
+pub(super) struct Verify {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) groups: Option<Vec<u32>>,
+    pub(super) capabilities: u64,
+    pub(super) bounding: u64,
+    pub(super) no_new_privileges: bool,
+}
+
+impl Program {
+    /// Lowers the run phases of a plan. Steps keep the index they have in `steps`, so that a failure can name its step.
+    #[allow(clippy::too_many_lines, reason = "one arm for each action, each a line or a few")]
+    pub fn lower(steps: &[Step]) -> Result<Self, super::Error> {
+        let mut program = Self {
+            namespaces: 0,
+            operations: Vec::new(),
+            slots: Vec::new(),
+            terminal: Vec::new(),
+            stack: Stack::new().map_err(sys::Error::of("mmap"))?,
+            owner: 0,
+        };
+        let mut detached: Vec<(JailPath, usize)> = Vec::new();
+        let mut root = CString::default();
+        let mut bounding = u64::MAX;
+        let raises_ambient =
+            steps.iter().any(|step| matches!(&step.action, Action::SetCapabilities { set } if set.0 != 0));
+        for (index, step) in steps.iter().enumerate().filter(|(_, step)| step.phase != Phase::Build) {
+            let operation = match &step.action {
+                Action::Clone { namespaces } => {
+                    program.namespaces = clone_flags(*namespaces);
+                    continue;
+                }
+                Action::MapIds { inside, outside } => {
+                    program.owner = outside.uid;
+                    // user_namespaces(7): setgroups must be denied before an ordinary user may write gid_map.
+                    Operation::WriteFiles(vec![
+                        (c"/proc/self/setgroups".into(), b"deny".to_vec()),
+                        (
+                            c"/proc/self/uid_map".into(),
+                            format!("{} {} 1", inside.uid, outside.uid).into_bytes(),
+                        ),
+                        (
+                            c"/proc/self/gid_map".into(),
+                            format!("{} {} 1", inside.gid, outside.gid).into_bytes(),
+                        ),
+                    ])
+                }
+                Action::SetOomScore { adjustment } => Operation::WriteFiles(vec![(
+                    c"/proc/self/oom_score_adj".into(),
+                    adjustment.to_string().into_bytes(),
+                )]),
+                Action::MakePrivate => Operation::MakePrivate,
+                Action::NewSession => Operation::NewSession,
+                Action::SetUndumpable => Operation::SetUndumpable,
+                Action::AttachTerminal { onto } => {
+                    program.terminal.clone_from(onto);
+                    Operation::AttachTerminal(onto.clone())
+                }
+                Action::LoopbackUp => Operation::LoopbackUp,
+                Action::SetHostname { name } => Operation::SetHostname(text(index, name)?),
+                Action::CloneTree { source, target, flags, recursive } => {
+                    let slot = program.slot();
+                    detached.push((target.clone(), slot));
+                    Operation::CloneTree {
+                        slot,
+                        source: text(index, source.as_path())?,
+                        attributes: attributes(*flags),
+                        recursive: *recursive,
+                    }
+                }
+                Action::CloneRoot { tree, flags } => {
+                    let slot = program.slot();
+                    detached.push((JailPath::root(), slot));
+                    let source = text(index, tree.as_path())?;
+                    root.clone_from(&source);
+                    Operation::CloneTree { slot, source, attributes: attributes(*flags), recursive: false }
+                }
+                Action::EnterRoot { method } => Operation::EnterRoot {
+                    slot: take_slot(index, &mut detached, &JailPath::root())?,
+                    over: std::mem::take(&mut root),
+                    method: *method,
+                },
+                Action::AttachTree { target } => Operation::AttachTree {
+                    slot: take_slot(index, &mut detached, target)?,
+                    target: text(index, target.as_path())?,
+                },
+                Action::CreateFileSystem { kind, target, flags, options } => {
+                    let slot = program.slot();
+                    detached.push((target.clone(), slot));
+                    // The name mountinfo shows as the source.
+                    let source = Ok((c"source".into(), text(index, kind)?));
+                    let options =
+                        options.iter().map(|(key, value)| Ok((text(index, key)?, text(index, value)?)));
+                    Operation::CreateFileSystem {
+                        slot,
+                        kind: text(index, kind)?,
+                        options: std::iter::once(source)
+                            .chain(options)
+                            .collect::<Result<_, super::Error>>()?,
+                        attributes: attributes(*flags),
+                    }
+                }
+                Action::SetLimit { resource, soft, hard } => Operation::SetLimit {
+                    resource: resource_number(resource),
+                    soft: soft.unwrap_or(u64::MAX),
+                    hard: hard.unwrap_or(u64::MAX),
+                },
+                Action::SetUmask { mask } => Operation::SetUmask(mask.0),
+                Action::SetPersonality { value, .. } => Operation::SetPersonality(*value),
+                Action::SetNice { nice } => Operation::SetNice(*nice),
+                Action::SetAffinity { processors } => Operation::SetAffinity(affinity_mask(processors)),
+                Action::DropBounding { keep } => {
+                    bounding = keep.0;
+                    Operation::DropBounding { keep: keep.0 }
+                }
+                Action::SetGroups { groups } => Operation::SetGroups(groups.clone()),
+                Action::SetGid { gid } => Operation::SetGid(*gid),
+                Action::SetUid { uid } => {
+                    if program.owner == 0 {
+                        program.owner = *uid;
+                    }
+                    Operation::SetUid { uid: *uid, keep_capabilities: raises_ambient }
+                }
+                Action::SetCapabilities { set } => Operation::SetCapabilities(set.0),
+                Action::SetAmbient { set } => Operation::SetAmbient(set.0),
+                Action::NoNewPrivileges => Operation::NoNewPrivileges,
+                Action::DieWithParent => Operation::DieWithParent,
+                Action::ForkProgram => Operation::ForkProgram,
+                Action::ResetSignals => Operation::ResetSignals,
+                Action::NewProcessGroup { terminal } => Operation::NewProcessGroup { terminal: *terminal },
+                Action::ChangeDirectory { path } => Operation::ChangeDirectory(text(index, path.as_path())?),
+                Action::Verify { uid, gid, groups, capabilities, no_new_privileges } => {
+                    Operation::Verify(Verify {
+                        uid: *uid,
+                        gid: *gid,
+                        groups: groups.clone(),
+                        capabilities: capabilities.0,
+                        bounding,
+                        no_new_privileges: *no_new_privileges,
+                    })
+                }
+                Action::CloseDescriptors => Operation::CloseDescriptors,
+                Action::Execute { path, arguments, environment } => Operation::Execute {
+                    path: text(index, path.as_path())?,
+                    arguments: PointerArray::new(
+                        arguments.iter().map(|argument| text(index, argument)).collect::<Result<_, _>>()?,
+                    ),
+                    environment: PointerArray::new(
+                        environment
+                            .iter()
+                            .map(|(name, value)| variable(index, name, value))
+                            .collect::<Result<_, _>>()?,
+                    ),
+                },
+                Action::MakeDirectory { .. }
+                | Action::CopyFile { .. }
+                | Action::MakeHardLink { .. }
+                | Action::MakeSymlink { .. }
+                | Action::WriteFile { .. }
+                | Action::MakeDevice { .. } => return Err(super::Error::Misplaced { step: index }),
+            };
+            program.operations.push((index, operation));
+        }
+        Ok(program)
+    }
+
+    /// How many operations the child runs.
+    pub fn len(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// Whether the child does nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+
+    /// Puts a function before operation `at`, on behalf of the same step: how tests make any step fail, or look at the child
+    /// from within. It runs between clone(2) and execve(2), so it may not allocate.
+    pub fn insert(&mut self, at: usize, check: fn() -> Result<(), sys::Error>) {
+        let step = self.operations.get(at).map_or(0, |(step, _)| *step);
+        self.operations.insert(at, (step, Operation::Check(check)));
+    }
+
+    /// The step that operation `at` belongs to.
+    pub fn step_of(&self, at: usize) -> Option<usize> {
+        self.operations.get(at).map(|(step, _)| *step)
+    }
+
+    /// A new empty place for a detached mount.
+    fn slot(&mut self) -> usize {
+        self.slots.push(Cell::new(None));
+        self.slots.len() - 1
+    }
+}
+
+/// A C string of anything made of bytes; a NUL inside is an error of the step.
+fn text(step: usize, bytes: impl AsRef<OsStr>) -> Result<CString, super::Error> {
+    CString::new(bytes.as_ref().as_bytes()).map_err(|_| super::Error::NulByte { step })
+}
+
+/// `NAME=value`.
+fn variable(step: usize, name: &OsStr, value: &OsStr) -> Result<CString, super::Error> {
+    let mut both = OsString::from(name).into_vec();
+    both.push(b'=');
+    both.extend_from_slice(value.as_bytes());
+    text(step, OsString::from_vec(both))
+}
+
+/// The slot of the mount that was detached for `target`.
+fn take_slot(
+    step: usize,
+    detached: &mut Vec<(JailPath, usize)>,
+    target: &JailPath,
+) -> Result<usize, super::Error> {
+    let at = detached.iter().position(|(path, _)| path == target).ok_or(super::Error::Misplaced { step })?;
+    Ok(detached.swap_remove(at).1)
+}
+
+/// The bits of mount_setattr(2).
+fn attributes(flags: crate::plan::step::MountFlags) -> u64 {
+    [
+        (flags.read_only, attribute::READ_ONLY),
+        (flags.no_suid, attribute::NO_SUID),
+        (flags.no_dev, attribute::NO_DEV),
+        (flags.no_exec, attribute::NO_EXEC),
+    ]
+    .iter()
+    .map(|(on, bit)| if *on { *bit } else { 0 })
+    .sum()
+}
+
+/// The flags of clone(2).
+fn clone_flags(namespaces: Namespaces) -> libc::c_int {
+    [
+        (namespaces.user, libc::CLONE_NEWUSER),
+        (namespaces.mount, libc::CLONE_NEWNS),
+        (namespaces.pid, libc::CLONE_NEWPID),
+        (namespaces.ipc, libc::CLONE_NEWIPC),
+        (namespaces.uts, libc::CLONE_NEWUTS),
+        (namespaces.cgroup, libc::CLONE_NEWCGROUP),
+        (namespaces.network, libc::CLONE_NEWNET),
+    ]
+    .iter()
+    .map(|(on, flag)| if *on { *flag } else { 0 })
+    .sum()
+}
+
+/// The kernel's number of a resource.
+fn resource_number(name: &str) -> u32 {
+    match name {
+        "RLIMIT_CPU" => libc::RLIMIT_CPU,
+        "RLIMIT_FSIZE" => libc::RLIMIT_FSIZE,
+        "RLIMIT_DATA" => libc::RLIMIT_DATA,
+        "RLIMIT_STACK" => libc::RLIMIT_STACK,
+        "RLIMIT_CORE" => libc::RLIMIT_CORE,
+        "RLIMIT_RSS" => libc::RLIMIT_RSS,
+        "RLIMIT_NPROC" => libc::RLIMIT_NPROC,
+        "RLIMIT_NOFILE" => libc::RLIMIT_NOFILE,
+        "RLIMIT_MEMLOCK" => libc::RLIMIT_MEMLOCK,
+        "RLIMIT_AS" => libc::RLIMIT_AS,
+        "RLIMIT_LOCKS" => libc::RLIMIT_LOCKS,
+        "RLIMIT_SIGPENDING" => libc::RLIMIT_SIGPENDING,
+        "RLIMIT_MSGQUEUE" => libc::RLIMIT_MSGQUEUE,
+        "RLIMIT_NICE" => libc::RLIMIT_NICE,
+        "RLIMIT_RTPRIO" => libc::RLIMIT_RTPRIO,
+        "RLIMIT_RTTIME" => libc::RLIMIT_RTTIME,
+        // The kernel refuses a number it does not know (EINVAL).
+        _ => u32::MAX,
+    }
+}
+
+/// A bit for each processor, 64 to a word.
+fn affinity_mask(processors: &[u32]) -> Vec<u64> {
+    let words = processors.iter().max().map_or(1, |last| last / 64 + 1);
+    let mut mask = vec![0; words as usize];
+    for processor in processors {
+        mask[(processor / 64) as usize] |= 1 << (processor % 64);
+    }
+    mask
+}
+
+impl Verify {
+    /// Reads back what the process is and compares; `Ok(Err(what))` names a difference.
+    pub(super) fn difference(&self) -> Result<Option<&'static str>, sys::Error> {
+        if creds::uids().map_err(sys::Error::of("getresuid"))? != [self.uid; 3] {
+            return Ok(Some("user ids"));
+        }
+        if creds::gids().map_err(sys::Error::of("getresgid"))? != [self.gid; 3] {
+            return Ok(Some("group ids"));
+        }
+        if let Some(groups) = &self.groups
+            && !creds::groups_are(groups).map_err(sys::Error::of("getgroups"))?
+        {
+            return Ok(Some("supplementary groups"));
+        }
+        let sets = creds::capabilities().map_err(sys::Error::of("capget"))?;
+        if [sets.effective, sets.permitted, sets.inheritable] != [self.capabilities; 3] {
+            return Ok(Some("capability sets"));
+        }
+        for capability in 0..64 {
+            match creds::bounding_has(capability) {
+                Ok(has) if has && self.bounding & (1 << capability) == 0 => return Ok(Some("bounding set")),
+                Ok(_) => {}
+                // Past the last capability of this kernel.
+                Err(nix::errno::Errno::EINVAL) => break,
+                Err(errno) => return Err(sys::Error { call: "prctl", errno }),
+            }
+        }
+        let no_new_privileges = sys::process::no_new_privileges().map_err(sys::Error::of("prctl"))?;
+        Ok((no_new_privileges != self.no_new_privileges).then_some("no_new_privs"))
+    }
+}

@@ -1,0 +1,170 @@
+//! What the jail's first processes tell the supervisor: fixed records on a socket that keeps message boundaries and whose
+//! messages carry the sender's process id as the receiver sees it.
+
+use std::io::IoSliceMut;
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, send, setsockopt, socketpair,
+    sockopt,
+};
+
+use crate::sys::Error;
+
+/// One message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Report {
+    /// The program's own process is there, confined, and about to execute it.
+    Started,
+    /// An operation failed; nothing was executed.
+    Failed { operation: usize, error: Error },
+    /// The program was stopped by this signal.
+    Stopped { signal: i32 },
+    /// The program ended with this raw wait status.
+    Ended { status: i32 },
+}
+
+/// Bytes of a message: kind, number, name of a call.
+const SIZE: usize = 9 + CALL;
+/// Bytes of a call's name.
+const CALL: usize = 24;
+
+/// Names that can come back from the child, so that the name read is one of this binary's own.
+const CALLS: [&str; 43] = [
+    "open",
+    "write",
+    "setsid",
+    "ioctl",
+    "dup2",
+    "mount",
+    "prctl",
+    "socket",
+    "sethostname",
+    "open_tree",
+    "mount_setattr",
+    "move_mount",
+    "fchdir",
+    "pivot_root",
+    "umount2",
+    "chroot",
+    "chdir",
+    "fsopen",
+    "fsconfig",
+    "fsmount",
+    "prlimit",
+    "personality",
+    "setpriority",
+    "sched_setaffinity",
+    "setgroups",
+    "setresgid",
+    "setresuid",
+    "capset",
+    "poll",
+    "rt_sigaction",
+    "rt_sigprocmask",
+    "setpgid",
+    "send",
+    "close_range",
+    "execve",
+    "clone",
+    "getresuid",
+    "getresgid",
+    "getgroups",
+    "capget",
+    "signalfd",
+    "test",
+    "unknown",
+];
+
+impl Report {
+    /// Sends it, without allocating and without a signal if nobody listens any more.
+    pub(super) fn send(self, to: BorrowedFd<'_>) -> Result<(), Errno> {
+        let (kind, first, second, call) = match self {
+            Self::Started => (0, 0, 0, ""),
+            Self::Failed { operation, error } => (1, operation as i32, error.errno as i32, error.call),
+            Self::Stopped { signal } => (2, signal, 0, ""),
+            Self::Ended { status } => (3, status, 0, ""),
+        };
+        let mut message = [0; SIZE];
+        message[0] = kind;
+        message[1..5].copy_from_slice(&i32::to_ne_bytes(first));
+        message[5..9].copy_from_slice(&i32::to_ne_bytes(second));
+        let name = &call.as_bytes()[..call.len().min(CALL)];
+        message[9..9 + name.len()].copy_from_slice(name);
+        send(to.as_raw_fd(), &message, MsgFlags::MSG_NOSIGNAL).map(drop)
+    }
+
+    /// Reads a message; `None` if it is not one of ours.
+    fn decode(message: &[u8]) -> Option<Self> {
+        let number = |at: usize| message.get(at..at + 4)?.try_into().ok().map(i32::from_ne_bytes);
+        let (first, second) = (number(1)?, number(5)?);
+        Some(match message.first()? {
+            0 => Self::Started,
+            1 => {
+                let name = message.get(9..)?.split(|byte| *byte == 0).next()?;
+                let call = DIFFERENCES.iter().chain(&CALLS).find(|call| call.as_bytes() == name);
+                let call = call.copied().unwrap_or("unknown");
+                Self::Failed {
+                    operation: first as usize,
+                    error: Error { call, errno: Errno::from_raw(second) },
+                }
+            }
+            2 => Self::Stopped { signal: first },
+            3 => Self::Ended { status: first },
+            _ => return None,
+        })
+    }
+}
+
+/// What `Verify` may find different, sent in place of a call's name.
+pub(super) const DIFFERENCES: [&str; 6] =
+    ["user ids", "group ids", "supplementary groups", "capability sets", "bounding set", "no_new_privs"];
+
+/// Both ends of the socket: the supervisor's, which tells senders, and the child's.
+pub(super) fn channel() -> Result<(OwnedFd, OwnedFd), Error> {
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+        .map_err(Error::of("socketpair"))?;
+    setsockopt(&ours, sockopt::PassCred, &true).map_err(Error::of("setsockopt"))?;
+    Ok((ours, theirs))
+}
+
+/// The next message with its sender's process id; `None` when there is none now or ever again.
+pub(super) fn receive(from: BorrowedFd<'_>) -> Result<Option<(Report, i32)>, Errno> {
+    let mut message = [0; SIZE];
+    let mut space = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
+    let mut slices = [IoSliceMut::new(&mut message)];
+    let received =
+        match recvmsg::<()>(from.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_DONTWAIT) {
+            Ok(received) => received,
+            Err(Errno::EAGAIN | Errno::ECONNRESET) => return Ok(None),
+            Err(errno) => return Err(errno),
+        };
+    let sender = received.cmsgs()?.find_map(|control| match control {
+        ControlMessageOwned::ScmCredentials(credentials) => Some(credentials.pid()),
+        _ => None,
+    });
+    let length = received.bytes;
+    Ok(Report::decode(&message[..length]).zip(sender))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd as _;
+
+    use super::*;
+
+    #[test]
+    fn a_report_comes_back_as_it_was_sent_with_its_sender() {
+        let (ours, theirs) = channel().unwrap();
+        let failed =
+            Report::Failed { operation: 7, error: Error { call: "pivot_root", errno: Errno::EINVAL } };
+        for report in
+            [Report::Started, failed, Report::Stopped { signal: 20 }, Report::Ended { status: 0x100 }]
+        {
+            report.send(theirs.as_fd()).unwrap();
+            assert_eq!(receive(ours.as_fd()).unwrap(), Some((report, std::process::id() as i32)));
+        }
+        assert_eq!(receive(ours.as_fd()).unwrap(), None);
+    }
+}

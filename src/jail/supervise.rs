@@ -1,0 +1,227 @@
+//! The supervisor's loop: waits for PID 1, passes signals to the program and bytes to its terminal, keeps the time limit.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::report::{self, Report};
+use super::terminal::Relay;
+use super::{End, Error};
+use crate::sys;
+use crate::sys::process::{self, Child};
+use crate::sys::signal::{self, SignalSet};
+
+/// Signals the supervisor takes for the program. SIGTSTP and SIGCONT stop and continue both.
+pub(super) const TAKEN: SignalSet = SignalSet::of(&[
+    libc::SIGTERM,
+    libc::SIGINT,
+    libc::SIGHUP,
+    libc::SIGQUIT,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGTSTP,
+    libc::SIGCONT,
+    libc::SIGWINCH,
+]);
+
+/// Everything the loop looks at.
+pub(super) struct Supervisor {
+    /// PID 1 of the jail.
+    pub(super) first: Child,
+    /// What the jail's first processes report.
+    pub(super) status: OwnedFd,
+    /// The signals of [`TAKEN`].
+    pub(super) signals: OwnedFd,
+    /// The program's terminal, if it has one.
+    pub(super) relay: Option<Relay>,
+    /// When the jail is to be killed.
+    pub(super) deadline: Option<Instant>,
+    /// The program's own process, once it has started.
+    pub(super) program: Option<Running>,
+}
+
+/// The program's own process, as the host sees it.
+#[derive(Debug)]
+pub(super) struct Running {
+    pid: i32,
+    pidfd: OwnedFd,
+}
+
+impl Supervisor {
+    /// Runs until PID 1 has ended, and with it every process of the jail.
+    pub(super) fn run(mut self) -> Result<End, Error> {
+        let mut reported = None;
+        let mut timed_out = false;
+        loop {
+            let [ended, status, signals, output, input] = self.wait()?;
+            // The order matters: what the jail said before its end is read before its end is believed, and a signal needs to
+            // know whether the program has started.
+            if status || signals || ended {
+                while let Some((message, sender)) =
+                    report::receive(self.status.as_fd()).map_err(sys::Error::of("recvmsg"))?
+                {
+                    self.take(message, sender, &mut reported)?;
+                }
+            }
+            if signals {
+                while let Some((number, by_process)) =
+                    signal::next(self.signals.as_fd()).map_err(sys::Error::of("read"))?
+                {
+                    self.pass_signal(number, by_process)?;
+                }
+            }
+            if let Some(relay) = &mut self.relay {
+                if output {
+                    relay.pass_output()?;
+                }
+                if input {
+                    relay.pass_input()?;
+                }
+            }
+            if ended {
+                break;
+            }
+            if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) && !timed_out {
+                timed_out = true;
+                self.deadline = None;
+                self.kill_all()?;
+            }
+        }
+        if let Some(relay) = &self.relay {
+            while relay.pass_output()? {}
+        }
+        let raw = process::wait(self.first.pid).map_err(sys::Error::of("wait4"))?;
+        match reported {
+            Some(Report::Failed { operation, error }) => Err(Error::Failed { step: operation, error }),
+            _ if timed_out => Ok(End::TimedOut),
+            Some(Report::Ended { status }) => Ok(End::of(status)),
+            // Killed from outside, or the program was PID 1 itself.
+            _ => Ok(End::of(raw)),
+        }
+    }
+
+    /// Waits for something to happen: PID 1's end, a report, a signal, the program's output, the caller's input.
+    fn wait(&self) -> Result<[bool; 5], Error> {
+        let timeout = match self.deadline {
+            None => PollTimeout::NONE,
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+            }
+        };
+        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        // Without a terminal no report is urgent: each waits in the socket for PID 1's end, or for a signal that needs it, and
+        // the start of a jail is spared two wake-ups of this process.
+        let reports = if self.relay.is_some() { PollFlags::POLLIN } else { PollFlags::empty() };
+        let mut ready = Vec::with_capacity(5);
+        ready.push(readable(self.first.pidfd.as_fd()));
+        ready.push(PollFd::new(self.status.as_fd(), reports));
+        ready.push(readable(self.signals.as_fd()));
+        if let Some(relay) = &self.relay {
+            ready.push(readable(relay.master()));
+            ready.extend(relay.input().map(readable));
+        }
+        match poll(&mut ready, timeout) {
+            Ok(_) => Ok([0, 1, 2, 3, 4].map(|at: usize| {
+                ready.get(at).and_then(PollFd::revents).is_some_and(|events| !events.is_empty())
+            })),
+            Err(Errno::EINTR) => Ok([false; 5]),
+            Err(errno) => Err(sys::Error { call: "poll", errno }.into()),
+        }
+    }
+
+    /// Takes one report of the jail's first processes.
+    fn take(&mut self, message: Report, sender: i32, reported: &mut Option<Report>) -> Result<(), Error> {
+        match message {
+            Report::Started => {
+                // ESRCH: it has ended already, there is nothing left to be signalled.
+                match process::pidfd_open(sender) {
+                    Ok(pidfd) => self.program = Some(Running { pid: sender, pidfd }),
+                    Err(Errno::ESRCH) => {}
+                    Err(errno) => return Err(sys::Error { call: "pidfd_open", errno }.into()),
+                }
+            }
+            // Only a terminal's keys stop a program without the supervisor's doing.
+            Report::Stopped { .. } if self.relay.is_some() => self.stop_with_program()?,
+            Report::Stopped { .. } => {}
+            Report::Failed { .. } => *reported = Some(message),
+            Report::Ended { .. } => *reported = reported.or(Some(message)),
+        }
+        Ok(())
+    }
+
+    /// Passes a signal sent to the supervisor on to the program.
+    fn pass_signal(&mut self, number: i32, by_process: bool) -> Result<(), Error> {
+        match (number, &mut self.relay) {
+            (libc::SIGWINCH, Some(relay)) => {
+                relay.resize();
+                return Ok(());
+            }
+            (libc::SIGCONT, Some(relay)) => relay.resume(),
+            _ => {}
+        }
+        match (&self.program, number) {
+            (Some(_), libc::SIGTSTP) => {
+                self.signal_group(libc::SIGSTOP)?;
+                self.stop_with_program()
+            }
+            (Some(_), libc::SIGCONT) => self.signal_group(libc::SIGCONT),
+            (Some(program), _) => {
+                ended_is_fine(process::signal_process(program.pidfd.as_fd(), number), "pidfd_send_signal")
+            }
+            // Nothing has started yet that could take it: what would end the program ends the set-up.
+            (None, libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT) => {
+                self.kill_all()?;
+                Err(Error::Interrupted { signal: number, by_process })
+            }
+            (None, _) => Ok(()),
+        }
+    }
+
+    /// The program was stopped, by its terminal or by us: the caller's job stops with it, and continues it when continued.
+    fn stop_with_program(&mut self) -> Result<(), Error> {
+        if let Some(relay) = &mut self.relay {
+            // What it wrote before it stopped is seen before the shell's prompt.
+            while relay.pass_output()? {}
+            relay.suspend();
+        }
+        // The whole job: a shell takes it as stopped only when each of its processes is.
+        process::kill(0, libc::SIGSTOP).map_err(sys::Error::of("kill"))?;
+        if let Some(relay) = &mut self.relay {
+            relay.resume();
+        }
+        self.signal_group(libc::SIGCONT)
+    }
+
+    /// Signals the program's process group: it leads one, see `NewProcessGroup`.
+    fn signal_group(&self, number: i32) -> Result<(), Error> {
+        match &self.program {
+            Some(program) => ended_is_fine(process::kill(-program.pid, number), "kill"),
+            None => Ok(()),
+        }
+    }
+
+    /// Kills PID 1, and with it every process of its namespace.
+    fn kill_all(&self) -> Result<(), Error> {
+        ended_is_fine(process::signal_process(self.first.pidfd.as_fd(), libc::SIGKILL), "pidfd_send_signal")
+    }
+}
+
+/// A process that has just ended needs no signal any more.
+fn ended_is_fine(result: Result<(), Errno>, call: &'static str) -> Result<(), Error> {
+    match result {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(errno) => Err(sys::Error { call, errno }.into()),
+    }
+}
+
+/// Also when the loop ends by an error, nothing of the jail is left behind.
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        if let (Ok(()), Ok(_) | Err(_)) = (self.kill_all(), process::wait(self.first.pid)) {}
+    }
+}

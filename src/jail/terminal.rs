@@ -1,0 +1,154 @@
+//! The program's own terminal. The host's is never given to it: through a descriptor of the host's terminal it could put
+//! input into the shell that started it (TIOCSTI, CVE-2017-5226). The supervisor plays the terminal and passes bytes both ways.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::termios::Termios;
+
+use crate::sys::terminal::{self, Pty};
+use crate::sys::{Error, process};
+
+/// A relay between the caller's terminal and the program's.
+#[derive(Debug)]
+pub(super) struct Relay {
+    master: OwnedFd,
+    /// The program's end; closed here once the child has it, so that its end can be seen.
+    slave: Option<OwnedFd>,
+    /// The caller's terminal for input, if standard input is one.
+    input: Option<BorrowedFd<'static>>,
+    /// Where the program's output goes.
+    output: BorrowedFd<'static>,
+    /// The modes of the caller's terminal, to be put back.
+    saved: Option<Termios>,
+    /// Whether the caller's terminal is raw now.
+    raw: bool,
+}
+
+impl Relay {
+    /// A new terminal for the standard descriptors in `onto`, owned by `owner`, with the modes and size of the caller's.
+    pub(super) fn open(onto: &[i32], owner: u32) -> Result<Self, Error> {
+        let Pty { master, slave } = terminal::open_pty()?;
+        let input = onto.contains(&0).then(|| process::standard_descriptor(0));
+        let output =
+            process::standard_descriptor([1, 2].into_iter().find(|fd| onto.contains(fd)).unwrap_or(0));
+        let modes = terminal::modes(output).map_err(Error::of("ioctl"))?;
+        match input {
+            Some(_) => terminal::set_modes(slave.as_fd(), &modes),
+            // Nobody makes the caller's terminal raw then, and it adds the carriage returns itself.
+            None => terminal::set_modes(slave.as_fd(), &terminal::raw(&modes)),
+        }
+        .map_err(Error::of("ioctl"))?;
+        terminal::copy_size(output, slave.as_fd()).map_err(Error::of("ioctl"))?;
+        // Only root may give it away; for an ordinary user the program's user is the caller outside.
+        if nix::unistd::geteuid().is_root() {
+            nix::unistd::fchown(&slave, Some(owner.into()), None).map_err(Error::of("fchown"))?;
+        }
+        let flags = nix::fcntl::OFlag::O_NONBLOCK;
+        nix::fcntl::fcntl(&master, nix::fcntl::FcntlArg::F_SETFL(flags)).map_err(Error::of("fcntl"))?;
+        let saved = input.map(|_| modes);
+        Ok(Self { master, slave: Some(slave), input, output, saved, raw: false })
+    }
+
+    /// The program's end, for the child.
+    pub(super) fn slave(&self) -> Option<BorrowedFd<'_>> {
+        self.slave.as_ref().map(OwnedFd::as_fd)
+    }
+
+    /// The child has the program's end: this process lets go of it and takes over the caller's terminal.
+    pub(super) fn begin(&mut self) {
+        self.slave = None;
+        self.resume();
+    }
+
+    /// The relay's own end.
+    pub(super) fn master(&self) -> BorrowedFd<'_> {
+        self.master.as_fd()
+    }
+
+    /// Where to read what is typed; not while another job has the terminal, which would stop this process (SIGTTIN).
+    pub(super) fn input(&self) -> Option<BorrowedFd<'static>> {
+        self.input.filter(|_| self.raw)
+    }
+
+    /// Makes the caller's terminal raw if this process is in its foreground, and passes its size on.
+    pub(super) fn resume(&mut self) {
+        self.resize();
+        if let (Some(input), Some(saved)) = (self.input, &self.saved) {
+            let foreground = nix::unistd::tcgetpgrp(input) == Ok(nix::unistd::getpgrp());
+            self.raw = foreground && terminal::set_modes(input, &terminal::raw(saved)).is_ok();
+        }
+    }
+
+    /// Gives the caller's terminal back as it was.
+    pub(super) fn suspend(&mut self) {
+        if let (true, Some(input), Some(saved)) = (self.raw, self.input, &self.saved) {
+            // A terminal that went away has no modes to put back.
+            match terminal::set_modes(input, saved) {
+                Ok(()) | Err(_) => self.raw = false,
+            }
+        }
+    }
+
+    /// The caller's window has a new size, or may have.
+    pub(super) fn resize(&self) {
+        // A terminal without a size (a serial line) keeps the program's at its default.
+        match terminal::copy_size(self.output, self.master.as_fd()) {
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// Passes what was typed to the program. The end of the caller's terminal is passed on as a hang-up by its signal.
+    pub(super) fn pass_input(&mut self) -> Result<(), Error> {
+        let Some(input) = self.input() else { return Ok(()) };
+        let mut buffer = [0; 4096];
+        match nix::unistd::read(input, &mut buffer) {
+            Ok(0) | Err(Errno::EIO) => {
+                self.input = None;
+                Ok(())
+            }
+            Ok(count) => write_all(self.master.as_fd(), &buffer[..count]),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(()),
+            Err(errno) => Err(Error { call: "read", errno }),
+        }
+    }
+
+    /// Passes what the program wrote to the caller; `false` when nothing is left and nobody holds the other end.
+    pub(super) fn pass_output(&self) -> Result<bool, Error> {
+        let mut buffer = [0; 16384];
+        match nix::unistd::read(&self.master, &mut buffer) {
+            Ok(0) | Err(Errno::EIO | Errno::EAGAIN) => Ok(false),
+            Ok(count) => write_all(self.output, &buffer[..count]).map(|()| true),
+            Err(Errno::EINTR) => Ok(true),
+            Err(errno) => Err(Error { call: "read", errno }),
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.suspend();
+    }
+}
+
+/// write(2) until everything is written; a full terminal is waited for.
+fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Error> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    while !bytes.is_empty() {
+        match nix::unistd::write(to, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::EAGAIN) => {
+                let mut ready = [PollFd::new(to, PollFlags::POLLOUT)];
+                match poll(&mut ready, PollTimeout::NONE) {
+                    Ok(_) | Err(Errno::EINTR) => {}
+                    Err(errno) => return Err(Error { call: "poll", errno }),
+                }
+            }
+            Err(Errno::EINTR) => {}
+            // Nobody reads any more, as when the terminal's window was closed: its hang-up signal says so.
+            Err(Errno::EIO | Errno::EPIPE) => return Ok(()),
+            Err(errno) => return Err(Error { call: "write", errno }),
+        }
+    }
+    Ok(())
+}

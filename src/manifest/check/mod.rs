@@ -1,0 +1,257 @@
+//! Rules across keys: what each value alone cannot tell. One function for each, every finding returned. Nothing here looks at
+//! the host; whether a path exists is `resolve`'s question.
+
+mod paths;
+
+use super::finding::Finding;
+use super::schema::{Manifest, Share};
+use crate::plan::capability;
+use crate::plan::step::RootMethod;
+use crate::plan::value::{Account, JailPath};
+use crate::plan::{Mode, Origin};
+
+/// All rules. `program` is where `[program]` stands, or the top of the file; `complete` says that every value could be
+/// decoded, so that a missing one is really missing.
+pub(super) fn rules(manifest: &Manifest, program: &Origin, complete: bool, findings: &mut Vec<Finding>) {
+    if complete {
+        command_is_given(manifest, program, findings);
+        test_tests_something(manifest, findings);
+    }
+    command_can_be_found(manifest, findings);
+    umask_masks_permissions(manifest, findings);
+    processors_are_left(manifest, findings);
+    variable_comes_from_one_place(manifest, findings);
+    soft_bound_is_below_hard(manifest, findings);
+    time_is_left(manifest, findings);
+    host_name_can_be_set(manifest, findings);
+    method_confines(manifest, findings);
+    root_cannot_rewrite_itself(manifest, findings);
+    capability_leaves_a_jail(manifest, findings);
+    capability_counts_on_the_host(manifest, findings);
+    marks_have_an_effect(manifest, findings);
+    paths::rules(manifest, findings);
+}
+
+fn command_is_given(manifest: &Manifest, program: &Origin, findings: &mut Vec<Finding>) {
+    if manifest.program.command.is_none() {
+        findings.push(
+            Finding::error("no program to run", program)
+                .hint("write `command = [\"/usr/bin/program\", \"argument\"]` under `[program]`"),
+        );
+    }
+}
+
+fn command_can_be_found(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    let Some(command) = &manifest.program.command else { return };
+    let Some(program) = command.value.first() else {
+        findings.push(
+            Finding::error("the command is empty", &command.origin)
+                .hint("write `command = [\"/usr/bin/program\", \"argument\"]`"),
+        );
+        return;
+    };
+    let text = program.to_string_lossy();
+    if text.is_empty() {
+        findings.push(Finding::error("the command's first word is empty", &command.origin));
+    } else if text.contains('/') {
+        if let Err(why) = JailPath::parse(program) {
+            let finding = Finding::error(format!("cannot run `{text}`"), &command.origin).why(why);
+            findings
+                .push(finding.hint("write the whole path in the jail, or a name that is looked up in PATH"));
+        }
+    } else if text.contains(char::is_whitespace) && command.value.len() == 1 {
+        let words: Vec<_> = text.split_whitespace().map(|word| format!("{word:?}")).collect();
+        findings.push(
+            Finding::warning("the program's name contains white space", &command.origin)
+                .hint(format!("no shell takes it apart; write `command = [{}]`", words.join(", "))),
+        );
+    }
+}
+
+fn test_tests_something(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    let Some(test) = &manifest.test else { return };
+    let wanted = &test.value;
+    if wanted.command.as_ref().is_some_and(Vec::is_empty) {
+        findings.push(
+            Finding::error("the test's command is empty", &test.origin)
+                .hint("leave it out, or write `command = [\"curl\", \"-sf\", \"http://127.0.0.1/\"]`"),
+        );
+    } else if wanted.command.is_none() && wanted.expect.is_empty() && wanted.status.is_none() {
+        findings.push(
+            Finding::error("the test looks at nothing", &test.origin)
+                .hint("add `command`, a client that must succeed, or `expect`, text the program must print"),
+        );
+    }
+}
+
+fn umask_masks_permissions(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    if let Some(umask) = manifest.program.umask.as_ref().filter(|umask| umask.value > Mode(0o777)) {
+        findings.push(
+            Finding::error(
+                format!("a umask of {} has bits that umask(2) ignores", umask.value),
+                &umask.origin,
+            )
+            .hint("write at most `\"0777\"`; `\"0027\"` is a common one"),
+        );
+    }
+}
+
+fn processors_are_left(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    if let Some(list) = manifest.program.cpu_affinity.as_ref().filter(|list| list.value.is_empty()) {
+        findings.push(
+            Finding::error("no processor is left to run on", &list.origin)
+                .hint("name at least one, or leave `cpu_affinity` out to use all"),
+        );
+    }
+}
+
+fn variable_comes_from_one_place(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    for name in &manifest.program.pass_environment {
+        if manifest.program.environment.contains_key(&name.value) {
+            findings.push(
+                Finding::warning(format!("`{}` has a value in `environment` too", name.value), &name.origin)
+                    .hint("the value in `environment` wins; take one of the two out"),
+            );
+        }
+    }
+}
+
+fn soft_bound_is_below_hard(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    for limit in &manifest.limits.resources {
+        // No bound is more than any bound.
+        let above = match (limit.value.soft, limit.value.hard) {
+            (Some(soft), Some(hard)) => soft > hard,
+            (None, Some(_)) => true,
+            _ => false,
+        };
+        if above {
+            findings.push(
+                Finding::error(
+                    format!("the soft bound of `{}` is above the hard one", limit.value.resource.key),
+                    &limit.origin,
+                )
+                .hint("the soft bound is what is enforced, the hard one how far it may be raised; write `\"soft:hard\"`"),
+            );
+        }
+    }
+}
+
+fn time_is_left(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    if let Some(time) = manifest.limits.runtime_max.as_ref().filter(|time| time.value.0.is_zero()) {
+        findings.push(
+            Finding::error("the program would be killed before it starts", &time.origin)
+                .hint("leave `runtime_max` out for no limit"),
+        );
+    }
+}
+
+fn host_name_can_be_set(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    let namespaces = &manifest.namespaces;
+    let shared = namespaces.uts.as_ref().is_some_and(|share| share.value == Share::Host);
+    if let Some(hostname) = namespaces.hostname.as_ref().filter(|_| shared) {
+        findings.push(
+            Finding::error("with `uts = \"host\"` this would rename the host", &hostname.origin)
+                .hint("take out `uts` or `hostname`"),
+        );
+    }
+}
+
+fn method_confines(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    if let Some(method) = manifest.root.method.as_ref().filter(|method| method.value == RootMethod::Chroot) {
+        findings.push(
+            Finding::warning("chroot alone does not hold a program that is root or can become it", &method.origin)
+                .why("chroot(2) moves a pointer; the host's tree stays mounted, and root can move the pointer back")
+                .hint("write `method = \"pivot\"` where the kernel has mount namespaces"),
+        );
+    }
+}
+
+/// Whether the program runs as root, as far as the manifest tells.
+fn runs_as_root(manifest: &Manifest) -> bool {
+    match manifest.program.user.as_ref().map(|user| &user.value) {
+        None => false,
+        Some(Account::Name(name)) => name == "root",
+        Some(Account::Id(id)) => *id == 0,
+    }
+}
+
+fn root_cannot_rewrite_itself(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    let writable = manifest.root.read_only.as_ref().filter(|read_only| !read_only.value);
+    if let Some(writable) = writable.filter(|_| runs_as_root(manifest)) {
+        findings.push(
+            Finding::warning(
+                "a program that is root can replace every program and library of this jail",
+                &writable.origin,
+            )
+            .hint("keep the root read-only, and give each directory it writes to a `[[mounts]]`"),
+        );
+    }
+}
+
+fn capability_leaves_a_jail(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    const TOTAL: [(&str, &str); 4] = [
+        ("SYS_ADMIN", "can mount the host's disks"),
+        ("SYS_MODULE", "can load code into the kernel"),
+        ("SYS_RAWIO", "can write to the host's memory and disks"),
+        (
+            "DAC_READ_SEARCH",
+            "can open any file of the host's file systems by its number, see open_by_handle_at(2)",
+        ),
+    ];
+    // In a user namespace a capability counts for nothing outside it.
+    if manifest.namespaces.user.as_ref().is_some_and(|user| user.value) {
+        return;
+    }
+    for given in &manifest.privileges.capabilities {
+        for (name, why) in TOTAL {
+            if capability::number(name) == Some(given.value) {
+                findings.push(
+                    Finding::warning(format!("with `{name}` this jail holds nobody"), &given.origin)
+                        .why(format!("who has it {why}"))
+                        .hint("look for a narrower capability in capabilities(7), or add `user = true` under `[namespaces]`"),
+                );
+            }
+        }
+    }
+}
+
+fn capability_counts_on_the_host(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    use super::schema::Network;
+    let namespaces = &manifest.namespaces;
+    let inside = namespaces.user.as_ref().is_some_and(|user| user.value);
+    let host = namespaces.network.as_ref().is_some_and(|network| network.value == Network::Host);
+    for given in manifest.privileges.capabilities.iter().filter(|_| inside && host) {
+        let name = capability::NAMES[usize::from(given.value)];
+        if name.starts_with("NET_") {
+            findings.push(
+                Finding::warning(format!("`{name}` has no effect on the host's network here"), &given.origin)
+                    .why("with `user = true` a capability counts only in the jail's own user namespace")
+                    .hint("run as root without `user = true`, or with `network = \"none\"`"),
+            );
+        }
+    }
+}
+
+fn marks_have_an_effect(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    let privileges = &manifest.privileges;
+    if privileges.no_new_privileges.as_ref().is_some_and(|on| !on.value) {
+        return;
+    }
+    let mut warn = |what: &str, origin: &Origin| {
+        findings.push(
+            Finding::warning(format!("{what} have no effect"), origin)
+                .why("under no_new_privileges, the default, no program gains rights by being started")
+                .hint("add `no_new_privileges = false` under `[privileges]`, or leave this out"),
+        );
+    };
+    if let Some(first) = privileges.bounding.first() {
+        warn("capabilities in `bounding`", &first.origin);
+    }
+    let programs = manifest.tree.programs.iter().map(|program| (program.value.keep, &program.origin));
+    let files = manifest.tree.files.iter().map(|files| (files.value.keep, &files.origin));
+    for (keep, origin) in programs.chain(files) {
+        if keep.setid || keep.capabilities {
+            warn("kept setuid bits and file capabilities", origin);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Tree of values → schema. One function for each table, one line for each key; see [`super::cursor`] for how it goes on
+//! after an error.
+
+mod program;
+mod tree;
+
+use super::cursor::{Cursor, Part};
+use super::finding::Finding;
+use super::node::{Table, Value};
+use super::read;
+use super::schema::{
+    Limits, Manifest, Mount, MountKind, Namespaces, Network, Privileges, Proc, RESOURCES, Resource,
+    ResourceLimit, Root, Share, Test,
+};
+use crate::plan::step::RootMethod;
+use crate::plan::{At, Origin};
+
+/// Decodes a merged manifest; what cannot be decoded is left out and reported.
+pub(super) fn manifest(table: Table, origin: &Origin, findings: &mut Vec<Finding>) -> Manifest {
+    let mut top = Cursor::new("", table, origin, findings);
+    let manifest = Manifest {
+        name: top.value("name", read::jail_name),
+        summary: top.value("summary", read::text),
+        program: top.section("program", program::program).map(|at| at.value).unwrap_or_default(),
+        tree: top.section("tree", tree::tree).map(|at| at.value).unwrap_or_default(),
+        mounts: top.tables("mounts", "mounts", None, mount),
+        root: top.section("root", root).map(|at| at.value).unwrap_or_default(),
+        namespaces: top.section("namespaces", namespaces).map(|at| at.value).unwrap_or_default(),
+        limits: top.section("limits", limits).map(|at| at.value).unwrap_or_default(),
+        privileges: top.section("privileges", privileges).map(|at| at.value).unwrap_or_default(),
+        test: top.section("test", test),
+        digest: [0; 32],
+    };
+    top.finish();
+    manifest
+}
+
+/// Which kind of mount, by its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Type {
+    Bind,
+    Tmpfs,
+    Mqueue,
+}
+
+/// `[[mounts]]`
+fn mount(table: &mut Cursor) -> Option<Mount> {
+    const TYPES: &[(&str, Type)] = &[("bind", Type::Bind), ("tmpfs", Type::Tmpfs), ("mqueue", Type::Mqueue)];
+    let written = table.value("type", read::one_of(TYPES));
+    let kind = written.map_or(Type::Bind, |at| at.value);
+    let source = match kind {
+        Type::Bind => table.required("source", read::host_path),
+        _ => table.value("source", read::host_path),
+    };
+    let target = table.required("target", read::jail_path);
+    let read_only = table.value("read_only", read::flag);
+    let executable = table.value("executable", read::flag);
+    let recursive = table.value("recursive", read::flag);
+    let optional = table.value("optional", read::flag);
+    let size = table.value("size", read::size);
+    let inodes = table.value("inodes", read::amount);
+    let mode = table.value("mode", read::mode);
+
+    let of_bind = [
+        ("source", source.as_ref().map(|at| &at.origin)),
+        ("recursive", recursive.as_ref().map(|at| &at.origin)),
+        ("optional", optional.as_ref().map(|at| &at.origin)),
+    ];
+    let of_tmpfs = [
+        ("size", size.as_ref().map(|at| &at.origin)),
+        ("inodes", inodes.as_ref().map(|at| &at.origin)),
+        ("mode", mode.as_ref().map(|at| &at.origin)),
+    ];
+    if kind != Type::Bind {
+        misplaced(table, &of_bind, "bind");
+    }
+    if kind != Type::Tmpfs {
+        misplaced(table, &of_tmpfs, "tmpfs");
+    }
+
+    let kind = match kind {
+        Type::Bind => MountKind::Bind {
+            source: source?.value,
+            recursive: recursive.map(|at| at.value),
+            optional: optional.is_some_and(|at| at.value),
+        },
+        Type::Tmpfs => MountKind::Tmpfs {
+            size: size.map(|at| at.value),
+            inodes: inodes.map(|at| at.value),
+            mode: mode.map(|at| at.value),
+        },
+        Type::Mqueue => MountKind::Mqueue,
+    };
+    Some(Mount {
+        target: target?.value,
+        kind,
+        read_only: read_only.map(|at| at.value),
+        executable: executable.map(|at| at.value),
+    })
+}
+
+/// Reports keys that mean something for another type of mount only.
+fn misplaced(table: &mut Cursor, keys: &[(&str, Option<&Origin>)], owner: &str) {
+    for (name, origin) in keys {
+        if let Some(origin) = origin {
+            table.report(
+                Finding::error(format!("`{name}` means nothing for this type of mount"), origin)
+                    .hint(format!("leave it out, or write `type = \"{owner}\"`")),
+            );
+        }
+    }
+}
+
+/// `[root]`
+fn root(table: &mut Cursor) -> Root {
+    const METHODS: &[(&str, RootMethod)] =
+        &[("pivot", RootMethod::Pivot), ("move", RootMethod::Move), ("chroot", RootMethod::Chroot)];
+    const PROC: &[(&str, Proc)] = &[("masked", Proc::Masked), ("full", Proc::Full), ("none", Proc::None)];
+    Root {
+        method: table.value("method", read::one_of(METHODS)),
+        read_only: table.value("read_only", read::flag),
+        proc: table.value("proc", read::one_of(PROC)),
+    }
+}
+
+/// `[namespaces]`
+fn namespaces(table: &mut Cursor) -> Namespaces {
+    const NETWORKS: &[(&str, Network)] = &[("host", Network::Host), ("none", Network::None)];
+    const SHARES: &[(&str, Share)] = &[("new", Share::New), ("host", Share::Host)];
+    Namespaces {
+        network: table.value("network", read::one_of(NETWORKS)),
+        user: table.value("user", read::flag),
+        ipc: table.value("ipc", read::one_of(SHARES)),
+        uts: table.value("uts", read::one_of(SHARES)),
+        cgroup: table.value("cgroup", read::one_of(SHARES)),
+        hostname: table.value("hostname", read::hostname),
+    }
+}
+
+/// `[limits]`
+fn limits(table: &mut Cursor) -> Limits {
+    Limits {
+        resources: RESOURCES.iter().filter_map(|resource| limit(table, *resource)).collect(),
+        runtime_max: table.value("runtime_max", read::time),
+    }
+}
+
+/// One limit: `{ soft = …, hard = … }`, or what [`read::limit`] takes.
+fn limit(table: &mut Cursor, resource: Resource) -> Option<At<ResourceLimit>> {
+    let node = table.take(resource.key)?.node;
+    let origin = node.origin.clone();
+    let value = match node.value {
+        Value::Table(entries) => {
+            let mut bounds = table.inner("limits.*", entries, &origin);
+            let soft = bounds.required("soft", read::one_bound(resource.unit));
+            let hard = bounds.required("hard", read::one_bound(resource.unit));
+            bounds.finish();
+            ResourceLimit { resource, soft: soft?.value, hard: hard?.value }
+        }
+        _ => match read::limit(resource)(&node) {
+            Ok(limit) => limit,
+            Err(problem) => {
+                table.wrong(resource.key, Part::Whole, &node, problem);
+                return None;
+            }
+        },
+    };
+    Some(At { value, origin })
+}
+
+/// `[privileges]`
+fn privileges(table: &mut Cursor) -> Privileges {
+    Privileges {
+        capabilities: table.list("capabilities", read::capability),
+        bounding: table.list("bounding", read::capability),
+        no_new_privileges: table.value("no_new_privileges", read::flag),
+    }
+}
+
+/// `[test]`
+fn test(table: &mut Cursor) -> Test {
+    let expect = match table.take("expect") {
+        None => Vec::new(),
+        Some(entry) => match &entry.node.value {
+            Value::List(nodes) => {
+                nodes.iter().filter_map(|node| table.read("expect", Part::Entry, node, read::text)).collect()
+            }
+            _ => table.read("expect", Part::Whole, &entry.node, read::text).into_iter().collect(),
+        },
+    };
+    Test {
+        command: table.whole_list("command", read::os_word).map(|at| at.value),
+        arguments: table.whole_list("arguments", read::os_word).map(|at| at.value).unwrap_or_default(),
+        input: table.value("input", read::text).map(|at| at.value),
+        expect: expect.into_iter().map(|at| at.value).collect(),
+        status: table.value("status", read::number(0, 255)).map(|at| at.value),
+        timeout: table.value("timeout", read::time).map(|at| at.value),
+    }
+}

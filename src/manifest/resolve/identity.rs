@@ -1,0 +1,144 @@
+//! Who the program is: ids, groups, capabilities.
+
+use std::ffi::OsString;
+
+use super::accounts::Accounts;
+use super::run::{Context, Steps};
+use crate::manifest::finding::Finding;
+use crate::manifest::schema::Manifest;
+use crate::plan::step::{Action, CapabilitySet};
+use crate::plan::{Account, At, Origin, Phase};
+
+/// The program's ids with what they come from.
+pub(super) struct Identity {
+    /// User id inside.
+    pub(super) uid: u32,
+    /// Group id inside.
+    pub(super) gid: u32,
+    /// Supplementary groups, sorted as the kernel keeps them.
+    pub(super) groups: Vec<u32>,
+    /// The user's name, for USER and LOGNAME.
+    pub(super) name: String,
+    /// The user's home, for HOME.
+    pub(super) home: OsString,
+    /// Where the user comes from.
+    pub(super) user_origin: Origin,
+    /// Where the group comes from.
+    pub(super) group_origin: Origin,
+    /// Where the supplementary groups come from.
+    pub(super) supplementary_origin: Origin,
+}
+
+/// The user a program runs as when the manifest names none.
+const NOBODY: u32 = 65534;
+
+/// Looks up the program's user and groups; what cannot be found is added to `findings`.
+pub(super) fn resolve(
+    manifest: &Manifest,
+    accounts: &Accounts,
+    user_namespace: bool,
+    findings: &mut Vec<Finding>,
+) -> Identity {
+    let mut found = |result: Result<u32, Finding>| {
+        result.unwrap_or_else(|finding| {
+            findings.push(finding);
+            NOBODY
+        })
+    };
+    let program = &manifest.program;
+    let default = At {
+        value: Account::Id(NOBODY),
+        origin: Origin::Default("a program that needs no rights gets none: user nobody"),
+    };
+    let user = program.user.as_ref().unwrap_or(&default);
+    let uid = found(accounts.uid_of(&user.value, &user.origin));
+    let (gid, group_origin) = match &program.group {
+        Some(group) => (found(accounts.gid_of(&group.value, &group.origin)), group.origin.clone()),
+        None => (
+            found(accounts.primary_group(&user.value, &user.origin)),
+            user.origin.found("the user's own group"),
+        ),
+    };
+    let mut groups: Vec<u32> = program
+        .supplementary_groups
+        .iter()
+        .map(|group| found(accounts.gid_of(&group.value, &group.origin)))
+        .collect();
+    groups.sort_unstable();
+    groups.dedup();
+    let supplementary_origin = program
+        .supplementary_groups
+        .first()
+        .map_or(Origin::Default("the caller's groups are not the jail's"), |group| group.origin.clone());
+    if user_namespace && let Some(group) = program.supplementary_groups.first() {
+        findings.push(
+            Finding::error("an ordinary user cannot give supplementary groups", &group.origin)
+                .why("user_namespaces(7): setgroups(2) is denied where an ordinary user wrote the id map")
+                .hint("run as root, or use `group` for the one group that is needed"),
+        );
+    }
+    let account = accounts.user(&user.value);
+    Identity {
+        uid,
+        gid,
+        groups,
+        name: account.map_or_else(|| user.value.to_string(), |user| user.name.clone()),
+        home: account.map_or_else(|| "/".into(), |user| user.home.clone().into()),
+        user_origin: user.origin.clone(),
+        group_origin,
+        supplementary_origin,
+    }
+}
+
+/// The capabilities the program has.
+fn capabilities(manifest: &Manifest) -> CapabilitySet {
+    manifest.privileges.capabilities.iter().fold(CapabilitySet::EMPTY, |set, number| set.with(number.value))
+}
+
+/// Capabilities it may still get by executing a privileged file.
+fn bounding(manifest: &Manifest) -> CapabilitySet {
+    manifest.privileges.bounding.iter().fold(capabilities(manifest), |set, number| set.with(number.value))
+}
+
+/// The steps that give up rights, in the order in which each is still allowed.
+pub(super) fn confine(context: &Context<'_>, steps: &mut Steps) {
+    let identity = &context.identity;
+    let privileges = &context.manifest.privileges;
+    let mut push = |action, origin: &Origin| steps.push(Phase::Confine, action, origin);
+    let none = Origin::Default("no capability unless the manifest names it");
+    let origin = privileges.capabilities.first().map_or(&none, |first| &first.origin);
+    push(
+        Action::DropBounding { keep: bounding(context.manifest) },
+        privileges.bounding.first().map_or(origin, |first| &first.origin),
+    );
+    if !context.user_namespace {
+        push(Action::SetGroups { groups: identity.groups.clone() }, &identity.supplementary_origin);
+    }
+    push(Action::SetGid { gid: identity.gid }, &identity.group_origin);
+    push(Action::SetUid { uid: identity.uid }, &identity.user_origin);
+    let set = capabilities(context.manifest);
+    push(Action::SetCapabilities { set }, origin);
+    push(Action::SetAmbient { set }, origin);
+    if no_new_privileges(context.manifest) {
+        let default = Origin::Default("no program may gain what was dropped");
+        let origin = privileges.no_new_privileges.as_ref().map_or(&default, |given| &given.origin);
+        push(Action::NoNewPrivileges, origin);
+    }
+    push(Action::DieWithParent, &Origin::Default("nothing is left behind when the supervisor is killed"));
+}
+
+/// Whether no_new_privs is set.
+fn no_new_privileges(manifest: &Manifest) -> bool {
+    manifest.privileges.no_new_privileges.as_ref().is_none_or(|given| given.value)
+}
+
+/// What the child reads back and compares.
+pub(super) fn verification(context: &Context<'_>) -> Action {
+    Action::Verify {
+        uid: context.identity.uid,
+        gid: context.identity.gid,
+        groups: (!context.user_namespace).then(|| context.identity.groups.clone()),
+        capabilities: capabilities(context.manifest),
+        no_new_privileges: no_new_privileges(context.manifest),
+    }
+}

@@ -1,0 +1,310 @@
+//! A manifest's run part as steps: which namespaces, which mounts, which rights. Every default of a run is here.
+
+use std::ffi::OsString;
+
+use super::accounts::Accounts;
+use super::command::DEFAULT_PATH;
+use super::identity::{self, Identity};
+use super::mounts;
+use crate::manifest::finding::Finding;
+use crate::manifest::schema::{Manifest, Network, Personality, Proc, Share};
+use crate::plan::step::{Action, MountFlags, Namespaces, Owner, RootMethod, Watch};
+use crate::plan::{At, HostPath, JailName, JailPath, Mode, Origin, Phase, Step};
+use crate::sys::host::Host;
+
+/// Everything the run part depends on.
+pub(super) struct Context<'a> {
+    /// The manifest.
+    pub(super) manifest: &'a Manifest,
+    /// The host.
+    pub(super) host: &'a Host,
+    /// Where the tree is.
+    pub(super) tree: &'a HostPath,
+    /// Whether there is a user namespace.
+    pub(super) user_namespace: bool,
+    /// The program's ids.
+    pub(super) identity: Identity,
+}
+
+impl Context<'_> {
+    /// Whether the program has any right of the host's root.
+    pub(super) fn privileged(&self) -> bool {
+        let privileges = &self.manifest.privileges;
+        let named = !privileges.capabilities.is_empty() || !privileges.bounding.is_empty();
+        !self.user_namespace && (self.identity.uid == 0 || named)
+    }
+}
+
+/// Steps in the making.
+#[derive(Default)]
+pub(super) struct Steps(pub(super) Vec<Step>);
+
+impl Steps {
+    /// One more step.
+    pub(super) fn push(&mut self, phase: Phase, action: Action, origin: &Origin) {
+        self.0.push(Step { action, phase, origin: origin.clone() });
+    }
+
+    /// One more step that nobody asked for.
+    fn unasked(&mut self, phase: Phase, action: Action, reason: &'static str) {
+        self.push(phase, action, &Origin::Default(reason));
+    }
+}
+
+/// The value somebody wrote, or the default with its reason.
+fn or_default<T: Clone>(given: Option<&At<T>>, default: T, reason: &'static str) -> (T, Origin) {
+    match given {
+        Some(at) => (at.value.clone(), at.origin.clone()),
+        None => (default, Origin::Default(reason)),
+    }
+}
+
+/// The steps that run `command` in `tree`, and what the supervisor watches meanwhile.
+pub fn run_steps(
+    manifest: &Manifest,
+    host: &Host,
+    accounts: &Accounts,
+    name: &JailName,
+    tree: &HostPath,
+    command: &JailPath,
+) -> Result<(Vec<Step>, Watch), Vec<Finding>> {
+    let mut findings = Vec::new();
+    let user_namespace = user_namespace(manifest, host).unwrap_or_else(|finding| {
+        findings.push(finding);
+        !host.is_root()
+    });
+    let identity = identity::resolve(manifest, accounts, user_namespace, &mut findings);
+    if !findings.is_empty() {
+        return Err(findings);
+    }
+    let context = Context { manifest, host, tree, user_namespace, identity };
+    let mut steps = Steps::default();
+    parent(&context, &mut steps);
+    enter(&context, name, &mut steps);
+    circumstances(&context, &mut steps);
+    identity::confine(&context, &mut steps);
+    execute(&context, command, &mut steps);
+    let watch = Watch { runtime_max: manifest.limits.runtime_max.as_ref().map(|limit| limit.value.0) };
+    Ok((steps.0, watch))
+}
+
+/// Whether the jail has a user namespace: an ordinary user's must, root's ids are the host's own.
+fn user_namespace(manifest: &Manifest, host: &Host) -> Result<bool, Finding> {
+    match &manifest.namespaces.user {
+        None => Ok(!host.is_root()),
+        Some(wanted) if wanted.value && host.is_root() => Err(Finding::error(
+            "a user namespace for a jail started by root is not offered",
+            &wanted.origin,
+        )
+        .why("the files of a jail built by root belong to the host's own ids, which such a namespace would not show")
+        .hint("leave `user` out: an ordinary user's jail has a user namespace, root's has none")),
+        Some(wanted) if !wanted.value && !host.is_root() => Err(Finding::error(
+            "an ordinary user cannot run a jail without a user namespace",
+            &wanted.origin,
+        )
+        .why("the other namespaces, and chroot(2), need CAP_SYS_ADMIN, which only a user namespace gives to an ordinary user")
+        .hint("leave `user` out, or run as root")),
+        Some(wanted) => Ok(wanted.value),
+    }
+}
+
+/// By the supervisor: one clone.
+fn parent(context: &Context<'_>, steps: &mut Steps) {
+    let wanted = &context.manifest.namespaces;
+    let new = |share: &Option<At<Share>>| !matches!(share, Some(At { value: Share::Host, .. }));
+    let namespaces = Namespaces {
+        user: context.user_namespace,
+        mount: true,
+        pid: true,
+        ipc: new(&wanted.ipc),
+        uts: new(&wanted.uts),
+        cgroup: new(&wanted.cgroup),
+        network: own_network(context.manifest),
+    };
+    let origin = wanted.network.as_ref().map_or(
+        Origin::Default("every namespace is new unless the manifest shares it with the host"),
+        |network| network.origin.clone(),
+    );
+    steps.push(Phase::Parent, Action::Clone { namespaces }, &origin);
+}
+
+/// Whether the jail has a network of its own, with loopback only.
+fn own_network(manifest: &Manifest) -> bool {
+    !matches!(manifest.namespaces.network, Some(At { value: Network::Host, .. }))
+}
+
+/// In the new namespaces, until the root has changed and everything is mounted.
+fn enter(context: &Context<'_>, name: &JailName, steps: &mut Steps) {
+    let manifest = context.manifest;
+    if context.user_namespace {
+        let inside = Owner { uid: context.identity.uid, gid: context.identity.gid };
+        let outside = Owner { uid: context.host.uid, gid: context.host.gid };
+        steps.unasked(
+            Phase::Enter,
+            Action::MapIds { inside, outside },
+            "an ordinary user has one id to give",
+        );
+    }
+    if let Some(adjustment) = &manifest.program.oom_score_adjust {
+        steps.push(Phase::Enter, Action::SetOomScore { adjustment: adjustment.value }, &adjustment.origin);
+    }
+    steps.unasked(Phase::Enter, Action::SetUndumpable, "PID 1 is still a copy of the supervisor");
+    steps.unasked(Phase::Enter, Action::NewSession, "the caller's terminal is not the jail's");
+    if !context.host.terminals.is_empty() {
+        let onto = context.host.terminals.clone();
+        steps.unasked(
+            Phase::Enter,
+            Action::AttachTerminal { onto },
+            "the caller's standard descriptors are a terminal",
+        );
+    }
+    steps.unasked(Phase::Enter, Action::MakePrivate, "mounts made here are nobody else's business");
+    let (method, method_origin) = or_default(
+        manifest.root.method.as_ref(),
+        RootMethod::Pivot,
+        "pivot_root leaves nothing of the host mounted",
+    );
+    let (read_only, root_origin) =
+        or_default(manifest.root.read_only.as_ref(), true, "what the program may write is mounted by name");
+    let flags = MountFlags { read_only, ..MountFlags::GUARDED };
+    steps.push(Phase::Enter, Action::CloneRoot { tree: context.tree.clone(), flags }, &root_origin);
+    let planned = mounts::planned(context);
+    for mount in &planned {
+        mount.detach(steps);
+    }
+    steps.push(Phase::Enter, Action::EnterRoot { method }, &method_origin);
+    for mount in &planned {
+        mount.attach(steps);
+    }
+    if own_network(manifest) {
+        let origin = manifest
+            .namespaces
+            .network
+            .as_ref()
+            .map_or(Origin::Default("a network namespace begins with `lo` down"), |network| {
+                network.origin.clone()
+            });
+        steps.push(Phase::Enter, Action::LoopbackUp, &origin);
+    }
+    if !matches!(manifest.namespaces.uts, Some(At { value: Share::Host, .. })) {
+        let (hostname, origin) =
+            or_default(manifest.namespaces.hostname.as_ref(), name.to_string(), "the jail's name");
+        steps.push(Phase::Enter, Action::SetHostname { name: hostname }, &origin);
+    }
+}
+
+/// Limits, priorities and the like: all that is not about who the program is.
+fn circumstances(context: &Context<'_>, steps: &mut Steps) {
+    let program = &context.manifest.program;
+    for limit in &context.manifest.limits.resources {
+        let action = Action::SetLimit {
+            resource: limit.value.resource.name,
+            soft: limit.value.soft,
+            hard: limit.value.hard,
+        };
+        steps.push(Phase::Confine, action, &limit.origin);
+    }
+    if let Some(nice) = &program.nice {
+        steps.push(Phase::Confine, Action::SetNice { nice: nice.value }, &nice.origin);
+    }
+    if let Some(processors) = &program.cpu_affinity {
+        steps.push(
+            Phase::Confine,
+            Action::SetAffinity { processors: processors.value.clone() },
+            &processors.origin,
+        );
+    }
+    if let Some(first) = program.personality.first() {
+        let flags: Vec<_> = program.personality.iter().map(|flag| persona(flag.value)).collect();
+        let value = flags.iter().fold(0, |all, (_, value)| all | value);
+        let flags = flags.into_iter().map(|(name, _)| name).collect();
+        steps.push(Phase::Confine, Action::SetPersonality { flags, value }, &first.origin);
+    }
+    let (mask, origin) =
+        or_default(program.umask.as_ref(), Mode(0o022), "not the caller's, so that each start is alike");
+    steps.push(Phase::Confine, Action::SetUmask { mask }, &origin);
+}
+
+/// A flag of personality(2) by the kernel's name and value, see linux/personality.h.
+const fn persona(flag: Personality) -> (&'static str, u64) {
+    match flag {
+        Personality::Linux32 => ("PER_LINUX32", 0x0008),
+        Personality::Uname26 => ("UNAME26", 0x002_0000),
+        Personality::NoRandomize => ("ADDR_NO_RANDOMIZE", 0x004_0000),
+        Personality::MmapPageZero => ("MMAP_PAGE_ZERO", 0x010_0000),
+        Personality::CompatLayout => ("ADDR_COMPAT_LAYOUT", 0x020_0000),
+        Personality::ReadImpliesExec => ("READ_IMPLIES_EXEC", 0x040_0000),
+        Personality::ShortInode => ("SHORT_INODE", 0x100_0000),
+        Personality::WholeSeconds => ("WHOLE_SECONDS", 0x200_0000),
+        Personality::StickyTimeouts => ("STICKY_TIMEOUTS", 0x400_0000),
+        Personality::Limit3Gb => ("ADDR_LIMIT_3GB", 0x800_0000),
+    }
+}
+
+/// By the program's own process, last.
+fn execute(context: &Context<'_>, command: &JailPath, steps: &mut Steps) {
+    let program = &context.manifest.program;
+    let (init, origin) = or_default(
+        program.init.as_ref(),
+        true,
+        "PID 1 must reap orphans and forward signals, which few programs do",
+    );
+    if init {
+        steps.push(Phase::Exec, Action::ForkProgram, &origin);
+        let terminal = context.host.terminals.first().copied();
+        steps.unasked(
+            Phase::Exec,
+            Action::NewProcessGroup { terminal },
+            "keys of the terminal and signals to the group reach the program, not PID 1",
+        );
+    }
+    let (path, origin) = or_default(program.working_directory.as_ref(), JailPath::root(), "the jail's root");
+    steps.push(Phase::Exec, Action::ChangeDirectory { path }, &origin);
+    steps.unasked(Phase::Exec, Action::ResetSignals, "a signal the caller ignored would stay ignored");
+    steps.unasked(
+        Phase::Exec,
+        identity::verification(context),
+        "a right that was not dropped must be noticed here",
+    );
+    steps.unasked(Phase::Exec, Action::CloseDescriptors, "a file the caller left open is a way out");
+    if let Some(written) = &program.command {
+        let arguments = written.value.iter().chain(&program.extra_arguments).cloned().collect();
+        let environment = environment(context);
+        steps.push(
+            Phase::Exec,
+            Action::Execute { path: command.clone(), arguments, environment },
+            &written.origin,
+        );
+    }
+}
+
+/// The program's environment, from nothing: what every program expects, what the manifest passes, what it sets.
+fn environment(context: &Context<'_>) -> Vec<(OsString, OsString)> {
+    let program = &context.manifest.program;
+    let mut variables = std::collections::BTreeMap::<OsString, OsString>::new();
+    variables.insert("PATH".into(), DEFAULT_PATH.into());
+    variables.insert("HOME".into(), context.identity.home.clone());
+    for name in ["USER", "LOGNAME"] {
+        variables.insert(name.into(), context.identity.name.clone().into());
+    }
+    let passed = program.pass_environment.iter().map(|name| name.value.as_str());
+    let terminal = (!context.host.terminals.is_empty()).then_some("TERM");
+    for name in passed.chain(terminal) {
+        if let Some(value) = std::env::var_os(name) {
+            variables.insert(name.into(), value);
+        }
+    }
+    for (name, value) in &program.environment {
+        variables.insert(name.into(), value.value.clone().into());
+    }
+    variables.into_iter().collect()
+}
+
+/// What of /proc a manifest wants shown.
+pub(super) fn shown_proc(manifest: &Manifest) -> (Proc, Origin) {
+    or_default(
+        manifest.root.proc.as_ref(),
+        Proc::Masked,
+        "most programs read /proc; what tells of the host is covered",
+    )
+}

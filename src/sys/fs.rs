@@ -1,0 +1,120 @@
+//! File calls that nix lacks: extended attributes by descriptor, reflinks, locks on a borrowed descriptor, random bytes for a
+//! name. Everything else (openat2, mkdirat, …) is called through nix where it is used.
+
+#![allow(unsafe_code)]
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd as _};
+
+use nix::errno::Errno;
+use nix::libc;
+
+/// Makes `target` share the blocks of `source` copy-on-write, see ioctl_ficlone(2). Both must be regular files of one file system
+/// that can do it (btrfs, XFS, bcachefs, …): `EOPNOTSUPP`, `EXDEV` or `EINVAL` otherwise.
+pub fn reflink(source: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
+    // SAFETY: FICLONE takes a descriptor number by value and writes no memory of ours; both borrows outlive the call.
+    let result =
+        unsafe { libc::ioctl(target.as_fd().as_raw_fd(), libc::FICLONE, source.as_fd().as_raw_fd()) };
+    Errno::result(result).map(drop)
+}
+
+/// How flock(2) locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// Together with others that hold it shared.
+    Shared,
+    /// Alone.
+    Exclusive,
+}
+
+/// Locks an open file or directory without waiting, see flock(2): `EWOULDBLOCK` when somebody else holds it. The lock belongs
+/// to the open file description and goes with its last descriptor, so also with a process that is killed.
+///
+/// nix's `Flock` owns its descriptor and unlocks on drop; a lock that a child inherits must outlive the parent's copy.
+pub fn try_lock(file: impl AsFd, lock: Lock) -> Result<(), Errno> {
+    let operation = match lock {
+        Lock::Shared => libc::LOCK_SH,
+        Lock::Exclusive => libc::LOCK_EX,
+    };
+    // SAFETY: no memory is passed; the borrow keeps the descriptor open across the call.
+    let result = unsafe { libc::flock(file.as_fd().as_raw_fd(), operation | libc::LOCK_NB) };
+    Errno::result(result).map(drop)
+}
+
+/// Writes the names of a file's extended attributes, each ended by NUL, into `buffer` and returns their length together;
+/// `ERANGE` when it is too short, see flistxattr(2).
+pub fn list_xattrs(file: impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: the kernel writes at most `buffer.len()` bytes, all of which are ours.
+    let length = unsafe {
+        libc::flistxattr(file.as_fd().as_raw_fd(), buffer.as_mut_ptr().cast::<libc::c_char>(), buffer.len())
+    };
+    Errno::result(length).map(|length| length as usize)
+}
+
+/// Writes one extended attribute's value into `buffer` and returns its length; `ERANGE` when it is too short, see fgetxattr(2).
+pub fn get_xattr(file: impl AsFd, name: &CStr, buffer: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: `name` ends in NUL; the kernel writes at most `buffer.len()` bytes, all of which are ours.
+    let length = unsafe {
+        libc::fgetxattr(
+            file.as_fd().as_raw_fd(),
+            name.as_ptr(),
+            buffer.as_mut_ptr().cast::<libc::c_void>(),
+            buffer.len(),
+        )
+    };
+    Errno::result(length).map(|length| length as usize)
+}
+
+/// Sets one extended attribute, see fsetxattr(2).
+pub fn set_xattr(file: impl AsFd, name: &CStr, value: &[u8]) -> Result<(), Errno> {
+    // SAFETY: `name` ends in NUL; the kernel only reads `value.len()` bytes, all of which are ours.
+    let result = unsafe {
+        libc::fsetxattr(
+            file.as_fd().as_raw_fd(),
+            name.as_ptr(),
+            value.as_ptr().cast::<libc::c_void>(),
+            value.len(),
+            0,
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
+/// Removes one extended attribute; `ENODATA` when there is none, see fremovexattr(2).
+pub fn remove_xattr(file: impl AsFd, name: &CStr) -> Result<(), Errno> {
+    // SAFETY: `name` ends in NUL and outlives the call.
+    let result = unsafe { libc::fremovexattr(file.as_fd().as_raw_fd(), name.as_ptr()) };
+    Errno::result(result).map(drop)
+}
+
+/// Eight bytes nobody can foresee, see getrandom(2): so few are always delivered whole.
+pub fn random() -> Result<u64, Errno> {
+    let mut bytes = [0_u8; 8];
+    // SAFETY: the kernel writes at most `bytes.len()` bytes into an array of that length.
+    let result = unsafe { libc::getrandom(bytes.as_mut_ptr().cast::<libc::c_void>(), bytes.len(), 0) };
+    Errno::result(result).map(|_| u64::from_ne_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    #[test]
+    fn a_lock_is_exclusive_between_two_openings() {
+        let path = std::env::temp_dir().join(format!("stockade-lock-{}", std::process::id()));
+        let first = File::create(&path).unwrap();
+        let second = File::open(&path).unwrap();
+        assert_eq!(try_lock(&first, Lock::Shared), Ok(()));
+        assert_eq!(try_lock(&second, Lock::Shared), Ok(()));
+        assert_eq!(try_lock(&second, Lock::Exclusive), Err(Errno::EWOULDBLOCK));
+        drop(first);
+        assert_eq!(try_lock(&second, Lock::Exclusive), Ok(()));
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn random_differs() {
+        assert_ne!(random().unwrap(), random().unwrap());
+    }
+}

@@ -1,0 +1,308 @@
+//! Processes: clone(2) without a stack, execve(2) with prepared arrays, waiting, and the socket between them.
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, CString, c_char};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::ptr;
+
+use nix::errno::Errno;
+use nix::libc;
+
+use super::check;
+
+/// A process made by [`clone`], seen from its parent.
+#[derive(Debug)]
+pub struct Child {
+    /// Its process id in the caller's PID namespace.
+    pub pid: i32,
+    /// A descriptor that becomes readable when it ends, see pidfd_open(2).
+    pub pidfd: OwnedFd,
+}
+
+/// A copy of this process in new namespaces, as fork(2) makes one: the child runs `child` and never returns.
+///
+/// The raw call is used because glibc's clone() wants a stack and its fork() takes no flags. The child may not allocate:
+/// another thread of the parent could have held the allocator's lock.
+pub fn clone(flags: libc::c_int, child: impl FnOnce() -> libc::c_int) -> Result<Child, Errno> {
+    let mut pidfd: RawFd = -1;
+    let flags = libc::c_long::from(flags | libc::CLONE_PIDFD | libc::SIGCHLD);
+    // SAFETY: no stack and no CLONE_VM, so the child goes on with a copy of this one's memory, as after fork(2); the kernel
+    // writes one int to `pidfd` before it returns in the parent. See clone(2), "C library/kernel differences".
+    let result = unsafe {
+        libc::syscall(libc::SYS_clone, flags, ptr::null_mut::<u8>(), &raw mut pidfd, ptr::null_mut::<u8>(), 0)
+    };
+    match check(result)? {
+        0 => exit(child()),
+        // SAFETY: with CLONE_PIDFD the kernel gave this descriptor to nobody else.
+        pid => Ok(Child { pid: pid as i32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }),
+    }
+}
+
+/// A stack for [`spawn`], with an inaccessible page below it.
+#[derive(Debug)]
+pub struct Stack {
+    base: ptr::NonNull<libc::c_void>,
+}
+
+impl Stack {
+    /// Bytes of it: the jail's operations need a few thousand.
+    const SIZE: usize = 64 << 10;
+    /// The inaccessible part.
+    const GUARD: usize = 4 << 10;
+
+    /// mmap(2), untouched until used.
+    pub fn new() -> Result<Self, Errno> {
+        let size = std::num::NonZeroUsize::MIN.saturating_add(Self::SIZE + Self::GUARD - 1);
+        let flags = nix::sys::mman::MapFlags::MAP_PRIVATE | nix::sys::mman::MapFlags::MAP_STACK;
+        let access = nix::sys::mman::ProtFlags::PROT_READ | nix::sys::mman::ProtFlags::PROT_WRITE;
+        // SAFETY: a new anonymous mapping overlaps nothing; its lowest page is then made inaccessible.
+        unsafe {
+            let base = nix::sys::mman::mmap_anonymous(None, size, access, flags)?;
+            nix::sys::mman::mprotect(base, Self::GUARD, nix::sys::mman::ProtFlags::PROT_NONE)?;
+            Ok(Self { base })
+        }
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this value's own, and whoever ran on it has executed a program or ended: see `spawn`.
+        let unmapped = unsafe { nix::sys::mman::munmap(self.base, Self::SIZE + Self::GUARD) };
+        debug_assert!(unmapped.is_ok());
+    }
+}
+
+/// Makes a child that runs `child` in this process's own memory, on `stack`, and waits until it has executed a program or
+/// ended, as vfork(2) does: nothing is copied. Returns the child's id.
+///
+/// `child` may change nothing that the caller reads afterwards, and may not allocate.
+pub fn spawn<F: Fn() -> libc::c_int>(stack: &Stack, child: &F) -> Result<i32, Errno> {
+    extern "C" fn start<F: Fn() -> libc::c_int>(child: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: `spawn` passes a reference to an F, which lives as long as `spawn` waits.
+        let child = unsafe { &*child.cast::<F>() };
+        exit(child())
+    }
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    let argument = ptr::from_ref(child).cast_mut().cast();
+    // SAFETY: the top of a mapping that nothing else uses; with CLONE_VFORK the caller does not run until the child is off it.
+    let result = unsafe {
+        libc::clone(start::<F>, stack.base.as_ptr().byte_add(Stack::SIZE + Stack::GUARD), flags, argument)
+    };
+    check(libc::c_long::from(result)).map(|pid| pid as i32)
+}
+
+/// _exit(2): no destructor, no buffer, no handler of the copied parent runs.
+pub fn exit(status: libc::c_int) -> ! {
+    // SAFETY: _exit takes an integer and does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// Pointers to C strings, ended by a null pointer: what execve(2) takes, made before clone so that the child allocates nothing.
+#[derive(Debug)]
+pub struct PointerArray {
+    strings: Vec<CString>,
+    pointers: Vec<*const c_char>,
+}
+
+impl PointerArray {
+    /// Takes the strings.
+    pub fn new(strings: Vec<CString>) -> Self {
+        let pointers = strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect();
+        Self { strings, pointers }
+    }
+
+    /// The strings.
+    pub fn strings(&self) -> &[CString] {
+        &self.strings
+    }
+}
+
+/// execve(2). Returns only if it failed.
+pub fn execve(path: &CStr, arguments: &PointerArray, environment: &PointerArray) -> Errno {
+    // SAFETY: `path` ends with NUL; both arrays end with null and their strings live in them.
+    unsafe { libc::execve(path.as_ptr(), arguments.pointers.as_ptr(), environment.pointers.as_ptr()) };
+    Errno::last()
+}
+
+/// close_range(2) from `first` up: closed now, or by execve(2) with `at_exec`.
+pub fn close_from(first: u32, at_exec: bool) -> Result<(), Errno> {
+    let flags = if at_exec { libc::CLOSE_RANGE_CLOEXEC } else { 0 };
+    // SAFETY: three integers. Descriptors owned by values of this process are closed under them; the callers are the jail's
+    // first processes, which run no destructor.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) }).map(drop)
+}
+
+/// dup2(2) onto a fixed number that no value of this process owns: 0, 1, 2 or a slot below a `close_from`.
+pub fn duplicate_onto(from: BorrowedFd<'_>, to: RawFd) -> Result<(), Errno> {
+    // SAFETY: two integers.
+    check(libc::c_long::from(unsafe { libc::dup2(from.as_raw_fd(), to) })).map(drop)
+}
+
+/// prctl(2) with integer arguments.
+fn prctl(option: libc::c_int, argument: libc::c_ulong, second: libc::c_ulong) -> Result<i64, Errno> {
+    // SAFETY: the options used in this module take integers, or the address of a C string that lives through the call.
+    check(libc::c_long::from(unsafe { libc::prctl(option, argument, second, 0, 0) }))
+}
+
+/// `PR_SET_PDEATHSIG`: SIGKILL when the parent's thread ends. Cleared by a change of ids, so it is set after them.
+pub fn die_with_parent() -> Result<(), Errno> {
+    prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong, 0).map(drop)
+}
+
+/// `PR_SET_DUMPABLE` 0: nobody of the same user traces this process or reads its /proc files; ends with execve(2).
+pub fn set_undumpable() -> Result<(), Errno> {
+    prctl(libc::PR_SET_DUMPABLE, 0, 0).map(drop)
+}
+
+/// `PR_SET_NAME`: what ps(1) shows as the command's name; at most 15 bytes.
+pub fn set_name(name: &CStr) -> Result<(), Errno> {
+    prctl(libc::PR_SET_NAME, name.as_ptr() as libc::c_ulong, 0).map(drop)
+}
+
+/// `PR_SET_NO_NEW_PRIVS`.
+pub fn set_no_new_privileges() -> Result<(), Errno> {
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).map(drop)
+}
+
+/// `PR_GET_NO_NEW_PRIVS`.
+pub fn no_new_privileges() -> Result<bool, Errno> {
+    prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0).map(|on| on == 1)
+}
+
+/// setsid(2).
+pub fn new_session() -> Result<(), Errno> {
+    nix::unistd::setsid().map(drop)
+}
+
+/// setpgid(2) for this process: a group of its own.
+pub fn new_process_group() -> Result<(), Errno> {
+    nix::unistd::setpgid(nix::unistd::Pid::from_raw(0), nix::unistd::Pid::from_raw(0))
+}
+
+/// personality(2).
+pub fn set_personality(persona: u64) -> Result<(), Errno> {
+    // SAFETY: an integer.
+    check(libc::c_long::from(unsafe { libc::personality(persona) })).map(drop)
+}
+
+/// setpriority(2) of this process: the nice value.
+pub fn set_nice(nice: i32) -> Result<(), Errno> {
+    // SAFETY: three integers.
+    check(libc::c_long::from(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) })).map(drop)
+}
+
+/// umask(2); cannot fail.
+pub fn set_umask(mask: u32) {
+    // SAFETY: an integer.
+    unsafe { libc::umask(mask) };
+}
+
+/// What wait4(2) tells of one child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// It ended; the raw status of wait(2).
+    Ended {
+        /// Which.
+        pid: i32,
+        /// Its status.
+        status: i32,
+    },
+    /// It was stopped by this signal.
+    Stopped {
+        /// Which.
+        pid: i32,
+        /// By which.
+        signal: i32,
+    },
+    /// No child has changed.
+    Nothing,
+}
+
+/// wait4(2) without blocking for any child, ended or stopped.
+pub fn wait_any() -> Result<Waited, Errno> {
+    let mut status = 0;
+    // SAFETY: the kernel writes one int to `status`; the usage pointer may be null.
+    let pid = check(unsafe {
+        libc::syscall(
+            libc::SYS_wait4,
+            -1,
+            &raw mut status,
+            libc::WNOHANG | libc::WUNTRACED,
+            ptr::null_mut::<u8>(),
+        )
+    })? as i32;
+    Ok(match pid {
+        0 => Waited::Nothing,
+        pid if libc::WIFSTOPPED(status) => Waited::Stopped { pid, signal: libc::WSTOPSIG(status) },
+        pid => Waited::Ended { pid, status },
+    })
+}
+
+/// wait4(2) for one child, until it ends; its raw status.
+pub fn wait(pid: i32) -> Result<i32, Errno> {
+    loop {
+        let mut status = 0;
+        // SAFETY: as in `wait_any`.
+        match check(unsafe { libc::syscall(libc::SYS_wait4, pid, &raw mut status, 0, ptr::null_mut::<u8>()) })
+        {
+            Ok(_) => return Ok(status),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// The exit code of a raw wait status by the shells' convention: its own, or 128 + signal.
+pub fn exit_code(status: i32) -> i32 {
+    if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 128 + libc::WTERMSIG(status) }
+}
+
+/// pidfd_send_signal(2).
+pub fn signal_process(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
+    // SAFETY: a descriptor, two integers and a null siginfo, which the call allows.
+    check(unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, ptr::null::<u8>(), 0)
+    })
+    .map(drop)
+}
+
+/// pidfd_open(2).
+pub fn pidfd_open(pid: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: two integers; the result is a new descriptor nobody else owns.
+    check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
+        .map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// kill(2) to one process (`pid > 0`) or a process group (`pid < 0`).
+pub fn kill(pid: i32, signal: i32) -> Result<(), Errno> {
+    // SAFETY: two integers.
+    check(libc::c_long::from(unsafe { libc::kill(pid, signal) })).map(drop)
+}
+
+/// One of the standard descriptors 0 to 2, which are open from [`fill_standard_descriptors`] on and are never closed.
+pub fn standard_descriptor(number: RawFd) -> BorrowedFd<'static> {
+    debug_assert!((0..=2).contains(&number), "0 to 2");
+    kept_descriptor(number)
+}
+
+/// A descriptor that PID 1 put at this number and keeps to its end.
+pub fn kept_descriptor(number: RawFd) -> BorrowedFd<'static> {
+    // SAFETY: the callers put it there themselves, or it is a standard descriptor, and nothing closes it.
+    unsafe { BorrowedFd::borrow_raw(number) }
+}
+
+/// Opens /dev/null on each of the descriptors 0 to 2 that the caller left closed, so that no file opened later becomes the
+/// program's standard input or output. Done by Rust's own start-up too, which this binary goes without.
+pub fn fill_standard_descriptors() -> Result<(), Errno> {
+    let mut standard = [0, 1, 2].map(|fd| libc::pollfd { fd, events: 0, revents: 0 });
+    // SAFETY: three pollfd of this array; a timeout of 0.
+    check(libc::c_long::from(unsafe { libc::poll(standard.as_mut_ptr(), 3, 0) }))?;
+    for entry in standard {
+        if entry.revents & libc::POLLNVAL != 0 {
+            // SAFETY: the path is a C string. The lowest free number is this one, as those below are open.
+            let fd = unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) };
+            check(libc::c_long::from(fd))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! Signals as a descriptor, and the dispositions a program starts with.
+#![allow(unsafe_code)]
+
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::ptr;
+
+use nix::errno::Errno;
+use nix::libc;
+
+use super::check;
+
+/// A set of signals as the kernel keeps it: bit n-1 for signal n.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignalSet(pub u64);
+
+impl SignalSet {
+    /// No signal.
+    pub const EMPTY: Self = Self(0);
+
+    /// The set of these.
+    pub const fn of(signals: &[i32]) -> Self {
+        let mut set = 0;
+        let mut at = 0;
+        while at < signals.len() {
+            set |= 1 << (signals[at] - 1);
+            at += 1;
+        }
+        Self(set)
+    }
+}
+
+/// Highest signal number, real-time signals included.
+pub const LAST: i32 = 64;
+
+/// rt_sigprocmask(2) with `SIG_SETMASK`; returns the mask before.
+pub fn set_mask(set: SignalSet) -> Result<SignalSet, Errno> {
+    let mut old = 0_u64;
+    // SAFETY: the kernel reads and writes 8 bytes each.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const set.0,
+            &raw mut old,
+            size_of::<u64>(),
+        )
+    })?;
+    Ok(SignalSet(old))
+}
+
+/// signalfd4(2), non-blocking: the signals of `set`, which are to be blocked, become readable.
+pub fn descriptor(set: SignalSet) -> Result<OwnedFd, Errno> {
+    let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+    // SAFETY: the kernel reads 8 bytes of the set; the new descriptor is nobody else's.
+    check(unsafe { libc::syscall(libc::SYS_signalfd4, -1, &raw const set.0, size_of::<u64>(), flags) })
+        .map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// The next signal of a [`descriptor`]: its number and whether a process sent it (and not the kernel or a terminal).
+pub fn next(descriptor: BorrowedFd<'_>) -> Result<Option<(i32, bool)>, Errno> {
+    let mut info = [0_u8; size_of::<libc::signalfd_siginfo>()];
+    // SAFETY: the kernel writes whole structures of this size into the buffer.
+    match check(unsafe {
+        libc::syscall(libc::SYS_read, descriptor.as_raw_fd(), info.as_mut_ptr(), info.len())
+    }) {
+        // signalfd(2): ssi_signo is the first field, ssi_code the third, 4 bytes each.
+        Ok(_) => {
+            let field = |at: usize| i32::from_ne_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);
+            Ok(Some((field(0), field(8) == libc::SI_USER)))
+        }
+        Err(Errno::EAGAIN) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// rt_sigaction(2): every signal at its default; ignored ones would stay ignored across execve(2).
+pub fn reset_dispositions() -> Result<(), Errno> {
+    // struct kernel_sigaction: handler SIG_DFL (0), flags, restorer, mask.
+    let default = [0_u64; 4];
+    for signal in 1..=LAST {
+        if signal != libc::SIGKILL && signal != libc::SIGSTOP {
+            // SAFETY: the kernel reads one kernel_sigaction of 32 bytes; SIG_DFL needs no restorer.
+            check(unsafe {
+                let no_old = ptr::null_mut::<u8>();
+                libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), no_old, size_of::<u64>())
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// rt_sigaction(2): one signal ignored.
+pub fn ignore(signal: i32) -> Result<(), Errno> {
+    let action = [libc::SIG_IGN as u64, 0, 0, 0];
+    // SAFETY: as in `reset_dispositions`.
+    check(unsafe {
+        let no_old = ptr::null_mut::<u8>();
+        libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), no_old, size_of::<u64>())
+    })
+    .map(drop)
+}

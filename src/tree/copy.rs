@@ -1,0 +1,241 @@
+//! The content of one regular file, from the host into the tree.
+//!
+//! Blocks are shared where the file system can (ioctl_ficlone(2)); otherwise the data is read, hashed and written in one pass.
+//! copy_file_range(2) is not used: where it saves work it shares blocks, as the former does, and elsewhere the data would be
+//! read a second time for the digest, from a file that may have changed in between. Holes stay holes.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::libc;
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::sys::statfs::{self, FsType, fstatfs};
+use nix::unistd::{Whence, ftruncate, geteuid, lseek};
+use sha2::{Digest as _, Sha256};
+
+use super::error::{Called as _, Cause, errno};
+use super::record::Digest;
+use super::trust::open_source_directory;
+use crate::plan::HostPath;
+use crate::sys::fs::reflink;
+use crate::sys::held::HeldSignals;
+
+/// How much is read at once: fits the second-level cache, so that hashing and writing find it there.
+const CHUNK: usize = 256 << 10;
+
+/// What a hole reads as.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// File systems whose files have no stored content: a copy would be empty, endless or about another moment.
+const SYNTHETIC: [FsType; 8] = [
+    statfs::PROC_SUPER_MAGIC,
+    statfs::SYSFS_MAGIC,
+    statfs::DEBUGFS_MAGIC,
+    statfs::TRACEFS_MAGIC,
+    statfs::SECURITYFS_MAGIC,
+    statfs::CGROUP_SUPER_MAGIC,
+    statfs::CGROUP2_SUPER_MAGIC,
+    statfs::NSFS_MAGIC,
+];
+
+/// An open regular file of the host.
+pub(super) struct Source {
+    /// The file.
+    pub(super) file: File,
+    /// What it was when it was opened.
+    pub(super) stat: FileStat,
+}
+
+/// What has been copied.
+pub(super) struct Copied {
+    /// The source as it was while it was copied.
+    pub(super) stat: FileStat,
+    /// Digest of the content.
+    pub(super) digest: Digest,
+}
+
+/// Copies one file after the other, remembering what holds for the next one too.
+pub(super) struct Copier<'a> {
+    held: &'a HeldSignals,
+    buffer: Vec<u8>,
+    /// The directory of the last source, because sources come directory by directory.
+    directory: Option<(PathBuf, OwnedFd)>,
+    /// The device of the last source that was found to be on a file system that stores content.
+    stored_on: Option<u64>,
+    /// A device whose blocks cannot be shared with the tree's.
+    not_shared: Option<u64>,
+}
+
+impl<'a> Copier<'a> {
+    /// Stops between two chunks when a signal waits in `held`.
+    pub(super) fn new(held: &'a HeldSignals) -> Self {
+        Self { held, buffer: vec![0; CHUNK], directory: None, stored_on: None, not_shared: None }
+    }
+
+    /// Opens a regular file of the host for reading, never waiting and never opening anything else: a fifo would wait for a writer, and
+    /// opening some devices alone does something (a tape rewinds, a watchdog starts).
+    pub(super) fn open(&mut self, path: &HostPath) -> Result<Source, Cause> {
+        let path = path.as_path();
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(Cause::NotRegular("a directory"));
+        };
+        let directory = match self.directory.take() {
+            Some((known, directory)) if known == parent => directory,
+            _ => open_directory(parent)?,
+        };
+        let (_, directory) = self.directory.insert((parent.to_owned(), directory));
+        let seen = fstatat(&*directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).source_call("stat")?;
+        regular(&seen)?;
+        let flags =
+            OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let file = File::from(openat(&*directory, name, flags, Mode::empty()).source_call("openat")?);
+        // It may have been swapped since: what counts is what is open.
+        let stat = fstat(&file).source_call("fstat")?;
+        regular(&stat)?;
+        if self.stored_on != Some(stat.st_dev) {
+            let kind = fstatfs(&file).source_call("fstatfs")?.filesystem_type();
+            if SYNTHETIC.contains(&kind) {
+                return Err(Cause::Synthetic);
+            }
+            self.stored_on = Some(stat.st_dev);
+        }
+        Ok(Source { file, stat })
+    }
+
+    /// Fills `target`, which is empty, with the content of `source`. A source that changes meanwhile is copied once more; one that
+    /// changes again is an error, because half of each state is worse than none.
+    pub(super) fn copy(&mut self, source: &Source, target: &File) -> Result<Copied, Cause> {
+        let mut before = source.stat;
+        for attempt in 0..2 {
+            if attempt > 0 {
+                ftruncate(target, 0).call("ftruncate")?;
+            }
+            let digest = self.content(&source.file, &before, target)?;
+            let after = fstat(&source.file).source_call("fstat")?;
+            if let Some(digest) = digest.filter(|_| unchanged(&before, &after)) {
+                return Ok(Copied { stat: before, digest });
+            }
+            before = after;
+        }
+        Err(Cause::Changed)
+    }
+
+    /// One attempt; `None` when the source ended before its size.
+    fn content(&mut self, source: &File, stat: &FileStat, target: &File) -> Result<Option<Digest>, Cause> {
+        if self.not_shared != Some(stat.st_dev) && stat.st_size > 0 {
+            match reflink(source, target) {
+                // Read back from the tree: the source may have changed since.
+                Ok(()) => return self.stream(target, stat, None),
+                // Not on this file system, or not this file (swap, differing flags): copying will tell if it is worse than that.
+                Err(_) => self.not_shared = Some(stat.st_dev),
+            }
+        }
+        let digest = self.stream(source, stat, Some(target))?;
+        if may_have_holes(stat) {
+            // The last hole has no data behind it that would have made the file so long.
+            ftruncate(target, stat.st_size).call("ftruncate")?;
+        }
+        Ok(digest)
+    }
+
+    /// Hashes `from` and writes its data to `to`, if given.
+    fn stream(&mut self, from: &File, stat: &FileStat, to: Option<&File>) -> Result<Option<Digest>, Cause> {
+        let size = stat.st_size as u64;
+        let mut hash = Sha256::new();
+        let mut at = 0;
+        while at < size {
+            let (begin, end) = if may_have_holes(stat) { next_data(from, at, size)? } else { (at, size) };
+            self.hash_hole(&mut hash, begin - at)?;
+            at = begin;
+            while at < end {
+                let length = self.buffer.len().min((end - at) as usize);
+                let read = match from.read_at(&mut self.buffer[..length], at) {
+                    Ok(0) => return Ok(None),
+                    Ok(read) => read,
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(Cause::SourceCall("pread", errno(&error))),
+                };
+                let data = &self.buffer[..read];
+                hash.update(data);
+                if let Some(to) = to {
+                    to.write_all_at(data, at).map_err(|error| Cause::Call("pwrite", errno(&error)))?;
+                }
+                at += read as u64;
+                if at < end {
+                    self.go_on()?;
+                }
+            }
+        }
+        Ok(Some(Digest(hash.finalize().into())))
+    }
+
+    /// Hashes as many zeros.
+    fn hash_hole(&self, hash: &mut Sha256, mut length: u64) -> Result<(), Cause> {
+        while length > 0 {
+            let chunk = length.min(ZEROS.len() as u64);
+            hash.update(&ZEROS[..chunk as usize]);
+            length -= chunk;
+            self.go_on()?;
+        }
+        Ok(())
+    }
+
+    fn go_on(&self) -> Result<(), Cause> {
+        if self.held.pending().is_some() { Err(Cause::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// Digest of content that is at hand.
+pub(super) fn digest(content: &[u8]) -> Digest {
+    Digest(Sha256::digest(content).into())
+}
+
+/// Opens a source's directory. Without links on the way, one call does. With links, root follows its own only; an ordinary
+/// user follows any, because nobody can make it read more than it may read anyway.
+fn open_directory(path: &Path) -> Result<OwnedFd, Cause> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    match openat2(AT_FDCWD, path, OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS)) {
+        Err(Errno::ELOOP) if geteuid().is_root() => open_source_directory(path).map_err(Cause::Distrusted),
+        Err(Errno::ELOOP) => openat(AT_FDCWD, path, flags, Mode::empty()).source_call("openat"),
+        opened => opened.source_call("openat2"),
+    }
+}
+
+/// Refuses what is not a regular file, by the name inode(7) has for it.
+fn regular(stat: &FileStat) -> Result<(), Cause> {
+    Err(Cause::NotRegular(match SFlag::from_bits_truncate(stat.st_mode & libc::S_IFMT) {
+        SFlag::S_IFREG => return Ok(()),
+        SFlag::S_IFDIR => "a directory",
+        SFlag::S_IFLNK => "a symbolic link",
+        SFlag::S_IFIFO => "a fifo",
+        SFlag::S_IFSOCK => "a socket",
+        SFlag::S_IFCHR => "a character device",
+        SFlag::S_IFBLK => "a block device",
+        _ => "of an unknown type",
+    }))
+}
+
+fn unchanged(before: &FileStat, after: &FileStat) -> bool {
+    let key = |stat: &FileStat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
+    key(before) == key(after)
+}
+
+/// Fewer blocks than its size needs: worth asking where the data is. (st_blocks counts in 512 bytes, see inode(7).)
+fn may_have_holes(stat: &FileStat) -> bool {
+    stat.st_blocks * 512 < stat.st_size
+}
+
+/// The next stretch of data at or after `at`, see lseek(2), `SEEK_DATA`; empty and at the end when only a hole follows.
+fn next_data(file: &File, at: u64, size: u64) -> Result<(u64, u64), Cause> {
+    let seek = |at: u64, whence| lseek(file, at as libc::off_t, whence);
+    let start = match seek(at, Whence::SeekData) {
+        Err(Errno::ENXIO) => return Ok((size, size)),
+        start => start.source_call("lseek")? as u64,
+    };
+    let end = seek(start, Whence::SeekHole).source_call("lseek")? as u64;
+    Ok((start.min(size), end.min(size)))
+}

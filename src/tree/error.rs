@@ -1,0 +1,272 @@
+//! What can go wrong while a tree is built, with its arguments as data, and what to do about it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+use super::trust::Distrust;
+use crate::plan::{HostPath, JailName, JailPath, Origin};
+
+/// Why a tree was not built, opened or removed.
+#[derive(Debug)]
+pub enum Error {
+    /// A step of the plan could not be done; its staged tree has been removed.
+    Step(Box<FailedStep>),
+    /// A call on the store itself failed.
+    Store {
+        /// The file or directory of the store.
+        path: PathBuf,
+        /// The call, as its man page is named.
+        call: &'static str,
+        /// Its error.
+        errno: Errno,
+    },
+    /// A component of the path to the store is under somebody else's control.
+    Untrusted {
+        /// The store's directory.
+        store: PathBuf,
+        /// Which component, and what is wrong with it.
+        distrust: Distrust,
+    },
+    /// Another build of this jail is under way.
+    Busy {
+        /// The jail.
+        jail: JailName,
+        /// The process that builds it, as far as known.
+        pid: Option<u32>,
+    },
+    /// A generation is in use by a running jail.
+    InUse {
+        /// Its directory.
+        path: PathBuf,
+    },
+    /// The generation has been replaced and removed since it was looked up: look again.
+    Gone {
+        /// Its directory.
+        path: PathBuf,
+    },
+    /// Something below a directory to be removed could not be; the rest is gone.
+    NotRemoved {
+        /// The directory that was to be removed.
+        path: PathBuf,
+        /// The name that resisted, and that of its directory.
+        entry: PathBuf,
+        /// The call that failed.
+        call: &'static str,
+        /// Its error.
+        errno: Errno,
+    },
+    /// Asked to stop, by a signal or by the caller, before the switch; nothing is left.
+    Interrupted,
+}
+
+/// A step of the plan that could not be done.
+#[derive(Debug)]
+pub struct FailedStep {
+    /// Its index in the plan, counted from 0.
+    pub index: usize,
+    /// What was to be made.
+    pub path: JailPath,
+    /// The host's file it was to be made from.
+    pub source: Option<HostPath>,
+    /// Because of what it is in the plan.
+    pub origin: Origin,
+    /// What failed.
+    pub cause: Cause,
+}
+
+/// What failed in a step.
+#[derive(Debug)]
+pub enum Cause {
+    /// A call on the tree.
+    Call(&'static str, Errno),
+    /// A call on the host's file.
+    SourceCall(&'static str, Errno),
+    /// The host's file is not a regular file but this.
+    NotRegular(&'static str),
+    /// The host's file has content only while it is read: procfs, sysfs and their kind.
+    Synthetic,
+    /// The host's file was written to while it was copied, and again while it was copied a second time.
+    Changed,
+    /// The way to the host's file leads over a link that somebody else can turn elsewhere.
+    Distrusted(Distrust),
+    /// A hard link to a path that no earlier step made as a file.
+    NothingToLink,
+    /// The action does not make anything in a tree.
+    NotBuildable,
+    /// Asked to stop.
+    Interrupted,
+}
+
+/// Names the call that an errno came from.
+pub(super) trait Called<T> {
+    /// On the tree.
+    fn call(self, name: &'static str) -> Result<T, Cause>;
+    /// On the host's file.
+    fn source_call(self, name: &'static str) -> Result<T, Cause>;
+}
+
+impl<T> Called<T> for Result<T, Errno> {
+    fn call(self, name: &'static str) -> Result<T, Cause> {
+        self.map_err(|errno| Cause::Call(name, errno))
+    }
+
+    fn source_call(self, name: &'static str) -> Result<T, Cause> {
+        self.map_err(|errno| Cause::SourceCall(name, errno))
+    }
+}
+
+/// The errno of a std error; `EIO` for the few that std makes up itself (a write that wrote nothing).
+pub(super) fn errno(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+impl Error {
+    /// Where the failed step comes from, so that the manifest's line can be shown.
+    pub fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::Step(step) => Some(&step.origin),
+            _ => None,
+        }
+    }
+
+    /// The error of the system call behind it, if there is one.
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Step(step) => match step.cause {
+                Cause::Call(_, errno) | Cause::SourceCall(_, errno) => Some(errno),
+                _ => None,
+            },
+            Self::Store { errno, .. } | Self::NotRemoved { errno, .. } => Some(*errno),
+            _ => None,
+        }
+    }
+
+    /// What to do about it, in one line.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Step(step) => step.cause.hint(),
+            Self::Store { call, errno, .. } | Self::NotRemoved { call, errno, .. } => {
+                tree_hint(call, *errno).map(str::to_owned)
+            }
+            Self::Untrusted { distrust, .. } => Some(distrust.hint()),
+            Self::Busy { pid: Some(pid), .. } => Some(format!("wait for process {pid}, or end it")),
+            Self::InUse { .. } => Some("stop the jail first".to_owned()),
+            Self::Busy { pid: None, .. } | Self::Gone { .. } | Self::Interrupted => None,
+        }
+    }
+}
+
+impl Cause {
+    fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::Call(call, errno) => return tree_hint(call, *errno).map(str::to_owned),
+            Self::SourceCall(_, Errno::ENOENT) => {
+                "the file was there when the plan was made; an update of its package may be under way: build again"
+            }
+            Self::SourceCall(_, Errno::EACCES | Errno::EPERM) => {
+                "this user may not read the file; build as root, or leave it out"
+            }
+            Self::SourceCall(_, Errno::ELOOP) => {
+                "the file became a symbolic link since the plan was made: build again"
+            }
+            Self::NotRegular(_) => {
+                "only regular files are copied; a device is named in `devices`, a socket's directory in `mounts`"
+            }
+            Self::Synthetic => {
+                "such a file tells about the moment it is read: mount `/proc` in the jail instead of copying from it"
+            }
+            Self::Changed => {
+                "stop what writes to it, copy a snapshot of it, or show it in the jail as a mount"
+            }
+            Self::Distrusted(distrust) => return Some(distrust.hint()),
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+}
+
+/// What to do about a failed call on the tree or the store.
+fn tree_hint(call: &str, errno: Errno) -> Option<&'static str> {
+    Some(match errno {
+        Errno::ENOSPC => {
+            "the file system of the state directory is full (blocks or inodes); see df(1) with and without `-i`"
+        }
+        Errno::EDQUOT => "the quota of this user on the state directory's file system is used up",
+        Errno::EROFS => {
+            "the state directory is on a read-only file system; set STOCKADE_STATE_DIR to another"
+        }
+        Errno::EPERM if call == "mknod" => {
+            "making devices needs CAP_MKNOD in the first user namespace; build as an ordinary user, who gets the host's devices bound at run time"
+        }
+        Errno::EPERM if call == "fsetxattr" => {
+            "setting file capabilities needs CAP_SETFCAP; leave `keep` out"
+        }
+        Errno::EPERM | Errno::EINVAL if call == "fchown" => {
+            "this root cannot give files to that id: it lacks CAP_CHOWN, or its user namespace does not map the id"
+        }
+        Errno::EACCES | Errno::EPERM => {
+            "this user may not write there; STOCKADE_STATE_DIR names another state directory"
+        }
+        Errno::EXDEV => "something is mounted inside the tree; unmount it first",
+        Errno::EBUSY => "something is mounted there; unmount it first",
+        Errno::ENOSYS => {
+            "this kernel lacks the call; openat2(2), the newest that is needed, came with Linux 5.6"
+        }
+        Errno::EMFILE | Errno::ENFILE => "too many open files; see `ulimit -n`",
+        _ => return None,
+    })
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call(call, errno) => write!(f, "{call}(2): {} ({errno:?})", errno.desc()),
+            Self::SourceCall(call, errno) => {
+                write!(f, "{call}(2) of the source: {} ({errno:?})", errno.desc())
+            }
+            Self::NotRegular(kind) => write!(f, "the source is {kind}, not a regular file"),
+            Self::Synthetic => f.write_str("the kernel makes the source's content up when it is read"),
+            Self::Changed => f.write_str("the source kept changing while it was copied"),
+            Self::Distrusted(distrust) => write!(f, "on the way to the source, {distrust}"),
+            Self::NothingToLink => f.write_str("no earlier step made the file it would be a second name of"),
+            Self::NotBuildable => f.write_str("this action makes nothing in a tree"),
+            Self::Interrupted => f.write_str("interrupted"),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step(step) => {
+                match &step.source {
+                    Some(source) => write!(f, "cannot copy `{source}` to `{}`", step.path)?,
+                    None => write!(f, "cannot make `{}`", step.path)?,
+                }
+                write!(f, " in the tree (step {}): {}", step.index + 1, step.cause)
+            }
+            Self::Store { path, call, errno } => {
+                write!(f, "`{}`: {call}(2): {} ({errno:?})", path.display(), errno.desc())
+            }
+            Self::Untrusted { store, distrust } => {
+                write!(f, "the state directory `{}` cannot be trusted: {distrust}", store.display())
+            }
+            Self::Busy { jail, pid: Some(pid) } => write!(f, "process {pid} is building jail `{jail}`"),
+            Self::Busy { jail, pid: None } => write!(f, "another process is building jail `{jail}`"),
+            Self::InUse { path } => write!(f, "a running jail uses `{}`", path.display()),
+            Self::Gone { path } => write!(f, "`{}` has been replaced and removed", path.display()),
+            Self::NotRemoved { path, entry, call, errno } => write!(
+                f,
+                "cannot remove `{}` whole: {call}(2) of `{}`: {} ({errno:?})",
+                path.display(),
+                entry.display(),
+                errno.desc()
+            ),
+            Self::Interrupted => f.write_str("interrupted; the tree is as it was"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,325 @@
+//! One jail's directory in the store: locked, swept, staged in, switched.
+//!
+//! Whoever has a [`JailStore`] holds the jail's lock, so there is one build at a time, and everything half-made that is found belongs to a build that is
+//! dead: flock(2) goes with its process, however that ends.
+
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, readlinkat, renameat};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, fsync, ftruncate, symlinkat, syncfs, unlinkat};
+
+use super::error::{Error, errno};
+use super::remove;
+use super::store::{Generation, Store, open_below, same};
+use crate::plan::JailName;
+use crate::sys::fs::{Lock, random, remove_xattr, try_lock};
+
+/// How long a build waits for another of the same jail.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often it looks.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// Access control lists a directory hands down to what is made in it, see acl(5).
+const DEFAULT_ACL: &std::ffi::CStr = c"system.posix_acl_default";
+
+/// A jail's directory, locked.
+#[derive(Debug)]
+pub(super) struct JailStore<'a> {
+    store: &'a Store,
+    name: &'a JailName,
+    path: PathBuf,
+    directory: OwnedFd,
+    generations: OwnedFd,
+    /// The lock goes with this descriptor.
+    _lock: File,
+}
+
+impl<'a> JailStore<'a> {
+    /// Opens a jail's directory, makes it if it is not there, and locks it. Waits a while for another build, until `stop` says so.
+    pub(super) fn open(
+        store: &'a Store,
+        name: &'a JailName,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Self, Error> {
+        loop {
+            let path = store.path().join(name.as_str());
+            let directory = make_directory(store.directory(), &path, OsStr::new(name.as_str()))?;
+            // The one waited for may have removed the jail: then this is a dead directory, in which no lock can be made, or one that
+            // is not the jail's any more.
+            let lock = match open_lock(&directory, &path, name, stop) {
+                Err(Error::Store { errno: Errno::ENOENT, .. }) => continue,
+                lock => lock?,
+            };
+            let now = make_directory(store.directory(), &path, OsStr::new(name.as_str()))?;
+            if same(&directory, &now).map_err(failing(path.clone(), "fstat"))? {
+                let generations =
+                    make_directory(&directory, &path.join("generations"), OsStr::new("generations"))?;
+                return Ok(Self { store, name, path, directory, generations, _lock: lock });
+            }
+        }
+    }
+
+    fn at(&self, below: impl AsRef<Path>) -> PathBuf {
+        self.path.join(below)
+    }
+
+    /// Removes what killed builds and removals left, and every generation but the current one that nobody runs from.
+    /// What cannot be removed is told and does no harm.
+    pub(super) fn sweep(&self) -> Result<Vec<Error>, Error> {
+        let current = self.current_number();
+        let mut left = Vec::new();
+        for name in self.names(&self.directory, "")? {
+            if name.as_bytes().starts_with(b".current-") {
+                let _ = unlinkat(&self.directory, name.as_c_str(), UnlinkatFlags::NoRemoveDir);
+            }
+        }
+        for name in self.names(self.store.directory(), "..")? {
+            // Of a jail whose removal was killed, or is under way: two may remove the same.
+            if name.as_bytes().starts_with(b".removed-") {
+                let removed = remove::remove(self.store.directory(), &name);
+                left.extend(removed.err().map(|resisted| resisted.of(self.path.clone())));
+            }
+        }
+        for name in self.names(&self.generations, "generations")? {
+            let number = std::str::from_utf8(name.as_bytes()).ok().and_then(|text| text.parse::<u64>().ok());
+            let done = match number {
+                Some(number) if Some(number) == current => continue,
+                Some(number) => match self.discard(&number.to_string()) {
+                    Err(Error::InUse { .. }) => continue,
+                    done => done,
+                },
+                None if [&b".staging-"[..], b".trash-"].iter().any(|p| name.as_bytes().starts_with(p)) => {
+                    self.remove_below(&name)
+                }
+                None => continue,
+            };
+            left.extend(done.err());
+        }
+        Ok(left)
+    }
+
+    /// Makes an empty staging directory for the next generation.
+    pub(super) fn stage(&self) -> Result<Staging<'_>, Error> {
+        let number = self
+            .names(&self.generations, "generations")?
+            .iter()
+            .filter_map(|name| std::str::from_utf8(name.as_bytes()).ok()?.parse::<u64>().ok())
+            .chain(self.current_number())
+            .max()
+            .unwrap_or(0)
+            .saturating_add(1);
+        let name = self.unforeseen("staging")?;
+        let path = Path::new("generations").join(OsStr::from_bytes(name.as_bytes()));
+        mkdirat(&self.generations, name.as_c_str(), Mode::S_IRWXU)
+            .map_err(failing(self.at(&path), "mkdir"))?;
+        // From here on, dropping it removes it.
+        let mut staging = Staging { jail: self, name, number, directory: None };
+        let directory =
+            open_below(&self.generations, staging.as_path(), OFlag::O_RDONLY | OFlag::O_DIRECTORY, false)
+                .map_err(failing(self.at(&path), "openat2"))?;
+        // The plan gives every mode; a list handed down from the state directory would widen them.
+        match remove_xattr(&directory, DEFAULT_ACL) {
+            Ok(()) | Err(Errno::ENODATA | Errno::EOPNOTSUPP) => {}
+            Err(errno) => return Err(failing(self.at(&path), "fremovexattr")(errno)),
+        }
+        staging.directory = Some(directory);
+        Ok(staging)
+    }
+
+    /// Removes the whole jail.
+    pub(super) fn remove(self) -> Result<(), Error> {
+        let numbers: Vec<CString> = self.names(&self.generations, "generations")?;
+        let is_number = |name: &&CString| name.as_bytes().first().is_some_and(u8::is_ascii_digit);
+        // All are locked before the first is touched: either the jail goes or it stays.
+        let mut locks = Vec::new();
+        for name in numbers.iter().filter(is_number) {
+            locks.push(self.lock_alone(OsStr::from_bytes(name.as_bytes()))?);
+        }
+        // Out of sight first, so that a removal cut short leaves no half of a jail.
+        let trash = self.unforeseen("removed")?;
+        renameat(self.store.directory(), self.name.as_str(), self.store.directory(), trash.as_c_str())
+            .map_err(failing(self.path.clone(), "renameat"))?;
+        remove::remove(self.store.directory(), &trash).map_err(|resisted| resisted.of(self.path))
+    }
+
+    /// The generation that `current` names.
+    fn current_number(&self) -> Option<u64> {
+        let text = readlinkat(&self.directory, "current").ok()?;
+        Path::new(&text).strip_prefix("generations").ok()?.to_str()?.parse().ok()
+    }
+
+    /// Removes one generation, unless somebody runs from it. First it is moved out of sight, so that a removal cut short leaves nothing that could
+    /// be taken for a generation.
+    fn discard(&self, name: &str) -> Result<(), Error> {
+        let lock = self.lock_alone(OsStr::new(name))?;
+        let trash = self.unforeseen("trash")?;
+        renameat(&self.generations, name, &self.generations, trash.as_c_str())
+            .map_err(failing(self.at(Path::new("generations").join(name)), "renameat"))?;
+        drop(lock);
+        self.remove_below(&trash)
+    }
+
+    fn lock_alone(&self, name: &OsStr) -> Result<OwnedFd, Error> {
+        let below = Path::new("generations").join(name);
+        let directory =
+            open_below(&self.generations, Path::new(name), OFlag::O_RDONLY | OFlag::O_DIRECTORY, false)
+                .map_err(failing(self.at(&below), "openat2"))?;
+        match try_lock(&directory, Lock::Exclusive) {
+            Ok(()) => Ok(directory),
+            Err(Errno::EWOULDBLOCK) => Err(Error::InUse { path: self.path.join(below) }),
+            Err(errno) => Err(failing(self.at(&below), "flock")(errno)),
+        }
+    }
+
+    fn remove_below(&self, name: &CString) -> Result<(), Error> {
+        let path = self.at("generations").join(OsStr::from_bytes(name.as_bytes()));
+        remove::remove(&self.generations, name).map_err(|resisted| resisted.of(path))
+    }
+
+    fn names(&self, directory: &OwnedFd, below: &str) -> Result<Vec<CString>, Error> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+        let list = || -> Result<Vec<CString>, Errno> {
+            let mut listing = open_below(directory, Path::new("."), flags, false).and_then(Dir::from_fd)?;
+            listing.iter().map(|entry| Ok(entry?.file_name().to_owned())).collect()
+        };
+        list().map_err(failing(self.at(below), "getdents64"))
+    }
+
+    /// A name for something temporary that nobody could have taken or prepared.
+    fn unforeseen(&self, what: &str) -> Result<CString, Error> {
+        let number = random().map_err(failing(self.at(""), "getrandom"))?;
+        Ok(CString::new(format!(".{what}-{number:016x}")).unwrap_or_default())
+    }
+}
+
+/// A generation being made. Dropped before it is published, it is removed with everything in it.
+#[derive(Debug)]
+pub(super) struct Staging<'a> {
+    jail: &'a JailStore<'a>,
+    /// Its present name among the generations.
+    name: CString,
+    /// The number it will have.
+    pub(super) number: u64,
+    /// `None` until opened and once published.
+    directory: Option<OwnedFd>,
+}
+
+impl Staging<'_> {
+    fn as_path(&self) -> &Path {
+        Path::new(OsStr::from_bytes(self.name.as_bytes()))
+    }
+
+    fn at(&self, below: &str) -> PathBuf {
+        self.jail.at(Path::new("generations").join(self.as_path()).join(below))
+    }
+
+    fn directory(&self) -> Result<&OwnedFd, Error> {
+        self.directory.as_ref().ok_or_else(|| failing(self.at(""), "openat2")(Errno::EBADF))
+    }
+
+    /// Makes the directory that becomes the jail's root.
+    pub(super) fn make_tree(&self) -> Result<OwnedFd, Error> {
+        make_directory(self.directory()?, &self.at("tree"), OsStr::new("tree"))
+    }
+
+    /// Writes a small file beside the tree.
+    pub(super) fn write(&self, name: &str, content: &[u8]) -> Result<(), Error> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
+        let file = open_below(self.directory()?, Path::new(name), flags, false)
+            .map_err(failing(self.at(name), "openat2"))?;
+        File::from(file)
+            .write_all_at(content, 0)
+            .map_err(|error| failing(self.at(name), "pwrite")(errno(&error)))
+    }
+
+    /// Makes it the current generation. One rename(2) switches; before it everything is on disk, so that a power cut leaves the old or the
+    /// new one whole. One syncfs(2) instead of an fsync(2) a file: a tree has thousands.
+    pub(super) fn publish(mut self) -> Result<Generation, Error> {
+        let (jail, number) = (self.jail, self.number.to_string());
+        syncfs(self.directory()?).map_err(failing(self.at(""), "syncfs"))?;
+        let target = CString::new(number.as_str()).unwrap_or_default();
+        renameat(&jail.generations, self.name.as_c_str(), &jail.generations, target.as_c_str())
+            .map_err(failing(self.at(""), "renameat"))?;
+        self.name = target;
+        fsync(&jail.generations).map_err(failing(self.at(".."), "fsync"))?;
+        let link = jail.unforeseen("current")?;
+        symlinkat(format!("generations/{number}").as_str(), jail.directory.as_fd(), link.as_c_str())
+            .map_err(failing(jail.at("current"), "symlinkat"))?;
+        if let Err(errno) = renameat(&jail.directory, link.as_c_str(), &jail.directory, "current") {
+            let _ = unlinkat(&jail.directory, link.as_c_str(), UnlinkatFlags::NoRemoveDir);
+            return Err(failing(jail.at("current"), "renameat")(errno));
+        }
+        // Published: nothing is removed any more, and whether the switch is on disk already decides only which of two whole trees a power cut leaves.
+        self.name = CString::default();
+        let _ = fsync(&jail.directory);
+        Ok(jail.store.generation(jail.name, self.number))
+    }
+}
+
+impl Drop for Staging<'_> {
+    fn drop(&mut self) {
+        if !self.name.is_empty() {
+            // What resists here is swept, and told, by the next build.
+            let _ = self.jail.remove_below(&self.name);
+        }
+    }
+}
+
+/// For `map_err`: what failed, on which path.
+fn failing(path: PathBuf, call: &'static str) -> impl FnOnce(Errno) -> Error {
+    move |errno| Error::Store { path, call, errno }
+}
+
+/// Makes a directory with mode 0700, unless it is there, and opens it. `path` is for the error.
+fn make_directory(parent: &OwnedFd, path: &Path, name: &OsStr) -> Result<OwnedFd, Error> {
+    match mkdirat(parent, name, Mode::S_IRWXU) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(failing(path.to_owned(), "mkdir")(errno)),
+    }
+    open_below(parent, Path::new(name), OFlag::O_RDONLY | OFlag::O_DIRECTORY, false)
+        .map_err(failing(path.to_owned(), "openat2"))
+}
+
+/// Opens and locks a jail's lock file, and writes into it who holds it.
+fn open_lock(
+    directory: &OwnedFd,
+    path: &Path,
+    name: &JailName,
+    stop: &mut dyn FnMut() -> bool,
+) -> Result<File, Error> {
+    let fail = |call, errno| Error::Store { path: path.join("lock"), call, errno };
+    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut file = File::from(
+            open_below(directory, Path::new("lock"), flags, false).map_err(|e| fail("openat2", e))?,
+        );
+        match try_lock(&file, Lock::Exclusive) {
+            Ok(()) => {
+                ftruncate(&file, 0).map_err(|errno| fail("ftruncate", errno))?;
+                let pid = format!("{}\n", std::process::id());
+                file.write_all_at(pid.as_bytes(), 0).map_err(|error| fail("pwrite", errno(&error)))?;
+                return Ok(file);
+            }
+            Err(Errno::EWOULDBLOCK) if stop() => return Err(Error::Interrupted),
+            Err(Errno::EWOULDBLOCK) if Instant::now() >= deadline => {
+                let mut text = String::new();
+                let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+                return Err(Error::Busy { jail: name.clone(), pid });
+            }
+            Err(Errno::EWOULDBLOCK) => std::thread::sleep(GLANCE),
+            Err(errno) => return Err(fail("flock", errno)),
+        }
+    }
+}

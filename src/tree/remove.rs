@@ -1,0 +1,258 @@
+//! Removing a directory with everything in it, whatever a jailed root planted there.
+//!
+//! Every call is on a descriptor and one name, and never follows a link. A directory is not descended into: what it holds is
+//! unlinked, its own directories are renamed up beside it, and it is removed; so two descriptors do for any depth, no path grows
+//! too long, and a directory moved elsewhere meanwhile takes nobody along (no `..` is ever used). Mount points are not
+//! crossed: openat2(2) with `RESOLVE_NO_XDEV` sees bind mounts of the same file system too, which a comparison of `st_dev` does not.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+
+use nix::dir::{Dir, Type};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, RenameFlags, ResolveFlag, openat2, renameat2};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat, fstat};
+use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
+
+use super::error::Error;
+
+/// How often a directory is emptied again because it was not empty after all. A process that goes on writing to it ends this.
+const ATTEMPTS: usize = 16;
+
+/// Why something is still there.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Resisted {
+    /// Its name below the name of its directory.
+    pub(super) entry: PathBuf,
+    /// The call that failed.
+    pub(super) call: &'static str,
+    /// Its error.
+    pub(super) errno: Errno,
+}
+
+impl Resisted {
+    /// The error of a removal of `path`.
+    pub(super) fn of(self, path: PathBuf) -> Error {
+        Error::NotRemoved { path, entry: self.entry, call: self.call, errno: self.errno }
+    }
+}
+
+/// Removes the directory `name` of `parent`. A name that is not there counts as removed. What resists (immutable, a mount point) does not keep
+/// the rest from being removed; the first of it is reported, and its directory stays.
+pub(super) fn remove(parent: impl AsFd, name: &CStr) -> Result<(), Resisted> {
+    let parent = parent.as_fd();
+    let resisted = |call, errno| Resisted { entry: OsStr::from_bytes(name.to_bytes()).into(), call, errno };
+    let top = match open_directory(parent, name) {
+        Ok(top) => top,
+        Err(Errno::ENOENT) => return Ok(()),
+        Err(Errno::ENOTDIR | Errno::ELOOP) => {
+            return unlinkat(parent, name, UnlinkatFlags::NoRemoveDir)
+                .map_err(|errno| resisted("unlinkat", errno));
+        }
+        Err(errno) => return Err(resisted("openat2", errno)),
+    };
+    let mut removal = Removal { top: top.as_fd(), moved: 0, waiting: Vec::new(), first: None };
+    for _ in 0..ATTEMPTS {
+        removal.first = None;
+        removal.empty(top.as_fd(), name);
+        while let Some(next) = removal.waiting.pop() {
+            removal.remove_moved(&next);
+        }
+        match unlinkat(parent, name, UnlinkatFlags::RemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => return Ok(()),
+            Err(Errno::ENOTEMPTY) if removal.first.is_none() => {}
+            Err(errno) => return Err(removal.first.unwrap_or_else(|| resisted("unlinkat", errno))),
+        }
+    }
+    Err(resisted("unlinkat", Errno::ENOTEMPTY))
+}
+
+/// A directory that has been moved up: its name there, and the name it had.
+struct Moved {
+    name: CString,
+    original: CString,
+}
+
+/// One removal under way.
+struct Removal<'a> {
+    /// The directory to be removed; inner directories move up into it.
+    top: BorrowedFd<'a>,
+    /// How many have been given a name there.
+    moved: u64,
+    /// Those that are still to be emptied.
+    waiting: Vec<Moved>,
+    /// The first that resisted.
+    first: Option<Resisted>,
+}
+
+impl Removal<'_> {
+    fn resisted(&mut self, directory: &CStr, name: &CStr, call: &'static str, errno: Errno) {
+        let path = |name: &CStr| PathBuf::from(OsStr::from_bytes(name.to_bytes()));
+        self.first.get_or_insert_with(|| Resisted { entry: path(directory).join(path(name)), call, errno });
+    }
+
+    /// Unlinks what `directory` (once named `original`) holds and moves its directories up.
+    fn empty(&mut self, directory: BorrowedFd<'_>, original: &CStr) {
+        // A descriptor of its own, because reading moves the position that a duplicate would share.
+        let listing = open_directory(directory, c".").and_then(Dir::from_fd);
+        let mut listing = match listing {
+            Ok(listing) => listing,
+            Err(errno) => return self.resisted(original, c".", "openat2", errno),
+        };
+        for entry in listing.iter() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(errno) => return self.resisted(original, c".", "getdents64", errno),
+            };
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            if entry.file_type() != Some(Type::Directory) {
+                match unlinkat(directory, name, UnlinkatFlags::NoRemoveDir) {
+                    Ok(()) | Err(Errno::ENOENT) => continue,
+                    // A directory after all: the file system tells no types, or it was swapped.
+                    Err(Errno::EISDIR) => {}
+                    Err(errno) => {
+                        self.resisted(original, name, "unlinkat", errno);
+                        continue;
+                    }
+                }
+            }
+            // Most are empty or hold files only, and many are empty by now.
+            match unlinkat(directory, name, UnlinkatFlags::RemoveDir) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(Errno::ENOTEMPTY | Errno::EEXIST) => self.move_up(directory, original, name),
+                Err(errno) => self.resisted(original, name, "unlinkat", errno),
+            }
+        }
+    }
+
+    /// Gives `name` of `directory` a name of its own in the top directory, where it waits to be emptied.
+    fn move_up(&mut self, directory: BorrowedFd<'_>, original: &CStr, name: &CStr) {
+        // Moving a directory rewrites its `..`, so its own write permission counts, see rename(2), EACCES.
+        if let Err(errno) = open_directory(directory, name) {
+            return self.resisted(original, name, "openat2", errno);
+        }
+        loop {
+            self.moved += 1;
+            let Ok(target) = CString::new(format!(".{:x}", self.moved)) else { return };
+            match renameat2(directory, name, self.top, target.as_c_str(), RenameFlags::RENAME_NOREPLACE) {
+                Ok(()) => {
+                    return self.waiting.push(Moved { name: target, original: name.to_owned() });
+                }
+                // The name was there before, planted or not: it is removed under it, and this one takes the next.
+                Err(Errno::EEXIST) => {}
+                Err(Errno::ENOENT) => return,
+                Err(errno) => return self.resisted(original, name, "renameat2", errno),
+            }
+        }
+    }
+
+    /// Empties and removes a directory that has been moved up.
+    fn remove_moved(&mut self, moved: &Moved) {
+        let directory = match open_directory(self.top, &moved.name) {
+            Ok(directory) => directory,
+            Err(Errno::ENOENT) => return,
+            Err(errno) => return self.resisted(&moved.original, c".", "openat2", errno),
+        };
+        self.empty(directory.as_fd(), &moved.original);
+        match unlinkat(self.top, moved.name.as_c_str(), UnlinkatFlags::RemoveDir) {
+            // Not empty: something resisted and is noted, or was added meanwhile and is seen by the next attempt.
+            Ok(()) | Err(Errno::ENOENT | Errno::ENOTEMPTY | Errno::EEXIST) => {}
+            Err(errno) => self.resisted(&moved.original, c".", "unlinkat", errno),
+        }
+    }
+}
+
+/// Opens a directory on the same mount and makes sure that its owner, if that is the caller, may read and change it.
+fn open_directory(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    let how = OpenHow::new()
+        .flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
+        .resolve(
+            ResolveFlag::RESOLVE_BENEATH
+                | ResolveFlag::RESOLVE_NO_SYMLINKS
+                | ResolveFlag::RESOLVE_NO_MAGICLINKS
+                | ResolveFlag::RESOLVE_NO_XDEV,
+        );
+    let directory = match openat2(parent, name, how) {
+        // Not readable by its owner. Never through a link: the call is refused for one, see fchmodat(2).
+        Err(Errno::EACCES) => {
+            fchmodat(parent, name, Mode::S_IRWXU, FchmodatFlags::NoFollowSymlink)?;
+            openat2(parent, name, how)?
+        }
+        directory => directory?,
+    };
+    let stat = fstat(&directory)?;
+    if stat.st_mode & 0o700 != 0o700 && stat.st_uid == geteuid().as_raw() {
+        fchmod(&directory, Mode::S_IRWXU)?;
+    }
+    Ok(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    /// A directory holding `victim` to be removed and `canary` to be kept.
+    fn scratch(name: &str) -> (PathBuf, File) {
+        let path = std::env::temp_dir().join(format!("stockade-remove-{name}-{}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        fs::create_dir(path.join("victim")).unwrap();
+        fs::create_dir(path.join("canary")).unwrap();
+        fs::write(path.join("canary/file"), "sings").unwrap();
+        let parent = File::open(&path).unwrap();
+        (path, parent)
+    }
+
+    fn assert_only_the_canary_lives(path: &PathBuf) {
+        assert!(!path.join("victim").exists());
+        assert_eq!(fs::read_to_string(path.join("canary/file")).unwrap(), "sings");
+        fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn links_are_removed_not_followed() {
+        let (path, parent) = scratch("links");
+        symlink(path.join("canary"), path.join("victim/to-directory")).unwrap();
+        symlink(path.join("canary/file"), path.join("victim/to-file")).unwrap();
+        symlink("/", path.join("victim/.1")).unwrap();
+        fs::create_dir_all(path.join("victim/a/b/c")).unwrap();
+        fs::write(path.join("victim/a/b/c/file"), "").unwrap();
+        assert_eq!(remove(&parent, c"victim"), Ok(()));
+        assert_eq!(remove(&parent, c"victim"), Ok(()), "what is not there is removed already");
+        symlink(path.join("canary"), path.join("victim")).unwrap();
+        assert_eq!(remove(&parent, c"victim"), Ok(()));
+        assert_only_the_canary_lives(&path);
+    }
+
+    #[test]
+    fn odd_names_and_modes_are_removed() {
+        let (path, parent) = scratch("odd");
+        let odd = path.join("victim/line\nbreak").join(OsStr::from_bytes(b"\xff\xfe"));
+        fs::create_dir_all(odd.join("inner")).unwrap();
+        fs::write(odd.join("inner/-rf"), "").unwrap();
+        for directory in [odd.join("inner"), odd.clone()] {
+            fs::set_permissions(&directory, PermissionsExt::from_mode(0o000)).unwrap();
+        }
+        assert_eq!(remove(&parent, c"victim"), Ok(()));
+        assert_only_the_canary_lives(&path);
+    }
+
+    #[test]
+    fn thousands_of_levels_need_no_long_path() {
+        let (path, parent) = scratch("deep");
+        let mut at = OwnedFd::from(File::open(path.join("victim")).unwrap());
+        for _ in 0..5000 {
+            nix::sys::stat::mkdirat(&at, "directory-of-a-deep-tree", Mode::S_IRWXU).unwrap();
+            at = open_directory(at.as_fd(), c"directory-of-a-deep-tree").unwrap();
+        }
+        drop(at);
+        assert_eq!(remove(&parent, c"victim"), Ok(()));
+        assert_only_the_canary_lives(&path);
+    }
+}

@@ -1,0 +1,259 @@
+//! The state directory: where the trees of all jails are, and which of them is current.
+//!
+//! ```text
+//! /var/lib/stockade/               as root; $XDG_STATE_HOME/stockade or ~/.local/state/stockade as a user      0700
+//!   NAME/                          one jail                                                                    0700
+//!     lock                         locked by the build under way, whose process id it holds
+//!     current -> generations/7     switched by one rename(2)
+//!     generations/7/               locked (shared) by whoever runs from it                                     0700
+//!       tree/                      the jail's root
+//!       record.json                what is in it, and why (record.rs)
+//!       stamp                      what it was built from, in one line
+//!     generations/.staging-…       a build under way, or one that was killed
+//!     generations/.trash-…         a removal under way, or one that was killed
+//! ```
+//!
+//! 0700 keeps every user of the host away from the setuid programs and old libraries that a tree may hold; the jailed program sees the
+//! tree as its root and needs no way through the directories above it.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::stat::{Mode, fstat};
+
+use super::error::{Error, errno};
+use super::generation::JailStore;
+use super::record::{Digest, FORMAT};
+use super::trust::open_store;
+use crate::plan::JailName;
+use crate::sys::fs::{Lock, try_lock};
+
+/// The state directory of root.
+const SYSTEM: &str = "/var/lib/stockade";
+
+/// Version of this stockade; a tree built by another is stale.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Longest stamp that is read.
+const STAMP_MAX: usize = 256;
+
+/// An open state directory, every component of whose path was found to be root's or the caller's.
+#[derive(Debug)]
+pub struct Store {
+    directory: OwnedFd,
+    path: PathBuf,
+}
+
+/// One built tree of a jail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Generation {
+    /// The jail.
+    pub jail: JailName,
+    /// Its number, counted from 1.
+    pub number: u64,
+    /// Its directory.
+    pub path: PathBuf,
+}
+
+impl Generation {
+    /// The jail's root.
+    pub fn tree(&self) -> PathBuf {
+        self.path.join("tree")
+    }
+
+    /// The record of what is in it.
+    pub fn record(&self) -> PathBuf {
+        self.path.join("record.json")
+    }
+}
+
+/// Whether a jail has a tree, and whether it is the one its manifest asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Freshness {
+    /// Built from this manifest by this version.
+    Current(Generation),
+    /// Built from another manifest, or by another version.
+    Stale(Generation),
+    /// Not built.
+    Absent,
+}
+
+impl Store {
+    /// Where the state directory is, given the environment; `None` for a user without a home.
+    pub fn default_path(root_user: bool, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+        let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        if let Some(path) = variable("STOCKADE_STATE_DIR").filter(|path| !path.is_empty()) {
+            return Some(path.into());
+        }
+        if root_user {
+            return Some(SYSTEM.into());
+        }
+        // A relative XDG_STATE_HOME counts as unset, says the XDG Base Directory Specification.
+        let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
+        Some(state?.join("stockade"))
+    }
+
+    /// Opens the state directory and makes what is missing of it; refuses one that others can write to.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let directory =
+            open_store(path).map_err(|distrust| Error::Untrusted { store: path.to_owned(), distrust })?;
+        Ok(Self { directory, path: path.to_owned() })
+    }
+
+    /// Its path, as it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn directory(&self) -> &OwnedFd {
+        &self.directory
+    }
+
+    /// Where a jail's current tree is or will be: a path that stays the same from one generation to the next.
+    pub fn current_tree(&self, jail: &JailName) -> PathBuf {
+        self.path.join(jail.as_str()).join("current/tree")
+    }
+
+    /// Looks up a jail's tree and compares it with the manifest's digest: one open, one read, one close.
+    pub fn current(&self, jail: &JailName, digest: &[u8; 32]) -> Result<Freshness, Error> {
+        let below = Path::new(jail.as_str()).join("current/stamp");
+        let fail = |call, errno| Error::Store { path: self.path.join(&below), call, errno };
+        let file = match open_below(&self.directory, &below, OFlag::O_RDONLY, true) {
+            Ok(file) => File::from(file),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(Freshness::Absent),
+            Err(errno) => return Err(fail("openat2", errno)),
+        };
+        let mut text = [0; STAMP_MAX];
+        let length = (&file).read(&mut text).map_err(|error| fail("read", errno(&error)))?;
+        let Some(stamp) = std::str::from_utf8(&text[..length]).ok().and_then(Stamp::parse) else {
+            return Ok(Freshness::Absent);
+        };
+        let generation = self.generation(jail, stamp.generation);
+        let fresh = stamp == Stamp::now(stamp.generation, *digest);
+        Ok(if fresh { Freshness::Current(generation) } else { Freshness::Stale(generation) })
+    }
+
+    pub(super) fn generation(&self, jail: &JailName, number: u64) -> Generation {
+        let path = self.path.join(jail.as_str()).join("generations").join(number.to_string());
+        Generation { jail: jail.clone(), number, path }
+    }
+
+    /// Keeps a generation from being removed for as long as the descriptor of its directory is open, in this process or in one that
+    /// inherited it. [`Error::Gone`] when a build replaced and removed it since it was looked up: look again.
+    pub fn hold(&self, generation: &Generation) -> Result<OwnedFd, Error> {
+        let fail = |call, errno| match errno {
+            Errno::ENOENT | Errno::EWOULDBLOCK => Error::Gone { path: generation.path.clone() },
+            errno => Error::Store { path: generation.path.clone(), call, errno },
+        };
+        let below =
+            Path::new(generation.jail.as_str()).join("generations").join(generation.number.to_string());
+        let open = || open_below(&self.directory, &below, OFlag::O_RDONLY | OFlag::O_DIRECTORY, false);
+        let directory = open().map_err(|errno| fail("openat2", errno))?;
+        // Whoever removes it holds the lock alone, so there is no point in waiting.
+        try_lock(&directory, Lock::Shared).map_err(|errno| fail("flock", errno))?;
+        // Between the two calls it may have been locked, moved to the trash and let go of again.
+        let still = open().map_err(|errno| fail("openat2", errno))?;
+        if same(&directory, &still).map_err(|errno| fail("fstat", errno))? {
+            Ok(directory)
+        } else {
+            Err(Error::Gone { path: generation.path.clone() })
+        }
+    }
+
+    /// Removes a jail's trees and everything else the state directory has of it. [`Error::InUse`] while a jail runs from one of them.
+    pub fn remove(&self, jail: &JailName) -> Result<(), Error> {
+        JailStore::open(self, jail, &mut || false)?.remove()
+    }
+}
+
+/// Opens something below a directory of the store. Links are followed only where the store has one itself (`current`), and then not out of it.
+pub(super) fn open_below(
+    directory: impl AsFd,
+    path: &Path,
+    flags: OFlag,
+    links: bool,
+) -> Result<OwnedFd, Errno> {
+    let mut resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    if !links {
+        resolve |= ResolveFlag::RESOLVE_NO_SYMLINKS;
+    }
+    let mode = if flags.contains(OFlag::O_CREAT) { Mode::S_IRUSR | Mode::S_IWUSR } else { Mode::empty() };
+    openat2(directory, path, OpenHow::new().flags(flags | OFlag::O_CLOEXEC).mode(mode).resolve(resolve))
+}
+
+/// Whether two descriptors are of the same file.
+pub(super) fn same(one: &OwnedFd, other: &OwnedFd) -> Result<bool, Errno> {
+    let (one, other) = (fstat(one)?, fstat(other)?);
+    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
+}
+
+/// What a generation was built from. Small, so that `run` need not read the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    format: u32,
+    version: String,
+    generation: u64,
+    manifest: Digest,
+}
+
+impl Stamp {
+    /// The stamp of a tree that this stockade builds.
+    pub(super) fn now(generation: u64, manifest: [u8; 32]) -> Self {
+        Self { format: FORMAT, version: VERSION.to_owned(), generation, manifest: Digest(manifest) }
+    }
+
+    /// The line in the file.
+    pub(super) fn line(&self) -> String {
+        format!("{} {} {} {}\n", self.format, self.version, self.generation, self.manifest)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.strip_suffix('\n')?.split(' ');
+        let stamp = Self {
+            format: words.next()?.parse().ok()?,
+            version: words.next()?.to_owned(),
+            generation: words.next()?.parse().ok()?,
+            manifest: Digest::parse(words.next()?)?,
+        };
+        words.next().is_none().then_some(stamp)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_directory_follows_the_environment() {
+        let path = |root, set: &[(&str, &str)]| {
+            Store::default_path(root, |name| set.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into()))
+        };
+        let home = ("HOME", "/home/eve");
+        assert_eq!(path(true, &[home, ("XDG_STATE_HOME", "/s")]), Some("/var/lib/stockade".into()));
+        assert_eq!(path(false, &[home]), Some("/home/eve/.local/state/stockade".into()));
+        assert_eq!(path(false, &[home, ("XDG_STATE_HOME", "/s")]), Some("/s/stockade".into()));
+        assert_eq!(
+            path(false, &[home, ("XDG_STATE_HOME", "s")]),
+            Some("/home/eve/.local/state/stockade".into())
+        );
+        assert_eq!(path(true, &[("STOCKADE_STATE_DIR", "/t")]), Some("/t".into()));
+        assert_eq!(path(false, &[]), None);
+    }
+
+    #[test]
+    fn a_stamp_is_read_as_it_was_written() {
+        let stamp = Stamp::now(12, [0x5a; 32]);
+        let line = stamp.line();
+        assert_eq!(Stamp::parse(&line), Some(stamp));
+        for cut in 0..line.len() {
+            assert_eq!(Stamp::parse(&line[..cut]), None, "{cut}");
+        }
+        assert_eq!(Stamp::parse(&line.replace('\n', " more\n")), None);
+    }
+}

@@ -1,0 +1,127 @@
+//! How long the whole process takes that starts a static `true` in a jail, against the peers that are installed, interleaved in
+//! one run: `cargo bench --bench start`. Absolute times are this machine's; the ratios are what to look at.
+//!
+//! The same isolation for each: mount, pid, ipc, uts and cgroup namespaces, the host's network, a read-only root, /proc, /dev.
+//! As root, or as an ordinary user with a user namespace besides.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Rounds of all contestants; the first few warm the caches and are not counted.
+const ROUNDS: usize = 300;
+/// Rounds that do not count.
+const WARM_UP: usize = 20;
+
+/// One program to start, with what it needs.
+struct Contestant {
+    name: &'static str,
+    command: Vec<String>,
+    times: Vec<Duration>,
+}
+
+impl Contestant {
+    fn new(name: &'static str, command: &[&str]) -> Self {
+        Self { name, command: command.iter().map(|word| (*word).to_owned()).collect(), times: Vec::new() }
+    }
+
+    /// Starts it once and waits for its end.
+    fn time(&self, state: &Path) -> Result<Duration, String> {
+        let mut command = Command::new(&self.command[0]);
+        command
+            .args(&self.command[1..])
+            .env_clear()
+            .env("STOCKADE_STATE_DIR", state)
+            .env("PATH", "/usr/bin:/bin");
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let started = Instant::now();
+        let status = command.status().map_err(|error| format!("{}: {error}", self.command[0]))?;
+        let time = started.elapsed();
+        if status.success() { Ok(time) } else { Err(format!("{} ended with {status}", self.name)) }
+    }
+
+    /// The middle time.
+    fn median(&mut self) -> Duration {
+        self.times.sort();
+        self.times[self.times.len() / 2]
+    }
+}
+
+fn main() {
+    let directory = common::Dir::new("bench");
+    let place = directory.path();
+    // For bubblewrap and unshare: a directory with the program and mount points.
+    let root = place.join("root");
+    for below in ["proc", "dev"] {
+        fs::create_dir_all(root.join(below)).unwrap();
+    }
+    let program = root.join("true");
+    common::compile_static(&program, "int main(void) { return 0; }");
+    let manifest = place.join("true.toml");
+    let text = format!(
+        "name = \"true\"\n[program]\ncommand = [\"/true\"]\n[tree]\nfiles = [{{ path = \"{}\", target = \"/true\" }}]\n\
+         [namespaces]\nnetwork = \"host\"\n",
+        program.display()
+    );
+    fs::write(&manifest, text).unwrap();
+    let (manifest, root) = (manifest.display().to_string(), root.display().to_string());
+    let stockade = env!("CARGO_BIN_EXE_stockade");
+
+    let mut contestants = vec![
+        Contestant::new("the program alone", &[&program.display().to_string()]),
+        Contestant::new("stockade run", &[stockade, "run", &manifest]),
+        Contestant::new(
+            "bwrap",
+            &[
+                "bwrap",
+                "--ro-bind",
+                &root,
+                "/",
+                "--unshare-pid",
+                "--unshare-ipc",
+                "--unshare-uts",
+                "--unshare-cgroup",
+                "--proc",
+                "/proc",
+                "--dev",
+                "/dev",
+                "/true",
+            ],
+        ),
+        Contestant::new(
+            "unshare with chroot",
+            &[
+                "unshare", "--mount", "--pid", "--fork", "--ipc", "--uts", "--cgroup", "--root", &root,
+                "/true",
+            ],
+        ),
+    ];
+    contestants.retain(|contestant| match contestant.time(place) {
+        Ok(_) => true,
+        Err(why) => {
+            println!("SKIP: {why}");
+            false
+        }
+    });
+    for round in 0..ROUNDS + WARM_UP {
+        for contestant in &mut contestants {
+            let time = contestant.time(place).unwrap();
+            if round >= WARM_UP {
+                contestant.times.push(time);
+            }
+        }
+    }
+    let medians: Vec<_> =
+        contestants.iter_mut().map(|contestant| (contestant.name, contestant.median())).collect();
+    let of =
+        |name: &str| medians.iter().find(|(known, _)| *known == name).map(|(_, time)| time.as_secs_f64());
+    println!("{:24} {:>10} {:>10}", "median of 300", "µs", "of bwrap");
+    for (name, time) in &medians {
+        let ratio = of("bwrap").map_or("-".into(), |bwrap| format!("{:.2}", time.as_secs_f64() / bwrap));
+        println!("{name:24} {:>10} {ratio:>10}", time.as_micros());
+    }
+}

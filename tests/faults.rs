@@ -1,0 +1,194 @@
+//! Whatever step of a start fails, the error names that step, nothing is executed, and nothing is left: no process, no mount,
+//! no descriptor. And nothing is allocated between clone and execve.
+//!
+//! The steps are those of a real plan, run by the real jail code in this process; only the failing call is put in.
+
+#![allow(unsafe_code, reason = "a counting allocator")]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use nix::errno::Errno;
+use stockade::jail::{self, End, Program};
+use stockade::manifest::resolve::accounts::Accounts;
+use stockade::manifest::resolve::run;
+use stockade::manifest::schema::Manifest;
+use stockade::plan::step::Watch;
+use stockade::plan::{At, HostPath, JailName, JailPath, Origin, Step};
+use stockade::sys;
+use stockade::sys::host::Host;
+
+/// Counts every allocation of this test binary, in the parent and, in its own copy of the counter, in the child.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: passes every call on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // Freeing is as forbidden to the child as taking.
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// One jail at a time: the child copies this process's counter, and another test's thread would be counted in it.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// A tree with one static program that ends with status 42, and the steps that run it.
+struct Fixture {
+    directory: common::Dir,
+    steps: Vec<Step>,
+}
+
+impl Fixture {
+    fn new(name: &str) -> Self {
+        let directory = common::Dir::new(name);
+        let tree = directory.path().join("tree");
+        for below in ["dev", "proc"] {
+            fs::create_dir_all(tree.join(below)).unwrap();
+        }
+        for device in ["null", "zero", "full", "random", "urandom"] {
+            fs::write(tree.join("dev").join(device), "").unwrap();
+        }
+        common::compile_static(&tree.join("program"), "int main(void) { return 42; }");
+        let mut manifest = Manifest::default();
+        let origin = Origin::CommandLine("test".into());
+        manifest.program.command = Some(At { value: vec!["/program".into()], origin });
+        // Devices are shown one by one, as for an ordinary user, so that the fixture needs no mknod.
+        let host = Host { device_nodes: false, terminals: Vec::new(), ..Host::current(Path::new("/")) };
+        let accounts = Accounts::read(&host).unwrap();
+        let (steps, _) = run::run_steps(
+            &manifest,
+            &host,
+            &accounts,
+            &JailName::parse(name).unwrap(),
+            &HostPath::parse(&tree).unwrap(),
+            &JailPath::parse("/program").unwrap(),
+        )
+        .unwrap();
+        Self { directory, steps }
+    }
+
+    /// What a run could leave behind: children, mounts below the tree, open descriptors.
+    fn traces(&self) -> BTreeSet<String> {
+        let me = std::process::id();
+        let mut traces = BTreeSet::new();
+        for task in fs::read_dir(format!("/proc/{me}/task")).unwrap() {
+            let children = fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default();
+            traces.extend(children.split_whitespace().map(|pid| format!("child {pid}")));
+        }
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let tree = self.directory.path().display().to_string();
+        traces.extend(mounts.lines().filter(|line| line.contains(&tree)).map(|line| format!("mount {line}")));
+        for descriptor in fs::read_dir("/proc/self/fd").unwrap() {
+            let path = descriptor.unwrap().path();
+            let target = fs::read_link(&path).unwrap_or_default();
+            // The listing's own descriptor is gone by now.
+            if target != Path::new("") && !target.starts_with("/proc") {
+                traces.insert(format!("descriptor {} {}", path.display(), target.display()));
+            }
+        }
+        traces
+    }
+}
+
+/// The error every injected fault fails with: one that no step gives by itself.
+fn fault() -> Result<(), sys::Error> {
+    Err(sys::Error { call: "test", errno: Errno::EXDEV })
+}
+
+#[test]
+fn a_jail_without_a_fault_runs() {
+    let _one = ONE_AT_A_TIME.lock().unwrap();
+    let fixture = Fixture::new("faultless");
+    let before = fixture.traces();
+    let program = Program::lower(&fixture.steps).unwrap();
+    assert_eq!(jail::run(&program, Watch::default()), Ok(End::Exited(42)));
+    drop(program);
+    assert_eq!(fixture.traces(), before);
+}
+
+#[test]
+fn a_fault_at_every_step_names_that_step_and_leaves_nothing() {
+    let _one = ONE_AT_A_TIME.lock().unwrap();
+    let fixture = Fixture::new("faulty");
+    let before = fixture.traces();
+    let count = Program::lower(&fixture.steps).unwrap().len();
+    assert!(count > 30, "only {count} operations: the plan has lost its steps");
+    for at in 0..count {
+        let mut program = Program::lower(&fixture.steps).unwrap();
+        let step = program.step_of(at).unwrap();
+        program.insert(at, fault);
+        let expected = jail::Error::Failed { step, error: sys::Error { call: "test", errno: Errno::EXDEV } };
+        assert_eq!(
+            jail::run(&program, Watch::default()),
+            Err(expected),
+            "operation {at}: {:?}",
+            fixture.steps[step]
+        );
+        drop(program);
+        assert_eq!(
+            fixture.traces(),
+            before,
+            "left behind by a fault before operation {at}: {:?}",
+            fixture.steps[step]
+        );
+    }
+}
+
+#[test]
+fn the_child_allocates_nothing() {
+    fn counter_is_still_zero() -> Result<(), sys::Error> {
+        match ALLOCATIONS.load(Ordering::Relaxed) - BASELINE.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            // The count comes back as an errno: 1 is EPERM, 2 is ENOENT, and so on.
+            count => Err(sys::Error { call: "test", errno: Errno::from_raw(count.min(100) as i32) }),
+        }
+    }
+    fn remember() -> Result<(), sys::Error> {
+        BASELINE.store(ALLOCATIONS.load(Ordering::Relaxed), Ordering::Relaxed);
+        Ok(())
+    }
+    static BASELINE: AtomicUsize = AtomicUsize::new(0);
+
+    let _one = ONE_AT_A_TIME.lock().unwrap();
+    let fixture = Fixture::new("frugal");
+    let count = Program::lower(&fixture.steps).unwrap().len();
+    // After every operation, the last of which is the execution itself and never comes back.
+    for at in 1..count {
+        let mut program = Program::lower(&fixture.steps).unwrap();
+        program.insert(at, counter_is_still_zero);
+        program.insert(0, remember);
+        assert_eq!(
+            jail::run(&program, Watch::default()),
+            Ok(End::Exited(42)),
+            "allocations before operation {at}"
+        );
+    }
+    // The check can fail: an allocation in the child is seen.
+    let mut program = Program::lower(&fixture.steps).unwrap();
+    program.insert(count - 1, counter_is_still_zero);
+    program.insert(count - 1, || {
+        drop(std::hint::black_box(Box::new(7)));
+        Ok(())
+    });
+    program.insert(0, remember);
+    assert!(matches!(
+        jail::run(&program, Watch::default()),
+        Err(jail::Error::Failed { error: sys::Error { call: "test", errno: Errno::ENOENT }, .. })
+    ));
+}
