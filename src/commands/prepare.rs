@@ -21,8 +21,6 @@ pub(super) struct Jail {
     pub(super) name: JailName,
     /// The host's facts.
     pub(super) host: Host,
-    /// The host's users and groups.
-    pub(super) accounts: Accounts,
     /// Where trees are kept.
     state: PathBuf,
     /// What the tree depends on.
@@ -52,7 +50,6 @@ impl Jail {
             ]);
         };
         let host = Host::current(&state);
-        let accounts = Accounts::of(&loaded.manifest, &host).map_err(|finding| vec![finding])?;
         let key = tree_key(&loaded.manifest, &host);
         let Some(name) = loaded.manifest.name.as_ref().map(|name| name.value.clone()) else {
             return Err(vec![
@@ -60,7 +57,12 @@ impl Jail {
                     .hint("write `name = \"…\"` at the top of the manifest"),
             ]);
         };
-        Ok(Self { loaded, name, host, accounts, state, key })
+        Ok(Self { loaded, name, host, state, key })
+    }
+
+    /// The users and groups known to the host, and those the manifest brings.
+    fn accounts(&self) -> Result<Accounts> {
+        Accounts::of(&self.loaded.manifest, &self.host).map_err(|finding| vec![finding])
     }
 
     /// The tree as it is, for printing: nothing is made and nothing is locked.
@@ -71,12 +73,17 @@ impl Jail {
     /// The steps that build the tree, with what should be known although it is no error.
     pub(super) fn build_steps(&self) -> Result<TreeSteps> {
         let nodes = if self.host.device_nodes { Nodes::Made } else { Nodes::Bound };
-        tree_steps(&self.loaded.manifest, &self.host, &self.accounts, nodes)
+        tree_steps(&self.loaded.manifest, &self.host, &self.accounts()?, nodes)
     }
 
     /// The steps that run `command` in `tree`.
     pub(super) fn run_steps(&self, tree: &HostPath, command: &JailPath) -> Result<(Vec<Step>, Watch)> {
-        run::run_steps(&self.loaded.manifest, &self.host, &self.accounts, &self.name, tree, command)
+        let program = &self.loaded.manifest.program;
+        // A jail that names nobody starts without reading who there is.
+        let named =
+            program.user.is_some() || program.group.is_some() || !program.supplementary_groups.is_empty();
+        let accounts = if named { self.accounts()? } else { Accounts::default() };
+        run::run_steps(&self.loaded.manifest, &self.host, &accounts, &self.name, tree, command)
     }
 
     /// The program's path in a tree that is built.

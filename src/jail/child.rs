@@ -18,8 +18,6 @@ use crate::sys::{Error, creds, mount, process, terminal};
 pub(super) struct Inherited<'a> {
     /// Where a failure is reported; its other end closes with the supervisor.
     pub(super) status: BorrowedFd<'a>,
-    /// /dev/null of the host, for PID 1's own standard descriptors.
-    pub(super) null: BorrowedFd<'a>,
     /// The slave end of the program's own terminal.
     pub(super) terminal: Option<BorrowedFd<'a>>,
 }
@@ -32,7 +30,7 @@ pub(super) fn run(program: &Program, inherited: Inherited<'_>, from: usize) -> l
     for (at, (_, operation)) in program.operations.iter().enumerate().skip(from) {
         if let Operation::ForkProgram = operation {
             // PID 1 becomes the reaper here; its child goes on with the list.
-            return init::serve(inherited, &program.stack, &|| run(program, inherited, at + 1))
+            return init::serve(inherited, &|| run(program, inherited, at + 1))
                 .unwrap_or_else(|error| fail(inherited.status, at, error));
         }
         if let Err(error) = perform(program, operation, inherited) {
@@ -173,7 +171,7 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
                 Some(what) => Err(Error { call: what, errno: Errno::EPERM }),
             }
         }
-        Operation::CloseDescriptors => process::close_from(3, true).map_err(Error::of("close_range")),
+        Operation::CloseDescriptors => process::close_at_exec(3).map_err(Error::of("close_range")),
         Operation::Execute { path, arguments, environment } => {
             Err(Error { call: "execve", errno: process::execve(path, arguments, environment) })
         }

@@ -2,7 +2,7 @@
 //! program, which ends every other process of the PID namespace, see pid_namespaces(7). It allocates nothing, holds no file
 //! of the host but the socket to its supervisor, and ends when that closes.
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::child::Inherited;
 use super::report::Report;
 use crate::sys::Error;
-use crate::sys::process::{self, Stack, Waited};
+use crate::sys::process::{self, Waited};
 use crate::sys::signal::{self, SignalSet};
 
 /// Signals PID 1 passes on to the program when they are sent to it, beside SIGCHLD, which it takes itself.
@@ -30,7 +30,6 @@ const FORWARDED: [i32; 9] = [
 /// Makes the program's process, which runs `child`, and serves as PID 1 until the program has ended: its exit code.
 pub(super) fn serve(
     inherited: Inherited<'_>,
-    stack: &Stack,
     child: &impl Fn() -> libc::c_int,
 ) -> Result<libc::c_int, Error> {
     // Every signal is blocked since before clone(2), so that none is lost between here and the first poll.
@@ -38,17 +37,17 @@ pub(super) fn serve(
     set.0 |= SignalSet::of(&[libc::SIGCHLD]).0;
     let signals = signal::descriptor(set).map_err(Error::of("signalfd"))?;
     process::set_name(c"stockade").map_err(Error::of("prctl"))?;
-    let program = process::spawn(stack, child).map_err(Error::of("clone"))?;
+    let program = process::spawn(child).map_err(Error::of("clone"))?;
     Ok(reap(program, inherited, &signals))
 }
 
 /// Waits for the program, reaping and forwarding; returns its exit code by the shells' convention.
 fn reap(program: i32, inherited: Inherited<'_>, signals: &OwnedFd) -> libc::c_int {
-    // Descriptors of the caller are not PID 1's to hold; a pipe's reader sees the end when the program closes it.
-    if let Err(status) = close_inherited(inherited, signals) {
-        return status;
+    let status = inherited.status;
+    if close_all_but(status, signals).is_err() {
+        return LOST;
     }
-    let (status, signals) = (kept(STATUS), kept(SIGNALS));
+    let signals = signals.as_fd();
     loop {
         let mut ready = [PollFd::new(status, PollFlags::empty()), PollFd::new(signals, PollFlags::POLLIN)];
         match poll(&mut ready, PollTimeout::NONE) {
@@ -95,28 +94,13 @@ fn collect(program: i32, status: BorrowedFd<'_>) -> Option<libc::c_int> {
 
 /// Exit status of PID 1 when its supervisor is gone.
 const LOST: libc::c_int = 125;
-/// Where the socket to the supervisor is kept.
-const STATUS: i32 = 3;
-/// Where the signals are read.
-const SIGNALS: i32 = 4;
 
-/// The two descriptors PID 1 keeps.
-fn kept(number: i32) -> BorrowedFd<'static> {
-    process::kept_descriptor(number)
-}
-
-/// Puts the host's /dev/null on 0 to 2, the socket and the signals at fixed numbers, and closes the rest.
-fn close_inherited(inherited: Inherited<'_>, signals: &OwnedFd) -> Result<(), libc::c_int> {
-    let onto = |fd: BorrowedFd<'_>, number| process::duplicate_onto(fd, number).map_err(|_| LOST);
-    for number in 0..=2 {
-        onto(inherited.null, number)?;
-    }
-    // Through high numbers first: the socket may itself stand at 4, or the signals at 3.
-    let status =
-        nix::fcntl::fcntl(inherited.status, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(16)).map_err(|_| LOST)?;
-    let signals =
-        nix::fcntl::fcntl(signals.as_fd(), nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(16)).map_err(|_| LOST)?;
-    onto(process::kept_descriptor(status), STATUS)?;
-    onto(process::kept_descriptor(signals), SIGNALS)?;
-    process::close_from(5, false).map_err(|_| LOST)
+/// Closes every descriptor but these two: what the caller left open is not PID 1's to hold, nor is the program's input and output,
+/// whose other ends shall see when the program closes them. PID 1 opens nothing any more that could take their numbers.
+fn close_all_but(status: BorrowedFd<'_>, signals: &OwnedFd) -> Result<(), Errno> {
+    let (one, other) = (status.as_raw_fd() as u32, signals.as_raw_fd() as u32);
+    let (low, high) = (one.min(other), one.max(other));
+    process::close_between(0, low)?;
+    process::close_between(low + 1, high)?;
+    process::close_between(high + 1, u32::MAX)
 }

@@ -123,12 +123,6 @@ impl std::error::Error for Error {}
 pub fn run(program: &Program, watch: Watch) -> Result<End, Error> {
     // Writing to a reader that has gone is an error to be seen, not a death.
     signal::ignore(libc::SIGPIPE).map_err(sys::Error::of("rt_sigaction"))?;
-    let null = nix::fcntl::open(
-        "/dev/null",
-        nix::fcntl::OFlag::O_RDWR | nix::fcntl::OFlag::O_CLOEXEC,
-        nix::sys::stat::Mode::empty(),
-    )
-    .map_err(sys::Error::of("open"))?;
     let (status, child_status) = report::channel()?;
     let relay = match program.terminal.as_slice() {
         [] => None,
@@ -136,7 +130,7 @@ pub fn run(program: &Program, watch: Watch) -> Result<End, Error> {
     };
     // Blocked in the child too, until just before execve: nothing may end PID 1 half-way but SIGKILL.
     let before = signal::set_mask(SignalSet(u64::MAX)).map_err(sys::Error::of("rt_sigprocmask"))?;
-    let result = start(program, watch, status, &child_status, &null, relay).and_then(|supervisor| {
+    let result = start(program, watch, status, &child_status, relay).and_then(|supervisor| {
         drop(child_status);
         supervisor.run()
     });
@@ -155,20 +149,16 @@ fn start(
     watch: Watch,
     status: std::os::fd::OwnedFd,
     child_status: &std::os::fd::OwnedFd,
-    null: &std::os::fd::OwnedFd,
     mut relay: Option<Relay>,
 ) -> Result<Supervisor, Error> {
     let signals = signal::descriptor(TAKEN).map_err(sys::Error::of("signalfd"))?;
-    let inherited = Inherited {
-        status: child_status.as_fd(),
-        null: null.as_fd(),
-        terminal: relay.as_ref().and_then(Relay::slave),
-    };
+    let inherited =
+        Inherited { status: child_status.as_fd(), terminal: relay.as_ref().and_then(Relay::slave) };
     let deadline = watch.runtime_max.map(|limit| Instant::now() + limit);
     let first = process::clone(program.namespaces, || child::run(program, inherited, 0))
         .map_err(sys::Error::of("clone"))?;
     if let Some(relay) = &mut relay {
         relay.begin();
     }
-    Ok(Supervisor { first, status, signals, relay, deadline, silent: false, program: None })
+    Ok(Supervisor { first, status, signals, relay, deadline, silent: false, collected: false, program: None })
 }

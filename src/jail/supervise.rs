@@ -42,6 +42,8 @@ pub(super) struct Supervisor {
     pub(super) deadline: Option<Instant>,
     /// Whether every sender of reports has closed its end.
     pub(super) silent: bool,
+    /// Whether PID 1 has ended and been waited for.
+    pub(super) collected: bool,
     /// The program's own process, once it has started.
     pub(super) program: Option<Running>,
 }
@@ -93,6 +95,7 @@ impl Supervisor {
             while relay.pass_output()? {}
         }
         let raw = process::wait(self.first.pid).map_err(sys::Error::of("wait4"))?;
+        self.collected = true;
         match reported {
             Some(Report::Failed { operation, error }) => Err(Error::Failed { step: operation, error }),
             _ if timed_out => Ok(End::TimedOut),
@@ -232,6 +235,8 @@ fn ended_is_fine(result: Result<(), Errno>, call: &'static str) -> Result<(), Er
 /// Also when the loop ends by an error, nothing of the jail is left behind.
 impl Drop for Supervisor {
     fn drop(&mut self) {
-        if let (Ok(()), Ok(_) | Err(_)) = (self.kill_all(), process::wait(self.first.pid)) {}
+        if !self.collected
+            && let (Ok(()), Ok(_) | Err(_)) = (self.kill_all(), process::wait(self.first.pid))
+        {}
     }
 }
