@@ -279,16 +279,17 @@ pub(super) fn header(table: &str) -> String {
 /// What to write instead of a key that does not exist in this table.
 pub(super) fn advice(table: &str, unknown: &str) -> String {
     let folded = unknown.to_ascii_lowercase().replace('-', "_");
-    let there = |table: &str, name: &str| {
-        if find("", name).is_some_and(|key| key.example.starts_with('[')) && table.is_empty() {
-            return format!("did you mean `{}`?", find("", name).map_or("", |key| key.example));
-        }
-        match table {
-            "" => format!("did you mean `{name}`, at the top of the file before the first `[table]`?"),
-            _ => format!("did you mean `{name}`, in {}?", header(table)),
-        }
+    // A table is best named by its header.
+    let spelled = |table: &str, name: &str| match find(table, name) {
+        Some(key) if key.example.starts_with('[') => key.example.to_owned(),
+        _ => name.to_owned(),
     };
-    let here = |name: &str| format!("did you mean `{name}`?");
+    let there = |other: &str, name: &str| match (other, spelled(other, name)) {
+        ("", header) if header.starts_with('[') => format!("did you mean `{header}`?"),
+        ("", name) => format!("did you mean `{name}`, at the top of the file before the first `[table]`?"),
+        (_, name) => format!("did you mean `{name}`, in {}?", header(other)),
+    };
+    let here = |name: &str| format!("did you mean `{}`?", spelled(table, name));
     // A misspelling by one letter; the same name elsewhere; another tool's name; a worse misspelling.
     let close = suggest::nearest(unknown, of(table).map(|key| key.name));
     if let Some(name) = close.filter(|name| suggest::distance(unknown, name) <= 1) {

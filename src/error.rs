@@ -1,0 +1,82 @@
+//! Where the layers' errors meet: each becomes a diagnostic and, with the others, an exit code. Only commands import this, so
+//! that no layer points upward.
+
+use std::process::ExitCode;
+
+use crate::manifest::finding::{self, Finding};
+use crate::report::diagnostic::{self, Diagnostic, Style};
+
+/// Exit codes of stockade itself; a jailed program's own are passed on. README documents them.
+pub mod exit {
+    /// A difference, or a manifest that is not right.
+    pub const FINDING: u8 = 1;
+    /// The command line cannot be understood.
+    pub const USAGE: u8 = 2;
+    /// stockade failed.
+    pub const FAILED: u8 = 125;
+}
+
+/// Why a command ends without having done what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What to tell, in order.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What they are about, for the closing line: a manifest's path.
+    pub subject: String,
+    /// The exit code.
+    pub code: u8,
+}
+
+impl Failure {
+    /// One error with its exit code.
+    pub fn new(diagnostic: Diagnostic, code: u8) -> Self {
+        Self { diagnostics: vec![diagnostic], subject: String::new(), code }
+    }
+
+    /// A manifest that cannot be used.
+    pub fn manifest(findings: Vec<Finding>, jail: &std::ffi::OsStr) -> Self {
+        let subject = findings.iter().find_map(|finding| finding.origin.as_ref()?.place()).map_or_else(
+            || jail.to_string_lossy().into_owned(),
+            |place| place.source.path.display().to_string(),
+        );
+        Self {
+            diagnostics: findings.into_iter().map(Diagnostic::from).collect(),
+            subject,
+            code: exit::FINDING,
+        }
+    }
+
+    /// Tells it on stderr. Returns the exit code.
+    pub fn report(&self) -> ExitCode {
+        eprint_all(&self.diagnostics, &self.subject);
+        ExitCode::from(self.code)
+    }
+}
+
+/// Diagnostics on stderr. That nobody can read them is no reason to fail twice.
+pub fn eprint_all(diagnostics: &[Diagnostic], subject: &str) {
+    use std::io::Write as _;
+    let text = diagnostic::texts(diagnostics, subject, Style::for_stderr());
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// The empty line between the diagnostics of two manifests.
+pub fn separate() {
+    use std::io::Write as _;
+    let _ = std::io::stderr().lock().write_all(b"\n");
+}
+
+impl From<Finding> for Diagnostic {
+    fn from(finding: Finding) -> Self {
+        Self {
+            severity: match finding.severity {
+                finding::Severity::Error => diagnostic::Severity::Error,
+                finding::Severity::Warning => diagnostic::Severity::Warning,
+            },
+            message: finding.message,
+            origin: finding.origin,
+            why: finding.why,
+            hint: finding.hint,
+        }
+    }
+}
