@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use crate::manifest::finding::{self, Finding};
+use crate::manifest::lookup;
 use crate::report::diagnostic::{self, Diagnostic, Style};
 
 /// Exit codes of stockade itself; a jailed program's own are passed on. README documents them.
@@ -35,10 +36,8 @@ impl Failure {
 
     /// A manifest that cannot be used.
     pub fn manifest(findings: Vec<Finding>, jail: &std::ffi::OsStr) -> Self {
-        let subject = findings.iter().find_map(|finding| finding.origin.as_ref()?.place()).map_or_else(
-            || jail.to_string_lossy().into_owned(),
-            |place| place.source.path.display().to_string(),
-        );
+        let path = lookup::find(jail).unwrap_or_else(|_| jail.into());
+        let subject = path.display().to_string();
         Self {
             diagnostics: findings.into_iter().map(Diagnostic::from).collect(),
             subject,

@@ -221,7 +221,7 @@ fn entry_of(key: &Key) -> &'static str {
 /// What to write instead of a value of the wrong kind: what was written where that can be told, else an example.
 fn kind_hint(key: &Key, node: &Node) -> String {
     match &node.value {
-        Value::Text(text) if key.expects.contains("one word each") => {
+        Value::Text(text) if key.expects == "a list of words" => {
             let words: Vec<_> = text.split_whitespace().map(|word| format!("{word:?}")).collect();
             format!("write `{} = [{}]`", key.name, words.join(", "))
         }
