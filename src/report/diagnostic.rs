@@ -124,7 +124,7 @@ impl Diagnostic {
             Severity::Error => RED,
             Severity::Warning => YELLOW,
         };
-        let mut out = format!("{}: {}\n", style.paint(colour, self.severity.name()), escape(&self.message));
+        let mut out = format!("{}: {}\n", style.paint(colour, self.severity.name()), clipped(&self.message));
         let arrow = style.paint(BLUE, "-->");
         // A resolved value is shown where it was asked for.
         let mut origin = self.origin.as_ref();
@@ -143,10 +143,10 @@ impl Diagnostic {
             _ => {}
         }
         for why in &self.why {
-            let _ = writeln!(out, "  {}: {}", style.paint(BLUE, "why"), escape(why));
+            let _ = writeln!(out, "  {}: {}", style.paint(BLUE, "why"), clipped(why));
         }
         if let Some(hint) = &self.hint {
-            let _ = writeln!(out, "{}: {}", style.paint(CYAN, "hint"), escape(hint));
+            let _ = writeln!(out, "{}: {}", style.paint(CYAN, "hint"), clipped(hint));
         }
         out
     }
@@ -254,6 +254,15 @@ pub fn escape(text: &str) -> String {
         }
     }
     out
+}
+
+/// The same, and no longer than anybody reads: a message quotes what a manifest says, which may be a megabyte.
+fn clipped(text: &str) -> String {
+    const LONGEST: usize = 1000;
+    match text.char_indices().nth(LONGEST) {
+        None => escape(text),
+        Some((end, _)) => escape(&text[..end]) + "…",
+    }
 }
 
 /// How many columns a terminal gives a character: none for what is put on the one before, two for East Asian wide ones and

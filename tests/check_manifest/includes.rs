@@ -6,7 +6,7 @@ use super::{broken, broken_file};
 fn missing() {
     broken_file(
         "jails/web.toml",
-        &[("jails/base/glibc.toml", r#""#)],
+        &[("jails/base/glibc.toml", r"")],
         r#"include = ["base/glib.toml"]
 [program]
 command = ["/bin/true"]
@@ -56,9 +56,9 @@ fn broken_in_an_included_file() {
         "jails/web.toml",
         &[(
             "jails/base.toml",
-            r#"[limits]
+            r"[limits]
 open_files = many
-"#,
+",
         )],
         r#"include = ["base.toml"]
 [program]
@@ -79,16 +79,16 @@ fn wrong_in_two_files() {
         "jails/web.toml",
         &[(
             "jails/base.toml",
-            r#"[limits]
+            r"[limits]
 open_file = 10
-"#,
+",
         )],
         r#"include = ["base.toml"]
 [program]
 command = ["/bin/true"]
 nise = 4
 "#,
-        r#"error: unknown key `open_file` in `[limits]`
+        r"error: unknown key `open_file` in `[limits]`
   --> jails/base.toml:2:1
     2 | open_file = 10
       | ^^^^^^^^^
@@ -101,7 +101,7 @@ error: unknown key `nise` in `[program]`
 hint: did you mean `nice`?
 
 2 errors in jails/web.toml
-"#,
+",
     );
 }
 
@@ -155,7 +155,7 @@ hint: write `include = ["base.toml"]`
 fn a_directory() {
     broken_file(
         "jails/web.toml",
-        &[("jails/base/x.toml", r#""#)],
+        &[("jails/base/x.toml", r"")],
         r#"include = ["base"]
 [program]
 command = ["/bin/true"]

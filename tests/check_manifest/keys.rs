@@ -90,7 +90,7 @@ command = ["/bin/true"]
 open_files = 100
 [volumes]
 "#,
-        r#"error: unknown key `limit`
+        r"error: unknown key `limit`
   --> jails/web.toml:3:2
     3 | [limit]
       |  ^^^^^
@@ -103,7 +103,7 @@ error: unknown key `volumes`
 hint: did you mean `[[mounts]]`?
 
 2 errors in jails/web.toml
-"#,
+",
     );
 }
 

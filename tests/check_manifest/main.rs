@@ -1,5 +1,7 @@
 //! `stockade check`: broken manifests with the whole text of their errors, doubtful ones with their warnings, and right ones.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 #[path = "../common/mod.rs"]
 mod common;
 
@@ -13,6 +15,7 @@ mod rules;
 mod syntax;
 mod values;
 mod warnings;
+mod words;
 
 use common::Dir;
 

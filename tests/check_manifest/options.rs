@@ -56,7 +56,7 @@ fn a_wrong_option_is_shown_as_typed() {
         .expect(
             1,
             "",
-            r#"error: the option gives no value
+            r"error: the option gives no value
   --> --set x
 hint: write `--set x=VALUE`
 
@@ -69,12 +69,12 @@ error: `include` can be set in a file only
 hint: a list set by an option replaces the manifest's
 
 3 errors in jails/web.toml
-"#,
+",
         );
     dir.stockade(["run", "web", "--set=program.nise=5", "--set", "program.nice=warm"]).expect(
         1,
         "",
-        r#"error: `nice` must be a number, this is text
+        r"error: `nice` must be a number, this is text
   --> --set program.nice=warm
 hint: for example `nice = 5`
 
@@ -83,6 +83,6 @@ error: unknown key `nise` in `[program]`
 hint: did you mean `nice`?
 
 2 errors in jails/web.toml
-"#,
+",
     );
 }

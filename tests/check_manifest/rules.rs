@@ -52,9 +52,9 @@ hint: write the whole path in the jail, or a name that is looked up in PATH
 #[test]
 fn empty_command() {
     broken(
-        r#"[program]
+        r"[program]
 command = []
-"#,
+",
         r#"error: the command is empty
   --> jails/web.toml:2:11
     2 | command = []
@@ -79,7 +79,7 @@ target = "/proc/sys"
 source = "/srv"
 target = "/dev"
 "#,
-        r#"error: nothing can be mounted on `/`: it is the tree itself
+        r"error: nothing can be mounted on `/`: it is the tree itself
   --> jails/web.toml:3:1
     3 | [[mounts]]
       | ^^^^^^^^^^
@@ -98,7 +98,7 @@ error: nothing can be mounted on `/dev`: stockade makes the jail's own /dev
 hint: name `devices` under `[tree]`; one more of the host is mounted below, such as `/dev/fuse`
 
 3 errors in jails/web.toml
-"#,
+",
     );
 }
 
@@ -114,12 +114,12 @@ target = "/srv"
 source = "/var/www"
 target = "/srv/"
 "#,
-        r#"error: `/srv` is mounted on twice
+        r"error: `/srv` is mounted on twice
   --> jails/web.toml:6:1
     6 | [[mounts]]
       | ^^^^^^^^^^
 hint: the second would hide the first; take one out
-"#,
+",
     );
 }
 
@@ -133,12 +133,12 @@ source = "/"
 target = "/host"
 read_only = false
 "#,
-        r#"error: the jail could write every file of the host
+        r"error: the jail could write every file of the host
   --> jails/web.toml:3:1
     3 | [[mounts]]
       | ^^^^^^^^^^
 hint: name as `source` only what the program needs
-"#,
+",
     );
 }
 
@@ -151,12 +151,12 @@ command = ["/bin/true"]
 source = "/var/lib/stockade/web"
 target = "/data"
 "#,
-        r#"error: `/var/lib/stockade` is where stockade keeps its own trees and records
+        r"error: `/var/lib/stockade` is where stockade keeps its own trees and records
   --> jails/web.toml:3:1
     3 | [[mounts]]
       | ^^^^^^^^^^
 hint: show another directory
-"#,
+",
     );
 }
 
@@ -209,12 +209,12 @@ fn no_processor() {
 command = ["/bin/true"]
 cpu_affinity = []
 "#,
-        r#"error: no processor is left to run on
+        r"error: no processor is left to run on
   --> jails/web.toml:3:16
     3 | cpu_affinity = []
       |                ^^
 hint: name at least one, or leave `cpu_affinity` out to use all
-"#,
+",
     );
 }
 
@@ -261,12 +261,12 @@ command = ["/bin/true"]
 [test]
 timeout = "5s"
 "#,
-        r#"error: the test looks at nothing
+        r"error: the test looks at nothing
   --> jails/web.toml:3:1
     3 | [test]
       | ^^^^^^
 hint: add `command`, a client that must succeed, or `expect`, text the program must print
-"#,
+",
     );
 }
 

@@ -5,10 +5,10 @@ use super::broken;
 #[test]
 fn text_without_quotes() {
     broken(
-        r#"[program]
+        r"[program]
 command = [/usr/sbin/nginx]
 user = root
-"#,
+",
         r#"error: `/usr/sbin/nginx` is not a value
   --> jails/web.toml:2:12
     2 | command = [/usr/sbin/nginx]
@@ -66,12 +66,12 @@ fn yes_instead_of_true() {
 command = ["/bin/true"]
 init = yes
 "#,
-        r#"error: `yes` is not a value
+        r"error: `yes` is not a value
   --> jails/web.toml:3:8
     3 | init = yes
       |        ^^^
 hint: write `true`
-"#,
+",
     );
 }
 
@@ -82,22 +82,22 @@ fn capital_true() {
 command = ["/bin/true"]
 init = True
 "#,
-        r#"error: `True` is not a value
+        r"error: `True` is not a value
   --> jails/web.toml:3:8
     3 | init = True
       |        ^^^^
 hint: write `true`
-"#,
+",
     );
 }
 
 #[test]
 fn yaml() {
     broken(
-        r#"name: web
+        r"name: web
 program:
-"#,
-        r#"error: a key is followed by `=`, not by `:`
+",
+        r"error: a key is followed by `=`, not by `:`
   --> jails/web.toml:1:5
     1 | name: web
       |     ^
@@ -110,7 +110,7 @@ error: a key without `=` and a value
 hint: write `key = value`, or `#` before a comment
 
 2 errors in jails/web.toml
-"#,
+",
     );
 }
 
@@ -181,12 +181,12 @@ fn header_not_closed() {
         r#"[program
 command = ["/bin/true"]
 "#,
-        r#"error: the table's name is not closed
+        r"error: the table's name is not closed
   --> jails/web.toml:1:9
     1 | [program
       |         ^
 hint: write `]` after it
-"#,
+",
     );
 }
 
@@ -198,12 +198,12 @@ command = ["/bin/true"]
 [program]
 user = "root"
 "#,
-        r#"error: `program` is already there
+        r"error: `program` is already there
   --> jails/web.toml:3:2
     3 | [program]
       |  ^^^^^^^
 hint: put what stands here below the first `[program]`
-"#,
+",
     );
 }
 
@@ -234,27 +234,27 @@ source = "/srv"
 [mounts]
 source = "/var"
 "#,
-        r#"error: `mounts` is already there
+        r"error: `mounts` is already there
   --> jails/web.toml:5:2
     5 | [mounts]
       |  ^^^^^^
 hint: write `[[mounts]]`, one for each mount
-"#,
+",
     );
 }
 
 #[test]
 fn value_missing() {
     broken(
-        r#"[program]
+        r"[program]
 command =
-"#,
-        r#"error: the value is missing
+",
+        r"error: the value is missing
   --> jails/web.toml:2:10
     2 | command =
       |          ^
 hint: write it after `=`; text in quotes
-"#,
+",
     );
 }
 

@@ -32,12 +32,12 @@ target = "/srv/a"
 source = "/b"
 target = "/srv"
 "#,
-        r#"warning: `/srv` hides the earlier mount on `/srv/a`
+        r"warning: `/srv` hides the earlier mount on `/srv/a`
   --> jails/web.toml:6:1
     6 | [[mounts]]
       | ^^^^^^^^^^
 hint: mounts are made in order; put this one before `/srv/a`
-"#,
+",
     );
 }
 
@@ -50,12 +50,12 @@ user = "root"
 [root]
 read_only = false
 "#,
-        r#"warning: a program that is root can replace every program and library of this jail
+        r"warning: a program that is root can replace every program and library of this jail
   --> jails/web.toml:5:13
     5 | read_only = false
       |             ^^^^^
 hint: keep the root read-only, and give each directory it writes to a `[[mounts]]`
-"#,
+",
     );
 }
 

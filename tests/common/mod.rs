@@ -1,6 +1,7 @@
 //! What the tests of `tests/` share: a directory of one's own, the real binary, whole-output comparison, and reasons to skip.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,13 +9,13 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A temporary directory, removed with everything in it at the end of the test.
-pub struct Dir {
+pub(crate) struct Dir {
     path: PathBuf,
 }
 
 impl Dir {
     /// A new, empty directory. The name helps whoever finds one that was left behind.
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let unique =
             format!("stockade-{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -24,17 +25,17 @@ impl Dir {
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The path of something in it.
-    pub fn join(&self, path: impl AsRef<Path>) -> PathBuf {
+    pub(crate) fn join(&self, path: impl AsRef<Path>) -> PathBuf {
         self.path.join(path)
     }
 
     /// Writes a file, with the directories above it.
-    pub fn write(&self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) -> &Self {
+    pub(crate) fn write(&self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) -> &Self {
         let path = self.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
@@ -42,7 +43,7 @@ impl Dir {
     }
 
     /// The binary, to be run in this directory with these arguments. It sees no manifest and no state but this directory's.
-    pub fn stockade<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    pub(crate) fn stockade<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
         let mut inner = std::process::Command::new(env!("CARGO_BIN_EXE_stockade"));
         inner
             .args(arguments)
@@ -62,26 +63,26 @@ impl Drop for Dir {
 }
 
 /// A run of the binary that is still being prepared.
-pub struct Command {
+pub(crate) struct Command {
     /// For whatever a test needs beyond the methods here.
     pub inner: std::process::Command,
 }
 
 impl Command {
     /// Adds arguments that need not be text.
-    pub fn args<A: AsRef<std::ffi::OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+    pub(crate) fn args<A: AsRef<std::ffi::OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         self.inner.args(arguments);
         self
     }
 
     /// Sets a variable of its environment.
-    pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
         self.inner.env(name, value);
         self
     }
 
     /// Runs it to its end.
-    pub fn output(mut self) -> Output {
+    pub(crate) fn output(mut self) -> Output {
         let output = self.inner.output().unwrap();
         Output {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -92,7 +93,7 @@ impl Command {
 
     /// Runs it and compares everything it says.
     #[track_caller]
-    pub fn expect(self, code: i32, stdout: &str, stderr: &str) {
+    pub(crate) fn expect(self, code: i32, stdout: &str, stderr: &str) {
         let output = self.output();
         let mut wrong = String::new();
         if output.code != Some(code) {
@@ -111,7 +112,7 @@ impl Command {
 
 /// What a run left.
 #[derive(Debug)]
-pub struct Output {
+pub(crate) struct Output {
     /// All of stdout.
     pub stdout: String,
     /// All of stderr.
@@ -144,7 +145,7 @@ fn difference(expected: &str, found: &str) -> String {
 
 /// What a test may need of the machine.
 #[derive(Clone, Copy, Debug)]
-pub enum Need {
+pub(crate) enum Need {
     /// To be root.
     Root,
     /// To be able to make user namespaces.
@@ -186,7 +187,7 @@ fn is_root() -> bool {
 /// that a machine meant to run everything cannot quietly run less.
 #[must_use = "a test returns when this is false"]
 #[track_caller]
-pub fn needs(need: Need) -> bool {
+pub(crate) fn needs(need: Need) -> bool {
     let Some(why) = need.unmet() else { return true };
     assert!(
         std::env::var_os("STOCKADE_NO_SKIP").is_none(),
