@@ -1,6 +1,7 @@
 //! Taking a table apart, key by key: what is asked for is read, what is wrong becomes a finding, what is left over at the end
 //! is unknown. Nothing stops at the first error.
 
+use super::advice;
 use super::finding::Finding;
 use super::keys::{self, Key};
 use super::node::{Entry, Node, Table, Value};
@@ -38,9 +39,11 @@ impl<'f> Cursor<'f> {
         Self { table, entries, origin: origin.clone(), findings }
     }
 
-    /// Reports something no reader could see.
+    /// Reports something no reader could see. Of a file that is wrong throughout, the first findings are enough.
     pub(super) fn report(&mut self, finding: Finding) {
-        self.findings.push(finding);
+        if self.findings.len() < Finding::MOST {
+            self.findings.push(finding);
+        }
     }
 
     /// A table inside this one, under the name it has in [`keys::KEYS`].
@@ -148,14 +151,15 @@ impl<'f> Cursor<'f> {
 
     /// What was not asked for is unknown.
     pub(super) fn finish(self) {
-        for (name, entry) in self.entries {
+        let room = Finding::MOST.saturating_sub(self.findings.len());
+        for (name, entry) in self.entries.into_iter().take(room) {
             let place = if self.table.is_empty() {
                 String::new()
             } else {
                 format!(" in {}", keys::header(self.table))
             };
             let finding = Finding::error(format!("unknown key `{name}`{place}"), &entry.key)
-                .hint(keys::advice(self.table, &name));
+                .hint(advice::advice(self.table, &name));
             self.findings.push(finding);
         }
     }
@@ -221,7 +225,7 @@ fn entry_of(key: &Key) -> &'static str {
 /// What to write instead of a value of the wrong kind: what was written where that can be told, else an example.
 fn kind_hint(key: &Key, node: &Node) -> String {
     match &node.value {
-        Value::Text(text) if key.expects.contains("one word each") => {
+        Value::Text(text) if key.expects == "a list of words" => {
             let words: Vec<_> = text.split_whitespace().map(|word| format!("{word:?}")).collect();
             format!("write `{} = [{}]`", key.name, words.join(", "))
         }

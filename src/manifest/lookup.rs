@@ -46,7 +46,7 @@ fn manifests(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// The file meant by an argument: a path when it has a `/` or ends in `.toml`, else a name to look up.
-pub(super) fn find(jail: &OsStr) -> Result<PathBuf, Finding> {
+pub fn find(jail: &OsStr) -> Result<PathBuf, Finding> {
     let text = jail.to_string_lossy();
     if text.is_empty() {
         return Err(Finding::plain("no jail is named").hint("write a manifest's path or name"));

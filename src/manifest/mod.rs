@@ -4,6 +4,7 @@
 //! [`lookup`] (argument → file → text), `text` (text → tree of values with places), `layers` (includes and `--set` → one tree),
 //! `decode` (tree → [`schema::Manifest`], key by key), `check` (rules across keys). Each returns all it finds.
 
+mod advice;
 mod check;
 mod cursor;
 mod decode;
@@ -107,5 +108,10 @@ fn sorted(mut findings: Vec<Finding>) -> Vec<Finding> {
         let place = finding.origin.as_ref().and_then(Origin::place);
         (place.is_none(), place.map(|place| (place.source.path.clone(), place.line, place.column)))
     });
+    // Errors are kept before warnings: without one the manifest would count as right.
+    if findings.len() > Finding::MOST {
+        findings.sort_by_key(|finding| finding.severity == Severity::Warning);
+        findings.truncate(Finding::MOST);
+    }
     findings
 }

@@ -1,10 +1,4 @@
-//! The only writer to standard output and standard error.
+//! What people and programs read: the only code that formats for stdout and stderr. Knows the plan, nothing of where it
+//! comes from.
+
 pub mod diagnostic;
-/// A message for the person, on standard error.
-pub fn note(text: &str) {
-    eprintln!("{text}");
-}
-/// A line of data, on standard output.
-pub fn line(text: &str) {
-    println!("{text}");
-}
