@@ -3,4 +3,5 @@
 pub mod jail;
 pub mod manifest;
 pub mod plan;
+pub mod report;
 pub mod sys;

@@ -1,0 +1,5 @@
+//! What people and programs read: a plan as text and as JSON. Imports `plan` alone, so that any value of it can be shown.
+#![forbid(unsafe_code)]
+
+pub mod json;
+pub mod plan;
