@@ -1,9 +1,15 @@
 //! The plan: one ordered list of typed steps. It is printed, explained, built and run; nothing else decides what happens.
 //! Pure data: this directory imports nothing of ours and touches nothing.
 
+pub mod calls;
 pub mod capability;
+mod class;
+mod display;
 pub mod explain;
 pub mod order;
+pub mod quote;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod step;
 pub mod value;
 

@@ -1,5 +1,5 @@
-//! One step of a plan: a typed action with its phase and its origin. `Display` prints a step like its man page; [`Action::calls`]
-//! lists the system calls it is made of, in order, as strace(1) would name them.
+//! One step of a plan: a typed action with its phase and its origin. `Display` (in `display.rs`) prints an action like its man
+//! page; [`Action::calls`] lists the system calls it is made of, in order, as strace(1) would name them.
 
 use std::ffi::OsString;
 use std::fmt;

@@ -1,4 +1,7 @@
-//! What people and programs read: the only code that formats for stdout and stderr. Knows the plan, nothing of where it
-//! comes from.
+//! What people and programs read: the only code that formats for stdout and stderr. Imports `plan` alone, so that any value of it
+//! can be shown.
+#![forbid(unsafe_code)]
 
 pub mod diagnostic;
+pub mod json;
+pub mod plan;
