@@ -1,4 +1,5 @@
-//! A build that fails, is interrupted or killed, or meets another one: nothing half-made stays, and the old tree is whole.
+//! A build that fails, is interrupted or killed, or meets another one: nothing half-made stays, and the old tree is
+//! whole.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests too")]
 

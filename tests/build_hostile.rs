@@ -176,7 +176,8 @@ fn swapping_a_source_directory_for_a_link_gains_nothing() {
     if !needs_root() {
         return;
     }
-    // As CVE-2018-15664 did to `docker cp`: a user turns a directory into a link to one of root's while root copies from it.
+    // As CVE-2018-15664 did to `docker cp`: a user turns a directory into a link to one of root's while root copies
+    // from it.
     let scratch = Scratch::new();
     let secret = scratch.path().join("secret");
     fs::create_dir(&secret).unwrap();

@@ -1,9 +1,10 @@
 //! Makes one thing after the other beneath the root descriptor of a tree.
 //!
-//! The staging directory is private and was empty, so nothing hostile should be in it. All the same, every parent is opened with
-//! openat2(2) beneath the root, without following any link or crossing a mount, and every name is made new (`O_EXCL`, mkdirat, …),
-//! so that no link in the tree, whoever put it there, leads a privileged build outside. The plan names real paths, parents
-//! before children: a path that leads over a link made by an earlier step (`/lib -> usr/lib`) is an error, not followed.
+//! The staging directory is private and was empty, so nothing hostile should be in it. All the same, every parent is
+//! opened with openat2(2) beneath the root, without following any link or crossing a mount, and every name is made
+//! new (`O_EXCL`, mkdirat, …), so that no link in the tree, whoever put it there, leads a privileged build outside.
+//! The plan names real paths, parents before children: a path that leads over a link made by an earlier step (`/lib
+//! -> usr/lib`) is an error, not followed.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;

@@ -1,4 +1,5 @@
-//! What the tests of building share: plans made by hand, a state directory of their own, and the test program run again as a helper.
+//! What the tests of building share: plans made by hand, a state directory of their own, and the test program run
+//! again as a helper.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -147,7 +148,8 @@ pub fn mode_of(path: &Path) -> u32 {
     path.symlink_metadata().unwrap().mode() & 0o7777
 }
 
-/// This test program once more, to run its test `name` with `STOCKADE_HELPER` set to `argument`; behind `wrapper` if not empty.
+/// This test program once more, to run its test `name` with `STOCKADE_HELPER` set to `argument`; behind `wrapper` if
+/// not empty.
 pub fn helper(wrapper: &[&str], name: &str, argument: &Path) -> Command {
     let program = std::env::current_exe().unwrap();
     let mut command = match wrapper {
