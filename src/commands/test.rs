@@ -59,7 +59,7 @@ fn one(request: &Request) -> Result<String> {
     let jail = Jail::load(request)?;
     let Some(test) = &jail.loaded.manifest.test else {
         return Err(jail.findings(vec![Finding::plain(format!("jail `{}` has no test", jail.name))
-            .hint("end its manifest with a [test] table: a `command` that probes it, or what its output is to `expect`")]);
+            .hint("end its manifest with a [test] table: a `command` that probes it, or what its output is to `expect`")]));
     };
     // Built first, so that the time a build takes is not the test's.
     drop(jail.held(|_, _| {})?);

@@ -99,7 +99,7 @@ pub(super) const SET_UID: Text = Text {
           (PR_SET_KEEPCAPS) for the next step to choose from.",
     man: &["setresuid(2)", "capabilities(7)", "prctl(2)"],
     without: "The program is root. seteuid(2) alone would not do: a saved 0 lets any exploit call seteuid(0) and be root again. And \
-              a result nobody looks at may be a failure: sendmail went on as root that way in 2000.",
+              a result nobody looks at may be a failure: sendmail went on as root that way (CVE-2000-0506).",
 };
 
 pub(super) const SET_UID_ROOT: Text = Text {
