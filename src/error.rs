@@ -1,7 +1,6 @@
 //! Where the layers' errors meet: each becomes a diagnostic and, with the others, an exit code. Only commands import this, so
 //! that no layer points upward.
 
-
 use crate::manifest::finding::{self, Finding};
 use crate::manifest::lookup;
 use crate::report::diagnostic::{self, Diagnostic, Style};

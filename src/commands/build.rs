@@ -53,7 +53,7 @@ mod tests {
             (0, "0 bytes"),
             (1023, "1023 bytes"),
             (1536, "1.5 KiB"),
-            (9_542_041, "9.1 MiB"),
+            (9_600_000, "9.1 MiB"),
             (5 << 30, "5.0 GiB"),
         ] {
             assert_eq!(approximate(bytes), text);

@@ -71,7 +71,7 @@ fn purpose(action: &Action) -> String {
         Action::CloneTree { source, target, .. } => format!("show `{source}` at `{target}`"),
         Action::CreateFileSystem { kind, target, .. } => format!("make the `{kind}` for `{target}`"),
         Action::CloneRoot { tree, .. } => format!("use `{tree}` as the root"),
-        Action::EnterRoot { method } => format!("change the root by `{}`", method.name()),
+        Action::EnterRoot { method, .. } => format!("change the root by `{}`", method.name()),
         Action::AttachTree { target } => format!("mount on `{target}`"),
         Action::SetLimit { resource, .. } => format!("set {resource}"),
         Action::SetUmask { .. } => "set the umask".into(),

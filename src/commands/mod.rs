@@ -8,7 +8,6 @@ mod run;
 mod test;
 mod view;
 
-
 use crate::cli::Command;
 use crate::error::Failure;
 

@@ -47,8 +47,12 @@ impl Jail {
             manifest::load(request).map_err(|findings| Failure::manifest(findings, &request.jail))?;
         let root = nix::unistd::geteuid().is_root();
         let Some(state) = Store::default_path(root, |name| std::env::var_os(name)) else {
-            let nowhere = Diagnostic::error("there is no place to keep jails: neither HOME nor XDG_STATE_HOME is set");
-            return Err(Failure::new(nowhere.hint("set STOCKADE_STATE_DIR to a directory of your own"), exit::FAILED));
+            let nowhere =
+                Diagnostic::error("there is no place to keep jails: neither HOME nor XDG_STATE_HOME is set");
+            return Err(Failure::new(
+                nowhere.hint("set STOCKADE_STATE_DIR to a directory of your own"),
+                exit::FAILED,
+            ));
         };
         let host = Host::current(&state);
         let key = tree_key(&loaded.manifest, &host);
@@ -94,7 +98,8 @@ impl Jail {
 
     /// The program's path in a tree that is built.
     pub(super) fn command(&self, tree: &HostPath) -> Result<JailPath> {
-        command::in_tree(&self.loaded.manifest, &self.host, tree.as_path()).map_err(|finding| self.findings(vec![finding]))
+        command::in_tree(&self.loaded.manifest, &self.host, tree.as_path())
+            .map_err(|finding| self.findings(vec![finding]))
     }
 
     /// A plan of these steps, in a legal order.

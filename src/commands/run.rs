@@ -26,7 +26,8 @@ fn attempt(request: &Request) -> Result<u8> {
     let command = jail.command(&tree)?;
     let (steps, watch) = jail.run_steps(&tree, &command)?;
     let plan = jail.plan(steps)?;
-    let program = Program::lower(&plan.steps).map_err(|error| jail.findings(vec![not_lowered(&plan.steps, &error)]))?;
+    let program =
+        Program::lower(&plan.steps).map_err(|error| jail.findings(vec![not_lowered(&plan.steps, &error)]))?;
     let end = jail::run(&program, watch);
     // Held until here: a build meanwhile left this tree alone.
     drop(lock);
@@ -35,17 +36,15 @@ fn attempt(request: &Request) -> Result<u8> {
             explain_loader(end, &jail, &plan.steps, &tree, &command);
             Ok(end.exit_code())
         }
-        Err(jail::Error::Failed { step, error }) => match plan.steps.get(step).map(|step| &step.action) {
-            Some(Action::Execute { path, .. }) => {
+        Err(jail::Error::Failed { step, error }) => {
+            if let Some(Action::Execute { path, .. }) = plan.steps.get(step).map(|step| &step.action) {
                 let finding = not_executed(&jail, &plan.steps, step, error, &tree, path);
                 jail.findings(vec![finding]).report();
-                Ok(if error.errno == nix::errno::Errno::ENOENT { NOT_FOUND } else { NOT_EXECUTABLE })
+                return Ok(if error.errno == nix::errno::Errno::ENOENT { NOT_FOUND } else { NOT_EXECUTABLE });
             }
-            _ => {
-                let finding = failure::of_step(&plan.steps, step, error, jail.name.as_str(), &jail.host);
-                Err(jail.findings(finding.into_iter().collect()))
-            }
-        },
+            let finding = failure::of_step(&plan.steps, step, error, jail.name.as_str(), &jail.host);
+            Err(jail.findings(finding.into_iter().collect()))
+        }
         Err(jail::Error::Interrupted { signal, .. }) => Ok(128 + signal as u8),
         Err(error) => {
             let finding = Finding::plain(format!("cannot run jail `{}`", jail.name)).why(error.to_string());

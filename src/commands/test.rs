@@ -27,7 +27,8 @@ pub(super) fn test(test: &cli::Test) -> Result<u8> {
     let named = test.jails.iter().map(|jail| Request { jail: jail.into(), ..Request::default() });
     let requests = if test.all { all() } else { named.collect() };
     if requests.is_empty() {
-        let nothing = Diagnostic::error("no jail is named").hint("write `stockade test JAIL`, or `stockade test --all`");
+        let nothing = Diagnostic::error("no jail is named")
+            .hint("write `stockade test JAIL`, or `stockade test --all`");
         return Err(Failure::new(nothing, exit::USAGE));
     }
     let mut code = 0;
@@ -64,7 +65,8 @@ fn one(request: &Request) -> Result<String> {
     // Built first, so that the time a build takes is not the test's.
     drop(jail.held(|_, _| {})?);
     let limit = test.value.timeout.map_or(TIMEOUT, |Span(limit)| limit);
-    let running = Running::start(request, &test.value).map_err(|why| jail.findings(vec![failure(&jail, test, why)]))?;
+    let running =
+        Running::start(request, &test.value).map_err(|why| jail.findings(vec![failure(&jail, test, why)]))?;
     let result = match &test.value.command {
         Some(client) => running.probe(client, &test.value, limit),
         None => running.finish(&test.value, limit),
@@ -111,10 +113,10 @@ impl Running {
         // The pipe's writing ends, which `command` holds, are closed with it: then the reader sees the jail's end.
         drop(command);
         let output = std::thread::spawn(move || {
-            let mut text = Vec::new();
+            let mut said = Vec::new();
             // What was read before an error is what there is to show.
-            match reader.read_to_end(&mut text) {
-                Ok(_) | Err(_) => text,
+            match reader.read_to_end(&mut said) {
+                Ok(_) | Err(_) => said,
             }
         });
         if let (Some(text), Some(mut stdin)) = (&test.input, supervisor.stdin.take()) {
@@ -236,7 +238,7 @@ fn ask(client: &[std::ffi::OsString], test: &Test) -> Why<()> {
 /// Compares a status and an output with what is expected.
 fn judge(status: ExitStatus, output: &[u8], test: &Test) -> Why<()> {
     // A terminal's or a protocol's carriage returns are not what a manifest means to expect.
-    let text = String::from_utf8_lossy(output).replace("\r\n", "\n");
+    let said_text = String::from_utf8_lossy(output).replace("\r\n", "\n");
     let expected = test.status.unwrap_or(0);
     let mut why = Vec::new();
     if status.code() != Some(expected) {
@@ -245,7 +247,7 @@ fn judge(status: ExitStatus, output: &[u8], test: &Test) -> Why<()> {
     why.extend(
         test.expect
             .iter()
-            .filter(|part| !text.contains(*part))
+            .filter(|part| !said_text.contains(*part))
             .map(|part| format!("{part:?} is not in the output")),
     );
     if why.is_empty() {

@@ -3,10 +3,14 @@
 use std::ffi::OsStr;
 use std::io::Write as _;
 
+use super::prepare::Jail;
 use crate::cli::{Check, Plan};
 use crate::error::{self, Failure, exit};
+use crate::manifest::resolve::tree::TreeSteps;
 use crate::manifest::{self, Request, lookup, suggest};
+use crate::report;
 use crate::report::diagnostic::{self, Diagnostic, Severity};
+use crate::report::plan::TextOptions;
 
 /// `stockade check`: every finding of every manifest. What is right is said on stdout, what is not on stderr.
 pub(crate) fn check(check: &Check) -> Result<u8, Failure> {
@@ -61,7 +65,26 @@ fn check_one(jail: &OsStr) -> (String, Vec<Diagnostic>) {
     }
 }
 
-/// `stockade plan`
-pub(crate) fn plan(_plan: &Plan, request: &Request) -> Result<u8, Failure> {
-    todo_plan(request)
+/// `stockade plan`: the same plan that build and run carry out, handed to the printer instead.
+pub(crate) fn plan(options: &Plan, request: &Request) -> Result<u8, Failure> {
+    let jail = Jail::load(request)?;
+    let tree = jail.tree_path()?;
+    let TreeSteps { mut steps, program, warnings } = jail.build_steps()?;
+    if let Some(command) = program {
+        steps.extend(jail.run_steps(&tree, &command)?.0);
+    }
+    let plan = jail.plan(steps)?;
+    let warnings: Vec<_> =
+        jail.loaded.warnings.iter().chain(&warnings).cloned().map(Diagnostic::from).collect();
+    error::eprint_all(&warnings, &jail.loaded.path.display().to_string());
+    let text = if options.json {
+        format!("{:#}\n", report::json::json(&plan))
+    } else {
+        let colour = diagnostic::Style::for_stdout().has_colour();
+        let text =
+            TextOptions { all: options.all, explain: options.explain, colour, ..TextOptions::default() };
+        report::plan::text(&plan, text)
+    };
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    Ok(0)
 }

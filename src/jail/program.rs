@@ -116,7 +116,6 @@ impl Program {
         let mut program =
             Self { namespaces: 0, operations: Vec::new(), slots: Vec::new(), terminal: Vec::new(), owner: 0 };
         let mut detached: Vec<(JailPath, usize)> = Vec::new();
-        let mut root = CString::default();
         let mut bounding = u64::MAX;
         let raises_ambient =
             steps.iter().any(|step| matches!(&step.action, Action::SetCapabilities { set } if set.0 != 0));
@@ -168,12 +167,11 @@ impl Program {
                     let slot = program.slot();
                     detached.push((JailPath::root(), slot));
                     let source = text(index, tree.as_path())?;
-                    root.clone_from(&source);
                     Operation::CloneTree { slot, source, attributes: attributes(*flags), recursive: false }
                 }
-                Action::EnterRoot { method } => Operation::EnterRoot {
+                Action::EnterRoot { tree, method } => Operation::EnterRoot {
                     slot: take_slot(index, &mut detached, &JailPath::root())?,
-                    over: std::mem::take(&mut root),
+                    over: text(index, tree.as_path())?,
                     method: *method,
                 },
                 Action::AttachTree { target } => Operation::AttachTree {

@@ -84,12 +84,8 @@ impl Action {
             Self::CloneTree { source, flags, recursive, .. } => {
                 clone_tree(source.as_path(), *flags, *recursive)
             }
-            Self::CloneRoot { tree, flags } => {
-                let mut calls = clone_tree(tree.as_path(), *flags, false);
-                calls.push(attach(tree.as_path()));
-                calls
-            }
-            Self::EnterRoot { method } => {
+            Self::CloneRoot { tree, flags } => clone_tree(tree.as_path(), *flags, false),
+            Self::EnterRoot { tree, method } => {
                 let change: &[(&str, &str)] = match method {
                     RootMethod::Pivot => &[("pivot_root", "\".\", \".\""), ("umount2", "\".\", MNT_DETACH")],
                     RootMethod::Move => {
@@ -97,16 +93,19 @@ impl Action {
                     }
                     RootMethod::Chroot => &[("chroot", "\".\"")],
                 };
-                [("fchdir", "<mount>"), ("close", "<mount>")]
+                let rest = [("fchdir", "<mount>"), ("close", "<mount>")]
                     .iter()
                     .chain(change)
                     .chain(&[("chdir", "\"/\"")])
-                    .map(|(name, arguments)| call(name, *arguments))
-                    .collect()
+                    .map(|(name, arguments)| call(name, *arguments));
+                std::iter::once(attach(tree.as_path())).chain(rest).collect()
             }
             Self::AttachTree { target } => vec![attach(target.as_path()), call("close", "<mount>")],
-            Self::MountFileSystem { kind, target, flags, options } => {
-                let mut calls = vec![call("fsopen", format!("\"{kind}\", FSOPEN_CLOEXEC"))];
+            Self::CreateFileSystem { kind, flags, options, .. } => {
+                let mut calls = vec![
+                    call("fsopen", format!("\"{kind}\", FSOPEN_CLOEXEC")),
+                    call("fsconfig", format!("<context>, FSCONFIG_SET_STRING, \"source\", \"{kind}\", 0")),
+                ];
                 calls.extend(options.iter().map(|(key, value)| {
                     let (command, value) = match value.as_str() {
                         "" => ("FSCONFIG_SET_FLAG", "NULL".to_owned()),
@@ -117,8 +116,6 @@ impl Action {
                 calls.extend([
                     call("fsconfig", "<context>, FSCONFIG_CMD_CREATE, NULL, NULL, 0"),
                     call("fsmount", format!("<context>, FSMOUNT_CLOEXEC, {}", attributes(*flags))),
-                    attach(target.as_path()),
-                    call("close", "<mount>"),
                     call("close", "<context>"),
                 ]);
                 calls
@@ -167,8 +164,8 @@ impl Action {
                     "signalfd4",
                     "-1, [HUP INT QUIT USR1 USR2 ALRM TERM CHLD CONT WINCH], 8, SFD_CLOEXEC|SFD_NONBLOCK",
                 ),
-                call("clone", "child_stack=NULL, flags=SIGCHLD"),
-                call("close", "<signals>"),
+                call("prctl", "PR_SET_NAME, \"stockade\""),
+                call("clone", "child_stack=<stack>, flags=CLONE_VM|CLONE_VFORK|SIGCHLD"),
             ],
             Self::ResetSignals => SIGNALS
                 .iter()
@@ -355,16 +352,15 @@ mod tests {
     }
 
     #[test]
-    fn a_file_system_is_opened_configured_made_and_attached() {
+    fn a_file_system_is_opened_configured_and_made() {
         assert_eq!(
-            shown(|action| matches!(action, Action::MountFileSystem { .. })),
+            shown(|action| matches!(action, Action::CreateFileSystem { .. })),
             [
                 r#"fsopen("proc", FSOPEN_CLOEXEC)"#,
+                r#"fsconfig(<context>, FSCONFIG_SET_STRING, "source", "proc", 0)"#,
                 r#"fsconfig(<context>, FSCONFIG_SET_STRING, "subset", "pid", 0)"#,
                 "fsconfig(<context>, FSCONFIG_CMD_CREATE, NULL, NULL, 0)",
                 "fsmount(<context>, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID|MOUNT_ATTR_NODEV|MOUNT_ATTR_NOEXEC)",
-                r#"move_mount(<mount>, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH)"#,
-                "close(<mount>)",
                 "close(<context>)",
             ]
         );

@@ -100,11 +100,13 @@ impl Class {
             Self::Mounting => {
                 [Self::Source, Self::RootTree, Self::Root, Self::Attach].iter().any(|class| class.has(action))
             }
-            Self::Source => matches!(action, A::CloneTree { .. }),
+            Self::Source => matches!(action, A::CloneTree { .. } | A::CreateFileSystem { .. }),
             Self::RootTree => matches!(action, A::CloneRoot { .. }),
             Self::Root => matches!(action, A::EnterRoot { .. }),
             Self::Attach => target(action).is_some(),
-            Self::Proc => matches!(action, A::MountFileSystem { kind: "proc", .. }),
+            Self::Proc => {
+                matches!(action, A::AttachTree { target } if target.as_path() == std::path::Path::new("/proc"))
+            }
             Self::ProcMask => {
                 target(action).is_some_and(|path| path.as_path().starts_with("/proc"))
                     && !Self::Proc.has(action)
@@ -200,7 +202,7 @@ pub(super) fn on_disk(action: &Action) -> bool {
 /// Where an action makes a mount visible.
 pub(super) fn target(action: &Action) -> Option<&JailPath> {
     match action {
-        Action::AttachTree { target } | Action::MountFileSystem { target, .. } => Some(target),
+        Action::AttachTree { target } => Some(target),
         _ => None,
     }
 }

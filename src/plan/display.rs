@@ -66,16 +66,16 @@ impl fmt::Display for Action {
                 Flags(*flags)
             ),
             Self::CloneRoot { tree, flags } => {
-                write!(f, "open_tree({} \u{2192} same, bind, {})", host(tree), Flags(*flags))
+                write!(f, "open_tree({} \u{2192} \"/\", bind, {})", host(tree), Flags(*flags))
             }
-            Self::EnterRoot { method } => f.write_str(match method {
+            Self::EnterRoot { method, .. } => f.write_str(match method {
                 RootMethod::Pivot => "pivot_root(\".\", \".\")",
                 RootMethod::Move => "mount(\".\", \"/\", move), chroot(\".\")",
                 RootMethod::Chroot => "chroot(\".\")",
             }),
             Self::AttachTree { target } => write!(f, "move_mount(<mount>, {})", jail(target)),
-            Self::MountFileSystem { kind, target, flags, options } => {
-                write!(f, "mount(\"{kind}\", {}, {kind}, {}", jail(target), Flags(*flags))?;
+            Self::CreateFileSystem { kind, target, flags, options } => {
+                write!(f, "fsmount(\"{kind}\" \u{2192} {}, {}", jail(target), Flags(*flags))?;
                 for (at, (key, value)) in options.iter().enumerate() {
                     f.write_str(if at == 0 { ", " } else { " " })?;
                     f.write_str(key)?;
@@ -122,7 +122,7 @@ impl fmt::Display for Action {
             Self::CloseDescriptors => f.write_str("close_range(3, ~0, CLOSE_RANGE_CLOEXEC)"),
             Self::Execute { path, arguments, environment } => {
                 let variables = if environment.len() == 1 { "variable" } else { "variables" };
-                let arguments = join(", ", arguments.iter().map(|argument| Quoted::of(argument)));
+                let arguments = join(", ", arguments.iter().map(Quoted::of));
                 write!(f, "execve({}, [{arguments}], {} {variables})", jail(path), environment.len())
             }
         }
@@ -199,10 +199,10 @@ mod tests {
             r#"ioctl(SIOCSIFFLAGS, "lo", IFF_UP|IFF_RUNNING)"#,
             r#"sethostname("web")"#,
             r#"open_tree("/srv/www" → "/var/www", rbind, ro nosuid nodev)"#,
-            r#"open_tree("/var/lib/stockade/web/tree" → same, bind, ro nosuid nodev)"#,
+            r#"open_tree("/var/lib/stockade/web/tree" → "/", bind, ro nosuid nodev)"#,
+            "fsmount(\"proc\" \u{2192} \"/proc\", rw nosuid nodev noexec, subset=pid)",
             r#"pivot_root(".", ".")"#,
             r#"move_mount(<mount>, "/var/www")"#,
-            r#"mount("proc", "/proc", proc, rw nosuid nodev noexec, subset=pid)"#,
             "setrlimit(RLIMIT_NOFILE, 1024, 4096)",
             "umask(0022)",
             "personality(ADDR_NO_RANDOMIZE|UNAME26)",

@@ -57,14 +57,14 @@ impl Action {
             Self::SetOomScore { .. } => &enter::SET_OOM_SCORE,
             Self::CloneTree { .. } => &enter::CLONE_TREE,
             Self::CloneRoot { .. } => &enter::CLONE_ROOT,
-            Self::EnterRoot { method: RootMethod::Pivot } => &enter::ROOT_PIVOT,
-            Self::EnterRoot { method: RootMethod::Move } => &enter::ROOT_MOVE,
-            Self::EnterRoot { method: RootMethod::Chroot } => &enter::ROOT_CHROOT,
+            Self::EnterRoot { method: RootMethod::Pivot, .. } => &enter::ROOT_PIVOT,
+            Self::EnterRoot { method: RootMethod::Move, .. } => &enter::ROOT_MOVE,
+            Self::EnterRoot { method: RootMethod::Chroot, .. } => &enter::ROOT_CHROOT,
             Self::AttachTree { .. } => &enter::ATTACH_TREE,
-            Self::MountFileSystem { kind: "proc", .. } => &enter::MOUNT_PROC,
-            Self::MountFileSystem { kind: "devpts", .. } => &enter::MOUNT_DEVPTS,
-            Self::MountFileSystem { kind: "mqueue", .. } => &enter::MOUNT_MQUEUE,
-            Self::MountFileSystem { .. } => &enter::MOUNT_TMPFS,
+            Self::CreateFileSystem { kind: "proc", .. } => &enter::MOUNT_PROC,
+            Self::CreateFileSystem { kind: "devpts", .. } => &enter::MOUNT_DEVPTS,
+            Self::CreateFileSystem { kind: "mqueue", .. } => &enter::MOUNT_MQUEUE,
+            Self::CreateFileSystem { .. } => &enter::MOUNT_TMPFS,
             Self::SetLimit { resource, .. } => match *resource {
                 "RLIMIT_NPROC" => &confine::LIMIT_PROCESSES,
                 "RLIMIT_CORE" => &confine::LIMIT_CORE,
@@ -109,7 +109,7 @@ mod tests {
 
     /// Every kind of action, and every flavour that has a text of its own.
     fn flavours() -> Vec<Action> {
-        let file_system = |kind| Action::MountFileSystem {
+        let file_system = |kind| Action::CreateFileSystem {
             kind,
             target: sample::jail("/mnt"),
             flags: MountFlags::GUARDED,
@@ -117,10 +117,13 @@ mod tests {
         };
         let limit = |resource| Action::SetLimit { resource, soft: Bound::None, hard: Some(1) };
         let mut all = sample::all();
-        all.retain(|action| !matches!(action, Action::MountFileSystem { .. } | Action::SetLimit { .. }));
+        all.retain(|action| !matches!(action, Action::CreateFileSystem { .. } | Action::SetLimit { .. }));
         all.extend(["proc", "devpts", "mqueue", "tmpfs"].map(file_system));
         all.extend(["RLIMIT_NPROC", "RLIMIT_CORE", "RLIMIT_NOFILE", "RLIMIT_AS", "RLIMIT_CPU"].map(limit));
-        all.extend([RootMethod::Move, RootMethod::Chroot].map(|method| Action::EnterRoot { method }));
+        all.extend([RootMethod::Move, RootMethod::Chroot].map(|method| Action::EnterRoot {
+            tree: crate::plan::HostPath::parse("/tree").unwrap(),
+            method,
+        }));
         all.extend([
             Action::SetUid { uid: 0 },
             Action::SetCapabilities { set: CapabilitySet::EMPTY },

@@ -35,6 +35,13 @@ impl Plan {
         self.steps.iter().filter(move |step| step.phase == phase)
     }
 
+    /// The number of the step at `index`, from 1: the build and the run are counted each for itself, since a run does without
+    /// the steps of a build that was done before.
+    pub fn number(&self, index: usize) -> usize {
+        let built = self.phase(Phase::Build).count();
+        if index < built { index + 1 } else { index + 1 - built }
+    }
+
     /// The steps that run a program: every phase but [`Phase::Build`], in order.
     pub fn run_steps(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().filter(|step| step.phase != Phase::Build)

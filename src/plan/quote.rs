@@ -103,11 +103,16 @@ pub fn shell(text: impl AsRef<OsStr>) -> String {
             b'\'' => word.push_str("\\'"),
             b'\\' => word.push_str("\\\\"),
             b' '..=b'~' => word.push(char::from(*byte)),
-            _ => word.push_str(&format!("\\{byte:03o}")),
+            _ => word.extend(['\\', octal(byte >> 6), octal(byte >> 3), octal(*byte)]),
         }
     }
     word.push('\'');
     word
+}
+
+/// The lowest octal digit.
+fn octal(byte: u8) -> char {
+    char::from(b'0' + (byte & 7))
 }
 
 #[cfg(test)]

@@ -69,14 +69,15 @@ pub(crate) fn run() -> Vec<Step> {
             tree: host("/var/lib/stockade/web/tree"),
             flags: MountFlags::GUARDED.read_only(),
         },
-        Action::EnterRoot { method: RootMethod::Pivot },
-        Action::AttachTree { target: jail("/var/www") },
-        Action::MountFileSystem {
+        Action::CreateFileSystem {
             kind: "proc",
             target: jail("/proc"),
             flags: MountFlags::GUARDED.no_exec(),
             options: vec![("subset", "pid".into())],
         },
+        Action::EnterRoot { tree: host("/var/lib/stockade/web/tree"), method: RootMethod::Pivot },
+        Action::AttachTree { target: jail("/var/www") },
+        Action::AttachTree { target: jail("/proc") },
     ];
     let confine = [
         Action::SetLimit { resource: "RLIMIT_NOFILE", soft: Some(1024), hard: Some(4096) },
@@ -120,7 +121,9 @@ pub(crate) fn run() -> Vec<Step> {
         .collect()
 }
 
-/// At least one action of every kind.
+/// One action of every kind.
 pub(crate) fn all() -> Vec<Action> {
-    build().into_iter().chain(run().into_iter().map(|step| step.action)).collect()
+    let mut all: Vec<_> = build().into_iter().chain(run().into_iter().map(|step| step.action)).collect();
+    all.dedup_by_key(|action| std::mem::discriminant(action));
+    all
 }

@@ -235,7 +235,7 @@ pub enum Action {
     /// A detached copy of the tree as the root to be.
     CloneRoot { tree: HostPath, flags: MountFlags },
     /// The copy is mounted over the tree it was made of, and becomes the root; from here on every path is the jail's.
-    EnterRoot { method: RootMethod },
+    EnterRoot { tree: HostPath, method: RootMethod },
     /// What `CloneTree` copied or `CreateFileSystem` made becomes visible at its target.
     AttachTree { target: JailPath },
     // Confine

@@ -80,11 +80,26 @@ impl Style {
     /// For a file, a pipe, or who wants none.
     pub const PLAIN: Self = Self { colour: false };
 
+    /// For stdout, by the same rules.
+    pub fn for_stdout() -> Self {
+        Self { colour: std::io::stdout().is_terminal() && Self::wanted() }
+    }
+
+    /// Whether it asks for colours.
+    pub fn has_colour(self) -> bool {
+        self.colour
+    }
+
     /// For stderr: coloured on a terminal, unless NO_COLOR is set (see no-color.org) or the terminal is dumb.
     pub fn for_stderr() -> Self {
+        Self { colour: std::io::stderr().is_terminal() && Self::wanted() }
+    }
+
+    /// Whether the environment leaves room for colours.
+    fn wanted() -> bool {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self { colour: std::io::stderr().is_terminal() && !set("NO_COLOR") && !dumb }
+        !set("NO_COLOR") && !dumb
     }
 
     /// Text in a colour.

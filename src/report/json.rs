@@ -4,7 +4,7 @@
 //! format            1; raised when a member changes its meaning or disappears
 //! jail              the jail's name
 //! steps[]           in order
-//!   index           counted from 1, as in the text and in messages
+//!   number          counted from 1 within the build and within the run, as in the text and in messages
 //!   phase           build, parent, enter, confine or exec
 //!   action          kind: the action's name (make_directory, set_uid, ...), and its values as members of their own
 //!   display         the step in one line, as `stockade plan` prints it
@@ -45,7 +45,7 @@ pub fn json(plan: &Plan) -> Value {
         .map(|(at, step)| {
             let explanation = step.action.explain();
             json!({
-                "index": at + 1,
+                "number": plan.number(at),
                 "phase": step.phase.name(),
                 "action": action(&step.action),
                 "display": step.action.to_string(),
@@ -133,9 +133,11 @@ fn action(action: &Action) -> Value {
         Action::CloneRoot { tree, flags } => {
             json!({ "kind": "clone_root", "tree": file(tree.as_path()), "flags": attributes(*flags) })
         }
-        Action::EnterRoot { method } => json!({ "kind": "enter_root", "method": method.name() }),
+        Action::EnterRoot { tree, method } => {
+            json!({ "kind": "enter_root", "tree": text(tree.as_path()), "method": method.name() })
+        }
         Action::AttachTree { target } => json!({ "kind": "attach_tree", "target": file(target.as_path()) }),
-        Action::MountFileSystem { kind, target, flags, options } => json!({
+        Action::CreateFileSystem { kind, target, flags, options } => json!({
             "kind": "mount_file_system", "type": kind, "target": file(target.as_path()), "flags": attributes(*flags),
             "options": options.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect::<Vec<_>>(),
         }),
@@ -185,13 +187,12 @@ fn file(path: &Path) -> Value {
 
 /// A text that may be any bytes.
 fn text(text: impl AsRef<OsStr>) -> Value {
-    match text.as_ref().to_str() {
-        Some(text) => text.into(),
-        None => {
-            let bytes = text.as_ref().as_bytes().iter();
-            json!({ "base16": bytes.map(|byte| format!("{byte:02x}")).collect::<String>() })
-        }
+    let bytes = text.as_ref().as_bytes();
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return text.into();
     }
+    let digit = |value: &u8| char::from_digit(u32::from(*value), 16).unwrap_or_default();
+    json!({ "base16": bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|half| digit(&half)).collect::<String>() })
 }
 
 /// Both ids of an owner.
@@ -222,7 +223,7 @@ mod tests {
         let value = json(&plan());
         assert_eq!((&value["format"], &value["jail"]), (&json!(1), &json!("nginx")));
         let step = &value["steps"][4];
-        assert_eq!(step["index"], 5);
+        assert_eq!(step["number"], 5);
         assert_eq!(step["phase"], "build");
         assert_eq!(
             step["action"],

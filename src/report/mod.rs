@@ -3,5 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod diagnostic;
+mod explain;
 pub mod json;
+mod layout;
 pub mod plan;

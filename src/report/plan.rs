@@ -51,11 +51,15 @@ pub fn text(plan: &Plan, options: TextOptions) -> String {
         line(&mut out, &format!("{}: {}", style.bold(phase.name()), phase.summary()));
         let sheet = Sheet { plan, options, style, numbers };
         if phase != Phase::Build {
-            steps.iter().for_each(|(at, step)| sheet.run_step(&mut out, *at, step));
+            for (at, step) in &steps {
+                sheet.run_step(&mut out, *at, step);
+            }
             continue;
         }
         if options.all {
-            steps.iter().for_each(|(at, step)| sheet.step(&mut out, *at, step));
+            for (at, step) in &steps {
+                sheet.step(&mut out, *at, step);
+            }
         } else {
             steps.chunk_by(|(_, a), (_, b)| same_line(&a.origin, &b.origin)).for_each(|group| {
                 sheet.group(&mut out, group);
@@ -80,7 +84,7 @@ struct Sheet<'a> {
 impl Sheet<'_> {
     /// One step with its number, and its origin at the right.
     fn step(&self, out: &mut String, at: usize, step: &Step) {
-        self.entry(out, &(at + 1).to_string(), &step.action.to_string(), &origin(&step.origin));
+        self.entry(out, &self.plan.number(at).to_string(), &step.action.to_string(), &origin(&step.origin));
     }
 
     /// A step that runs, with its explanation if asked for.
@@ -219,11 +223,11 @@ build: the tree on disk, made once by `stockade build`
          DT_NEEDED libz.so.1 of /usr/sbin/nginx; nginx.toml:2
 
 parent: by the supervisor, outside
-    6  clone(CLONE_NEWNS|CLONE_NEWUSER|CLONE_NEWPID|SIGCHLD)              default: every jail has it
+    1  clone(CLONE_NEWNS|CLONE_NEWUSER|CLONE_NEWPID|SIGCHLD)              default: every jail has it
 
 confine: inside, taking rights away
-    7  setresgid(33, 33, 33)                                              default: every jail has it
-    8  setresuid(33, 33, 33)                                              default: every jail has it
+    2  setresgid(33, 33, 33)                                              default: every jail has it
+    3  setresuid(33, 33, 33)                                              default: every jail has it
 ";
         assert_eq!(text(&plan(), TextOptions::default()), expected);
     }
@@ -249,7 +253,7 @@ confine: inside, taking rights away
     #[test]
     fn an_explained_step_says_what_to_know() {
         let shown = text(&plan(), TextOptions { explain: true, ..TextOptions::default() });
-        let step = shown.split("    8  setresuid").nth(1).unwrap();
+        let step = shown.split("    3  setresuid").nth(1).unwrap();
         let expected = "\
 (33, 33, 33)                                              default: every jail has it
        why      Real, effective and saved user id all become the program's; with the last 0 gone the

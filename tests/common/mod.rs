@@ -1,7 +1,7 @@
 //! What the tests of `tests/` share: a directory of one's own, the real binary, whole-output comparison, and reasons to skip.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -206,7 +206,7 @@ pub(crate) fn compile_static(to: &Path, source: &str) {
         .arg(to)
         .stdin(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("cc, which the Rust toolchain links with too: {error}"));
+        .expect("cc, which the Rust toolchain links with too");
     compiler.stdin.take().unwrap().write_all(source.as_bytes()).unwrap();
     assert!(compiler.wait().unwrap().success());
 }

@@ -125,7 +125,8 @@ pub(super) const ATTACH_TREE: Text = Text {
 
 pub(super) const MOUNT_PROC: Text = Text {
     why: "/proc shows the processes of the PID namespace it is mounted in, so the jail needs a new one to see its own. It is also where \
-          programs find their descriptors, their memory map and their limits.",
+          programs find their descriptors, their memory map and their limits. It is made while the host's is still in sight: a user \
+          namespace gets a new one only where it sees one that nothing covers.",
     man: &["proc(5)", "pid_namespaces(7)", "fsopen(2)"],
     without: "ps, and many runtimes, fail. A bind of the host's /proc would show every process of the host, with its command line, and \
               /proc/1/root as a door. As root, /proc/sys/kernel/core_pattern names a program that the host runs: CVE-2025-31133.",

@@ -6,6 +6,7 @@ use super::super::step::{Action, CapabilitySet, MountFlags, Owner, RootMethod};
 use super::super::{Bound, JailPath};
 
 /// The line for an action, if the shell has one.
+#[allow(clippy::too_many_lines, reason = "one arm an action")]
 pub(super) fn line(action: &Action) -> Option<String> {
     Some(match action {
         Action::MakeDirectory { path, mode, owner } => {
@@ -47,20 +48,20 @@ pub(super) fn line(action: &Action) -> Option<String> {
             let tree = word(tree.as_path());
             format!("mount --bind {tree} {tree} && {} && tree={tree}", remount(*flags, &tree))
         }
-        Action::EnterRoot { method } => match method {
+        Action::EnterRoot { method, .. } => match method {
             RootMethod::Pivot => "cd \"$tree\" && pivot_root . . && umount --lazy . && cd /",
             RootMethod::Move => "cd \"$tree\" && mount --move . / && exec chroot . \u{2026}",
             RootMethod::Chroot => "exec chroot \"$tree\" \u{2026}",
         }
         .into(),
-        Action::MountFileSystem { kind, target, flags, options } => {
+        Action::CreateFileSystem { kind, target, flags, options } => {
             let flags = flags.to_string();
             let options = options.iter().map(|(key, value)| match value.as_str() {
                 "" => (*key).to_owned(),
                 value => format!("{key}={value}"),
             });
             let options = join(",", [flags].into_iter().chain(options));
-            format!("mount -t {kind} -o {} {kind} {}", word(options), word(target.as_path()))
+            format!("mount -t {kind} -o {} {kind} {}", word(options), below(target))
         }
         Action::SetLimit { resource, soft, hard } => {
             let name = resource.trim_start_matches("RLIMIT_").to_ascii_lowercase();
@@ -167,7 +168,7 @@ mod tests {
             "mknod --mode=0666 \"$tree\"/dev/null c 1 3",
             "unshare --mount --user --pid --fork \u{2026}",
             "mount --rbind /srv/www \"$tree\"/var/www && mount -o remount,bind,ro,nosuid,nodev \"$tree\"/var/www",
-            "mount -t proc -o rw,nosuid,nodev,noexec,subset=pid proc /proc",
+            "mount -t proc -o rw,nosuid,nodev,noexec,subset=pid proc \"$tree\"/proc",
             "prlimit --pid $$ --nofile=1024:4096",
             "setarch --addr-no-randomize --uname-2.6 \u{2026}",
             "setpriv --bounding-set=-all,+net_bind_service \u{2026}",
