@@ -122,7 +122,7 @@ impl fmt::Display for Action {
             Self::CloseDescriptors => f.write_str("close_range(3, ~0, CLOSE_RANGE_CLOEXEC)"),
             Self::Execute { path, arguments, environment } => {
                 let variables = if environment.len() == 1 { "variable" } else { "variables" };
-                let arguments = join(", ", arguments.iter().map(|argument| Quoted::of(argument)));
+                let arguments = join(", ", arguments.iter().map(Quoted::of));
                 write!(f, "execve({}, [{arguments}], {} {variables})", jail(path), environment.len())
             }
         }

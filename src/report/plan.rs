@@ -49,48 +49,43 @@ pub fn text(plan: &Plan, options: TextOptions) -> String {
         }
         out.push('\n');
         line(&mut out, &format!("{}: {}", style.bold(phase.name()), phase.summary()));
-        let sheet = Sheet { plan, options, style, numbers };
-        if phase != Phase::Build {
-            steps.iter().for_each(|(at, step)| sheet.run_step(&mut out, *at, step));
-            continue;
-        }
-        if options.all {
-            steps.iter().for_each(|(at, step)| sheet.step(&mut out, *at, step));
-        } else {
-            steps.chunk_by(|(_, a), (_, b)| same_line(&a.origin, &b.origin)).for_each(|group| {
+        let sheet = Sheet { options, style, numbers };
+        if phase == Phase::Build && !options.all {
+            for group in steps.chunk_by(|(_, a), (_, b)| same_line(&a.origin, &b.origin)) {
                 sheet.group(&mut out, group);
-            });
+            }
+        } else {
+            for (at, step) in &steps {
+                sheet.step(&mut out, *at, step);
+                if options.explain && phase != Phase::Build {
+                    sheet.page().step(&mut out, &plan.steps, *at);
+                }
+            }
         }
-        if options.explain {
-            explain::Page { indent: numbers + 4, width: options.width, style }.kinds(&mut out, &steps);
+        if options.explain && phase == Phase::Build {
+            sheet.page().kinds(&mut out, &steps);
         }
     }
     out
 }
 
 /// What every line of one plan has in common.
-struct Sheet<'a> {
-    plan: &'a Plan,
+struct Sheet {
     options: TextOptions,
     style: Style,
     /// Columns of the numbers.
     numbers: usize,
 }
 
-impl Sheet<'_> {
+impl Sheet {
     /// One step with its number, and its origin at the right.
     fn step(&self, out: &mut String, at: usize, step: &Step) {
         self.entry(out, &(at + 1).to_string(), &step.action.to_string(), &origin(&step.origin));
     }
 
-    /// A step that runs, with its explanation if asked for.
-    fn run_step(&self, out: &mut String, at: usize, step: &Step) {
-        self.step(out, at, step);
-        if self.options.explain {
-            let page =
-                explain::Page { indent: self.numbers + 4, width: self.options.width, style: self.style };
-            page.step(out, &self.plan.steps, at);
-        }
+    /// How explanations are laid out below a step.
+    fn page(&self) -> explain::Page {
+        explain::Page { indent: self.numbers + 4, width: self.options.width, style: self.style }
     }
 
     /// Consecutive steps that one line of a manifest asks for.
