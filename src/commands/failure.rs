@@ -134,6 +134,9 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
         (Action::AttachTree { target }, Errno::ENOENT | Errno::ENOTDIR) => {
             format!("the tree has nothing at `{target}` to mount on: build it again with `stockade build`")
         }
+        (Action::MakePrivate, Errno::EINVAL) => {
+            "stockade was started where `/` is no mount point, as in a chroot: start it outside".into()
+        }
         (Action::EnterRoot { .. }, Errno::EINVAL) => {
             "pivot_root(2) does not work when the host's root is a ramfs: set `method = \"move\"` under [root]".into()
         }

@@ -7,8 +7,8 @@ use std::fmt;
 
 use super::capability;
 use super::display::join;
-use super::quote::strace;
-use super::step::{Action, Bound, CapabilitySet, MountFlags, RootMethod, Step};
+use super::notation::{SIGNALS, attributes, bound, mask, persona, text};
+use super::step::{Action, CapabilitySet, MountFlags, RootMethod, Step};
 
 /// One system call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Action {
                 call("close", "<socket>"),
             ],
             Self::SetHostname { name } => {
-                vec![call("sethostname", format!("{}, {}", strace(name), name.len()))]
+                vec![call("sethostname", format!("{}, {}", text(name), name.len()))]
             }
             Self::SetOomScore { adjustment } => write("/proc/self/oom_score_adj", &adjustment.to_string()),
             Self::CloneTree { source, flags, recursive, .. } => {
@@ -109,9 +109,9 @@ impl Action {
                 calls.extend(options.iter().map(|(key, value)| {
                     let (command, value) = match value.as_str() {
                         "" => ("FSCONFIG_SET_FLAG", "NULL".to_owned()),
-                        value => ("FSCONFIG_SET_STRING", strace(value)),
+                        value => ("FSCONFIG_SET_STRING", text(value)),
                     };
-                    call("fsconfig", format!("<context>, {command}, {}, {value}, 0", strace(key)))
+                    call("fsconfig", format!("<context>, {command}, {}, {value}, 0", text(key)))
                 }));
                 calls.extend([
                     call("fsconfig", "<context>, FSCONFIG_CMD_CREATE, NULL, NULL, 0"),
@@ -124,8 +124,7 @@ impl Action {
                 let limit = format!("{{rlim_cur={}, rlim_max={}}}", bound(*soft), bound(*hard));
                 vec![call("prlimit64", format!("0, {resource}, {limit}, NULL"))]
             }
-            // strace(1) writes a mask with a leading zero and at least three digits.
-            Self::SetUmask { mask } => vec![call("umask", format!("{:0>3}", format!("0{:o}", mask.0)))],
+            Self::SetUmask { mask: bits } => vec![call("umask", mask(*bits))],
             Self::SetPersonality { flags, .. } => vec![call("personality", persona(flags))],
             Self::SetNice { nice } => vec![call("setpriority", format!("PRIO_PROCESS, 0, {nice}"))],
             Self::SetAffinity { processors } => {
@@ -184,7 +183,7 @@ impl Action {
                     [call("getpgrp", ""), call("ioctl", format!("{fd}, TIOCSPGRP, [<group>]"))]
                 }))
                 .collect(),
-            Self::ChangeDirectory { path } => vec![call("chdir", strace(path.as_path()))],
+            Self::ChangeDirectory { path } => vec![call("chdir", text(path.as_path()))],
             Self::Verify { uid, gid, groups, capabilities, .. } => {
                 let mut calls = vec![
                     call("sendto", "<status>, <report>, 33, MSG_NOSIGNAL, NULL, 0"),
@@ -211,8 +210,8 @@ impl Action {
                     "execve",
                     format!(
                         "{}, [{}], <environment> /* {} {variables} */",
-                        strace(path.as_path()),
-                        join(", ", arguments.iter().map(strace)),
+                        text(path.as_path()),
+                        join(", ", arguments.iter().map(text)),
                         environment.len()
                     ),
                 )]
@@ -221,44 +220,11 @@ impl Action {
     }
 }
 
-/// The standard signals that may have a handler, by number.
-const SIGNALS: [&str; 29] = [
-    "SIGHUP",
-    "SIGINT",
-    "SIGQUIT",
-    "SIGILL",
-    "SIGTRAP",
-    "SIGABRT",
-    "SIGBUS",
-    "SIGFPE",
-    "SIGUSR1",
-    "SIGSEGV",
-    "SIGUSR2",
-    "SIGPIPE",
-    "SIGALRM",
-    "SIGTERM",
-    "SIGSTKFLT",
-    "SIGCHLD",
-    "SIGCONT",
-    "SIGTSTP",
-    "SIGTTIN",
-    "SIGTTOU",
-    "SIGURG",
-    "SIGXCPU",
-    "SIGXFSZ",
-    "SIGVTALRM",
-    "SIGPROF",
-    "SIGWINCH",
-    "SIGIO",
-    "SIGPWR",
-    "SIGSYS",
-];
-
 /// A file of /proc opened, written and closed.
 fn write(path: &str, content: &str) -> Vec<Call> {
     vec![
-        call("openat", format!("AT_FDCWD, {}, O_WRONLY|O_CLOEXEC", strace(path))),
-        call("write", format!("<file>, {}, {}", strace(content), content.len())),
+        call("openat", format!("AT_FDCWD, {}, O_WRONLY|O_CLOEXEC", text(path))),
+        call("write", format!("<file>, {}, {}", text(content), content.len())),
         call("close", "<file>"),
     ]
 }
@@ -269,47 +235,14 @@ fn clone_tree(source: impl AsRef<OsStr>, flags: MountFlags, recursive: bool) -> 
     let set =
         format!("{{attr_set={}, attr_clr=0, propagation=0 /* MS_??? */, userns_fd=0}}", attributes(flags));
     vec![
-        call("open_tree", format!("AT_FDCWD, {}, OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC{below}", strace(source))),
+        call("open_tree", format!("AT_FDCWD, {}, OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC{below}", text(source))),
         call("mount_setattr", format!("<mount>, \"\", AT_EMPTY_PATH{below}, {set}, 32")),
     ]
 }
 
 /// A detached mount becomes visible.
 fn attach(target: impl AsRef<OsStr>) -> Call {
-    call("move_mount", format!("<mount>, \"\", AT_FDCWD, {}, MOVE_MOUNT_F_EMPTY_PATH", strace(target)))
-}
-
-/// The mask of mount_setattr(2).
-fn attributes(flags: MountFlags) -> String {
-    let names = join("|", flags.attributes());
-    if names.is_empty() { "0".into() } else { names }
-}
-
-/// One bound of a limit, counted in KiB where it comes out even, as strace(1) does.
-fn bound(bound: Bound) -> String {
-    match bound {
-        None | Some(u64::MAX) => "RLIM64_INFINITY".into(),
-        Some(bytes) if bytes > 1024 && bytes % 1024 == 0 => format!("{}*1024", bytes / 1024),
-        Some(count) => count.to_string(),
-    }
-}
-
-/// The flags of personality(2) in the order of their values, after the execution domain.
-fn persona(flags: &[&str]) -> String {
-    const ORDER: [&str; 10] = [
-        "UNAME26",
-        "ADDR_NO_RANDOMIZE",
-        "MMAP_PAGE_ZERO",
-        "ADDR_COMPAT_LAYOUT",
-        "READ_IMPLIES_EXEC",
-        "ADDR_LIMIT_32BIT",
-        "SHORT_INODE",
-        "WHOLE_SECONDS",
-        "STICKY_TIMEOUTS",
-        "ADDR_LIMIT_3GB",
-    ];
-    let domain = flags.iter().copied().find(|flag| flag.starts_with("PER_")).unwrap_or("PER_LINUX");
-    join("|", [domain].into_iter().chain(ORDER.into_iter().filter(|flag| flags.contains(flag))))
+    call("move_mount", format!("<mount>, \"\", AT_FDCWD, {}, MOVE_MOUNT_F_EMPTY_PATH", text(target)))
 }
 
 /// The call with the first number past the last capability: EINVAL there ends the loop, see capabilities(7). A kernel that knows
@@ -386,25 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_as_strace_writes_them() {
-        let limit =
-            |soft, hard| Action::SetLimit { resource: "RLIMIT_AS", soft, hard }.calls()[0].to_string();
-        assert_eq!(
-            limit(Some(1024), Some(4096)),
-            "prlimit64(0, RLIMIT_AS, {rlim_cur=1024, rlim_max=4*1024}, NULL)"
-        );
-        assert_eq!(
-            limit(Some(0), None),
-            "prlimit64(0, RLIMIT_AS, {rlim_cur=0, rlim_max=RLIM64_INFINITY}, NULL)"
-        );
-        for (mask, written) in
-            [(0o22, "umask(022)"), (0, "umask(000)"), (0o777, "umask(0777)"), (7, "umask(007)")]
-        {
-            assert_eq!(Action::SetUmask { mask: super::super::Mode(mask) }.calls()[0].to_string(), written);
-        }
-        let personality =
-            Action::SetPersonality { flags: vec!["ADDR_NO_RANDOMIZE", "UNAME26"], value: 0x6_0000 };
-        assert_eq!(personality.calls()[0].to_string(), "personality(PER_LINUX|UNAME26|ADDR_NO_RANDOMIZE)");
+    fn execve_shows_its_arguments_and_counts_its_variables() {
         assert_eq!(
             shown(|action| matches!(action, Action::Execute { .. })),
             [r#"execve("/usr/sbin/nginx", ["nginx", "-g", "daemon off;\n"], <environment> /* 1 var */)"#]

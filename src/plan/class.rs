@@ -12,8 +12,8 @@ pub enum Class {
     Inside,
     /// The id maps of a user namespace.
     IdMaps,
-    /// What needs an id that exists or a right over a namespace.
-    Rights,
+    /// What takes on an id, or needs one to own what it makes.
+    Owning,
     /// Propagation made private.
     Propagation,
     /// Everything that makes, moves or copies a mount.
@@ -90,11 +90,10 @@ impl Class {
             Self::Clone => matches!(action, A::Clone { .. }),
             Self::Inside => !on_disk(action) && !Self::Clone.has(action),
             Self::IdMaps => matches!(action, A::MapIds { .. }),
-            Self::Rights => {
-                matches!(action, A::LoopbackUp | A::SetHostname { .. })
-                    || [Self::Mounting, Self::Bounding, Self::Groups, Self::Ids, Self::Capabilities]
-                        .iter()
-                        .any(|class| class.has(action))
+            Self::Owning => {
+                matches!(action, A::CreateFileSystem { .. })
+                    || Self::Groups.has(action)
+                    || Self::Ids.has(action)
             }
             Self::Propagation => matches!(action, A::MakePrivate),
             Self::Mounting => {
@@ -148,9 +147,9 @@ impl Class {
             Self::Clone => "clone(2)",
             Self::Inside => "everything inside",
             Self::IdMaps => "the id maps",
-            Self::Rights => "whatever needs an id or a right",
+            Self::Owning => "whatever takes an id",
             Self::Propagation => "private propagation",
-            Self::Mounting => "any other mount call",
+            Self::Mounting => "the mount calls",
             Self::Source => "copying what comes from the host",
             Self::RootTree => "mounting the tree",
             Self::Root => "the change of root",

@@ -6,6 +6,7 @@ pub mod capability;
 mod class;
 mod display;
 pub mod explain;
+mod notation;
 pub mod order;
 pub mod quote;
 #[cfg(test)]

@@ -25,13 +25,14 @@ const fn rule(before: Class, after: Class, because: &'static str) -> Rule {
 }
 
 /// Every rule, roughly in the order of a run.
-pub const RULES: [Rule; 35] = [
+pub const RULES: [Rule; 36] = [
     rule(Class::Clone, Class::Inside, "without the new namespaces it would happen to the host"),
     rule(
         Class::IdMaps,
-        Class::Rights,
-        "until the maps are written every id is the overflow id 65534: no user can be become and no new file system can hold this process's files (user_namespaces(7))",
+        Class::Owning,
+        "until the maps are written every id is the overflow id 65534: no other id can be taken on, and a new file system would have no owner (user_namespaces(7))",
     ),
+    rule(Class::IdMaps, Class::Root, "they are written through the host's /proc, and the jail may have none"),
     rule(
         Class::IdMaps,
         Class::Undumpable,

@@ -19,7 +19,7 @@ impl<'a> Quoted<'a> {
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_char('"')?;
-        escape(self.0, f)?;
+        escape(self.0, "'", f)?;
         f.write_char('"')
     }
 }
@@ -29,65 +29,26 @@ pub struct Escaped<'a>(pub &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            for c in chunk.valid().chars() {
-                match c {
-                    '\'' | '"' | '\\' => f.write_char(c)?,
-                    _ => write!(f, "{}", c.escape_debug())?,
-                }
-            }
-            bytes(chunk.invalid(), f)?;
-        }
-        Ok(())
+        escape(self.0, "'\"\\", f)
     }
 }
 
-/// Writes the inside of a [`Quoted`].
-fn escape(text: &[u8], f: &mut impl fmt::Write) -> fmt::Result {
+/// Writes a text with escapes, but for the characters in `plain`, which Rust would escape although they do no harm here.
+fn escape(text: &[u8], plain: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for chunk in text.utf8_chunks() {
         for c in chunk.valid().chars() {
-            match c {
-                '\'' => f.write_char(c)?,
-                _ => write!(f, "{}", c.escape_debug())?,
+            if plain.contains(c) {
+                f.write_char(c)?;
+            } else {
+                write!(f, "{}", c.escape_debug())?;
             }
         }
-        bytes(chunk.invalid(), f)?;
+        chunk.invalid().iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))?;
     }
     Ok(())
 }
 
-/// Bytes that are no UTF-8.
-fn bytes(invalid: &[u8], f: &mut impl fmt::Write) -> fmt::Result {
-    invalid.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
-}
-
-/// A text as strace(1) prints it: everything but printable ASCII as a C escape, octal as short as the next character allows.
-pub fn strace(text: impl AsRef<OsStr>) -> String {
-    let bytes = text.as_ref().as_bytes();
-    let mut quoted = String::with_capacity(bytes.len() + 2);
-    quoted.push('"');
-    for (at, byte) in bytes.iter().enumerate() {
-        match byte {
-            b'"' => quoted.push_str("\\\""),
-            b'\\' => quoted.push_str("\\\\"),
-            b'\t' => quoted.push_str("\\t"),
-            b'\n' => quoted.push_str("\\n"),
-            0x0b => quoted.push_str("\\v"),
-            0x0c => quoted.push_str("\\f"),
-            b'\r' => quoted.push_str("\\r"),
-            b' '..=b'~' => quoted.push(char::from(*byte)),
-            _ => {
-                let digit_follows = bytes.get(at + 1).is_some_and(u8::is_ascii_digit);
-                let octal = if digit_follows { format!("\\{byte:03o}") } else { format!("\\{byte:o}") };
-                quoted.push_str(&octal);
-            }
-        }
-    }
-    quoted.push('"');
-    quoted
-}
-
-/// A text as one word of a POSIX shell, `$'…'` where it holds what cannot be shown.
+/// A text as one word of a shell, `$'…'` (POSIX since 2024) where it holds what cannot be shown.
 pub fn shell(text: impl AsRef<OsStr>) -> String {
     let bytes = text.as_ref().as_bytes();
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+=:,@%".contains(byte);
@@ -103,6 +64,7 @@ pub fn shell(text: impl AsRef<OsStr>) -> String {
             b'\'' => word.push_str("\\'"),
             b'\\' => word.push_str("\\\\"),
             b' '..=b'~' => word.push(char::from(*byte)),
+            // Three digits always, so that a digit may follow.
             _ => word.extend(['\\', octal(byte >> 6), octal(byte >> 3), octal(*byte)]),
         }
     }
@@ -110,9 +72,9 @@ pub fn shell(text: impl AsRef<OsStr>) -> String {
     word
 }
 
-/// The lowest octal digit.
-fn octal(byte: u8) -> char {
-    char::from(b'0' + (byte & 7))
+/// The last octal digit of a byte.
+const fn octal(byte: u8) -> char {
+    (b'0' + (byte & 7)) as char
 }
 
 #[cfg(test)]
@@ -133,12 +95,6 @@ mod tests {
             assert_eq!(Quoted(text).to_string(), shown);
         }
         assert_eq!(Escaped(b"it's\n\"x\"").to_string(), r#"it's\n"x""#);
-    }
-
-    #[test]
-    fn a_trace_has_short_octal_escapes() {
-        assert_eq!(strace("it's \"\u{1b} \u{e9}\\\n9"), r#""it's \"\33 \303\251\\\n9""#);
-        assert_eq!(strace("\u{1b}9"), r#""\0339""#);
     }
 
     #[test]

@@ -27,7 +27,6 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -93,25 +92,25 @@ fn origin(origin: &Origin) -> Value {
 fn action(action: &Action) -> Value {
     match action {
         Action::MakeDirectory { path, mode, owner } => json!({
-            "kind": "make_directory", "path": file(path.as_path()), "mode": mode.to_string(), "owner": ids(*owner),
+            "kind": "make_directory", "path": text(path.as_path()), "mode": mode.to_string(), "owner": ids(*owner),
         }),
         Action::CopyFile { source, path, mode, owner, keep } => json!({
-            "kind": "copy_file", "source": file(source.as_path()), "path": file(path.as_path()),
+            "kind": "copy_file", "source": text(source.as_path()), "path": text(path.as_path()),
             "mode": mode.to_string(), "owner": ids(*owner),
             "keep": { "setid": keep.setid, "capabilities": keep.capabilities },
         }),
         Action::MakeHardLink { existing, path } => json!({
-            "kind": "make_hard_link", "existing": file(existing.as_path()), "path": file(path.as_path()),
+            "kind": "make_hard_link", "existing": text(existing.as_path()), "path": text(path.as_path()),
         }),
         Action::MakeSymlink { text: target, path, owner } => json!({
-            "kind": "make_symlink", "text": text(target), "path": file(path.as_path()), "owner": ids(*owner),
+            "kind": "make_symlink", "text": text(target), "path": text(path.as_path()), "owner": ids(*owner),
         }),
         Action::WriteFile { path, content, mode, owner } => json!({
-            "kind": "write_file", "path": file(path.as_path()), "content": text(OsStr::from_bytes(content)),
+            "kind": "write_file", "path": text(path.as_path()), "content": text(OsStr::from_bytes(content)),
             "mode": mode.to_string(), "owner": ids(*owner),
         }),
         Action::MakeDevice { path, device } => json!({
-            "kind": "make_device", "path": file(path.as_path()), "major": device.major, "minor": device.minor,
+            "kind": "make_device", "path": text(path.as_path()), "major": device.major, "minor": device.minor,
         }),
         Action::Clone { namespaces } => json!({
             "kind": "clone", "namespaces": namespaces.flags().map(|(flag, _)| flag).collect::<Vec<_>>(),
@@ -127,18 +126,18 @@ fn action(action: &Action) -> Value {
         Action::SetHostname { name } => json!({ "kind": "set_hostname", "name": name }),
         Action::SetOomScore { adjustment } => json!({ "kind": "set_oom_score", "adjustment": adjustment }),
         Action::CloneTree { source, target, flags, recursive } => json!({
-            "kind": "clone_tree", "source": file(source.as_path()), "target": file(target.as_path()),
+            "kind": "clone_tree", "source": text(source.as_path()), "target": text(target.as_path()),
             "flags": attributes(*flags), "recursive": recursive,
         }),
         Action::CloneRoot { tree, flags } => {
-            json!({ "kind": "clone_root", "tree": file(tree.as_path()), "flags": attributes(*flags) })
+            json!({ "kind": "clone_root", "tree": text(tree.as_path()), "flags": attributes(*flags) })
         }
         Action::EnterRoot { tree, method } => {
             json!({ "kind": "enter_root", "tree": text(tree.as_path()), "method": method.name() })
         }
-        Action::AttachTree { target } => json!({ "kind": "attach_tree", "target": file(target.as_path()) }),
+        Action::AttachTree { target } => json!({ "kind": "attach_tree", "target": text(target.as_path()) }),
         Action::CreateFileSystem { kind, target, flags, options } => json!({
-            "kind": "mount_file_system", "type": kind, "target": file(target.as_path()), "flags": attributes(*flags),
+            "kind": "create_file_system", "type": kind, "target": text(target.as_path()), "flags": attributes(*flags),
             "options": options.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect::<Vec<_>>(),
         }),
         Action::SetLimit { resource, soft, hard } => {
@@ -162,7 +161,7 @@ fn action(action: &Action) -> Value {
         Action::ResetSignals => json!({ "kind": "reset_signals" }),
         Action::NewProcessGroup { terminal } => json!({ "kind": "new_process_group", "terminal": terminal }),
         Action::ChangeDirectory { path } => {
-            json!({ "kind": "change_directory", "path": file(path.as_path()) })
+            json!({ "kind": "change_directory", "path": text(path.as_path()) })
         }
         Action::Verify { uid, gid, groups, capabilities: set, no_new_privileges } => json!({
             "kind": "verify", "uid": uid, "gid": gid, "groups": groups, "capabilities": capabilities(*set),
@@ -170,7 +169,7 @@ fn action(action: &Action) -> Value {
         }),
         Action::CloseDescriptors => json!({ "kind": "close_descriptors" }),
         Action::Execute { path, arguments, environment } => json!({
-            "kind": "execute", "path": file(path.as_path()),
+            "kind": "execute", "path": text(path.as_path()),
             "arguments": arguments.iter().map(text).collect::<Vec<_>>(),
             "environment": environment
                 .iter()
@@ -180,19 +179,17 @@ fn action(action: &Action) -> Value {
     }
 }
 
-/// A path.
-fn file(path: &Path) -> Value {
-    text(path)
-}
-
-/// A text that may be any bytes.
+/// A path or text, which may be any bytes.
 fn text(text: impl AsRef<OsStr>) -> Value {
-    let bytes = text.as_ref().as_bytes();
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        return text.into();
-    }
-    let digit = |value: &u8| char::from_digit(u32::from(*value), 16).unwrap_or_default();
-    json!({ "base16": bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|half| digit(&half)).collect::<String>() })
+    let text = text.as_ref();
+    text.to_str().map_or_else(
+        || {
+            let digits = text.as_bytes().iter().flat_map(|byte| [byte >> 4, byte & 15]);
+            let digits = digits.filter_map(|digit| char::from_digit(digit.into(), 16));
+            json!({ "base16": digits.collect::<String>() })
+        },
+        Value::from,
+    )
 }
 
 /// Both ids of an owner.

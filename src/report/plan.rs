@@ -49,59 +49,50 @@ pub fn text(plan: &Plan, options: TextOptions) -> String {
         }
         out.push('\n');
         line(&mut out, &format!("{}: {}", style.bold(phase.name()), phase.summary()));
-        let sheet = Sheet { plan, options, style, numbers };
-        if phase != Phase::Build {
-            for (at, step) in &steps {
-                sheet.run_step(&mut out, *at, step);
-            }
-            continue;
-        }
-        if options.all {
-            for (at, step) in &steps {
-                sheet.step(&mut out, *at, step);
+        let sheet = Sheet { options, style, numbers };
+        if phase == Phase::Build && !options.all {
+            for group in steps.chunk_by(|(_, a), (_, b)| same_line(&a.origin, &b.origin)) {
+                sheet.group(&mut out, group);
             }
         } else {
-            steps.chunk_by(|(_, a), (_, b)| same_line(&a.origin, &b.origin)).for_each(|group| {
-                sheet.group(&mut out, group);
-            });
+            for (at, step) in &steps {
+                sheet.step(&mut out, plan.number(*at), step);
+                if options.explain && phase != Phase::Build {
+                    sheet.page().step(&mut out, &plan.steps, *at);
+                }
+            }
         }
-        if options.explain {
-            explain::Page { indent: numbers + 4, width: options.width, style }.kinds(&mut out, &steps);
+        if options.explain && phase == Phase::Build {
+            sheet.page().kinds(&mut out, &steps);
         }
     }
     out
 }
 
 /// What every line of one plan has in common.
-struct Sheet<'a> {
-    plan: &'a Plan,
+struct Sheet {
     options: TextOptions,
     style: Style,
     /// Columns of the numbers.
     numbers: usize,
 }
 
-impl Sheet<'_> {
+impl Sheet {
     /// One step with its number, and its origin at the right.
-    fn step(&self, out: &mut String, at: usize, step: &Step) {
-        self.entry(out, &self.plan.number(at).to_string(), &step.action.to_string(), &origin(&step.origin));
+    fn step(&self, out: &mut String, number: usize, step: &Step) {
+        self.entry(out, &number.to_string(), &step.action.to_string(), &origin(&step.origin));
     }
 
-    /// A step that runs, with its explanation if asked for.
-    fn run_step(&self, out: &mut String, at: usize, step: &Step) {
-        self.step(out, at, step);
-        if self.options.explain {
-            let page =
-                explain::Page { indent: self.numbers + 4, width: self.options.width, style: self.style };
-            page.step(out, &self.plan.steps, at);
-        }
+    /// How explanations are laid out below a step.
+    fn page(&self) -> explain::Page {
+        explain::Page { indent: self.numbers + 4, width: self.options.width, style: self.style }
     }
 
     /// Consecutive steps that one line of a manifest asks for.
     fn group(&self, out: &mut String, group: &[(usize, &Step)]) {
         match group {
             [] => {}
-            [(at, step)] => self.step(out, *at, step),
+            [(at, step)] => self.step(out, at + 1, step),
             [(first, step), ..] => {
                 let root = asked(&step.origin);
                 let steps = format!("{}-{}", first + 1, first + group.len());

@@ -43,7 +43,7 @@ fn a_wrong_option_is_shown_as_typed() {
     let dir = Dir::new("set");
     dir.write("jails/web.toml", WEB)
         .stockade([
-            "run",
+            "plan",
             "web",
             "--set=program.nise=5",
             "--set",

@@ -128,6 +128,8 @@ pub(super) fn confine(context: &Context<'_>, steps: &mut Steps) {
         let origin = privileges.no_new_privileges.as_ref().map_or(&default, |given| &given.origin);
         push(Action::NoNewPrivileges, origin);
     }
+    // A change of ids sets the dumpable bit to what fs.suid_dumpable says, see PR_SET_DUMPABLE in prctl(2).
+    push(Action::SetUndumpable, &Origin::Default("a change of ids may have made PID 1 dumpable again"));
     push(Action::DieWithParent, &Origin::Default("nothing is left behind when the supervisor is killed"));
 }
 

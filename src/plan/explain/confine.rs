@@ -6,8 +6,7 @@ pub(super) const SET_LIMIT: Text = Text {
     why: "A resource limit holds one process: the soft bound is enforced, the hard bound is how far the program may raise the soft one \
           itself. Children inherit both.",
     man: &["getrlimit(2)", "prlimit(1)"],
-    without: "A runaway or hostile program takes what there is, and the host pays: processor time, file size, queued signals are \
-              unlimited by default.",
+    without: "A runaway or hostile program takes what there is, and the host pays: processor time and file size have no bound by default.",
 };
 
 pub(super) const LIMIT_PROCESSES: Text = Text {
@@ -29,7 +28,7 @@ pub(super) const LIMIT_FILES: Text = Text {
     why: "Bounds the highest descriptor number a process may get. The soft bound is kept modest because select(2) breaks above 1024; \
           servers raise it themselves up to the hard one.",
     man: &["getrlimit(2)", "select(2)"],
-    without: "A leak of descriptors goes on until the system-wide table is full and every program on the host sees ENFILE.",
+    without: "With a high limit inherited from the caller, a leak of descriptors goes on until the system-wide table is full and every program on the host sees ENFILE.",
 };
 
 pub(super) const LIMIT_MEMORY: Text = Text {
@@ -71,8 +70,8 @@ pub(super) const SET_AFFINITY: Text = Text {
 };
 
 pub(super) const DROP_BOUNDING: Text = Text {
-    why: "The bounding set is the ceiling of what execve(2) can grant: a set-user-id root program gets no capability outside of it, \
-          and uid 0 none either. A capability once dropped from it never comes back to this process or its children.",
+    why: "The bounding set is the ceiling of what execve(2) can add to the inheritable set, for a set-user-id program, one with file \
+          capabilities, and uid 0. A capability once dropped never returns to it, in this process or its children.",
     man: &["capabilities(7)", "prctl(2)"],
     without: "A program that runs as uid 0 gets every capability back at execve(2), however empty its sets were before: the kernel \
               gives root its inheritable set and the whole bounding set.",
@@ -82,8 +81,8 @@ pub(super) const SET_GROUPS: Text = Text {
     why: "Supplementary groups are a list beside the group id, inherited from the caller. The list is replaced by the one the manifest \
           gives, mostly an empty one.",
     man: &["setgroups(2)", "credentials(7)"],
-    without: "A daemon that changes its uid but keeps the groups of root or of an administrator reads /dev/sda through `disk`, \
-              /etc/shadow through `shadow`, and starts containers as root through `docker`.",
+    without: "A daemon that changes its uid but keeps the groups of its caller still opens what they open, wherever it is in reach: disks \
+              through `disk`, /etc/shadow through `shadow`, root's own containers through `docker`.",
 };
 
 pub(super) const SET_GID: Text = Text {

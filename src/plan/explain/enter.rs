@@ -12,7 +12,7 @@ pub(super) const CLONE: Text = Text {
 
 pub(super) const MAP_IDS: Text = Text {
     why: "In a new user namespace a process has every capability over the namespace but no user id yet. The map says which id outside \
-          an id inside stands for. An ordinary user may map only itself, and only after giving up setgroups(2).",
+          an id inside stands for. An ordinary user may map its own ids alone, the group only after giving up setgroups(2).",
     man: &["user_namespaces(7)", "capabilities(7)"],
     without: "Ids without a map show as 65534 and cannot be taken on. If setgroups(2) were left allowed, a user could drop a group by \
               which a file is closed to it (mode 0604 denies the group) and so gain access: CVE-2014-8989.",
@@ -22,8 +22,7 @@ pub(super) const MAKE_PRIVATE: Text = Text {
     why: "A new mount namespace starts as a copy whose mounts are still tied to the host's: systemd makes them all shared, and what is \
           mounted on one side appears on the other. This cuts every tie, in both directions.",
     man: &["mount_namespaces(7)", "mount(2)"],
-    without: "The jail's mounts would appear on the host and stay there after its end; detaching the old root would unmount the \
-              host's own file systems. pivot_root(2) refuses shared mounts with EINVAL for that reason.",
+    without: "The jail's mounts would appear on the host and stay there after its end; detaching the old root could take the host's own file systems with it. pivot_root(2) refuses shared mounts with EINVAL for that reason.",
 };
 
 pub(super) const NEW_SESSION: Text = Text {

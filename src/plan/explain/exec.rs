@@ -7,8 +7,8 @@ pub(super) const FORK_PROGRAM: Text = Text {
           reach it. Most programs know nothing of this, so PID 1 stays ours (it forwards signals and reaps) and its child becomes the \
           program.",
     man: &["fork(2)", "pid_namespaces(7)", "wait(2)"],
-    without: "As PID 1 a program without a handler for SIGTERM cannot be stopped but by SIGKILL, not even by its own abort(3), and \
-              zombies pile up until no process can be made.",
+    without: "As PID 1 a program without a handler for SIGTERM cannot be stopped but by SIGKILL from outside, and zombies pile up until no \
+              process can be made.",
 };
 
 pub(super) const RESET_SIGNALS: Text = Text {

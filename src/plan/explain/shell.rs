@@ -6,7 +6,7 @@ use super::super::step::{Action, CapabilitySet, MountFlags, Owner, RootMethod};
 use super::super::{Bound, JailPath};
 
 /// The line for an action, if the shell has one.
-#[allow(clippy::too_many_lines, reason = "one arm an action")]
+#[allow(clippy::too_many_lines, reason = "one arm an action, in the order of the type")]
 pub(super) fn line(action: &Action) -> Option<String> {
     Some(match action {
         Action::MakeDirectory { path, mode, owner } => {
