@@ -71,7 +71,7 @@ hint: a list set by an option replaces the manifest's
 3 errors in jails/web.toml
 ",
         );
-    dir.stockade(["run", "web", "--set=program.nise=5", "--set", "program.nice=warm"]).expect(
+    dir.stockade(["plan", "web", "--set=program.nise=5", "--set", "program.nice=warm"]).expect(
         1,
         "",
         r"error: `nice` must be a number, this is text
