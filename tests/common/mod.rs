@@ -49,7 +49,7 @@ impl Dir {
             .args(arguments)
             .current_dir(&self.path)
             .env("XDG_CONFIG_HOME", self.join("config"))
-            .env("XDG_STATE_HOME", self.join("state"))
+            .env("STOCKADE_STATE_DIR", self.join("state"))
             .env("NO_COLOR", "1")
             .stdin(Stdio::null());
         Command { inner }
