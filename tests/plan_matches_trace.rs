@@ -126,10 +126,7 @@ fn a_run_of_the_shell_does_what_its_plan_says() {
         return;
     }
     let dir = Dir::new("trace-shell");
-    dir.write(
-        "shell.toml",
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("jails/shell.toml")).unwrap(),
-    );
+    dir.write("shell.toml", fs::read_to_string(common::jail("shell.toml")).unwrap());
     compare(&dir, "./shell.toml", &["-c", "true"]);
 }
 
@@ -139,10 +136,7 @@ fn a_run_of_nginx_does_what_its_plan_says() {
         return;
     }
     let dir = Dir::new("trace-nginx");
-    dir.write(
-        "nginx.toml",
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("jails/nginx.toml")).unwrap(),
-    );
+    dir.write("nginx.toml", fs::read_to_string(common::jail("nginx.toml")).unwrap());
     // Tests its configuration and ends.
     compare(&dir, "./nginx.toml", &["-t"]);
 }

@@ -66,12 +66,10 @@ pub fn load(request: &Request) -> Result<Loaded, Vec<Finding>> {
         return Err(sorted(layers.findings));
     };
 
-    let digest = layers.digest();
     let top = text::Locator::new(&source).origin(&(0..0));
     let program = layers.table.get("program").map_or(top.clone(), |entry| entry.node.origin.clone());
     let mut findings = Vec::new();
     let mut manifest = decode::manifest(layers.table, &top, &mut findings);
-    manifest.digest = digest;
     manifest.program.extra_arguments.clone_from(&request.extra_arguments);
     if manifest.name.is_none() {
         manifest.name = name_of(&path, &top, &mut findings);

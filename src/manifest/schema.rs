@@ -31,8 +31,6 @@ pub struct Manifest {
     pub privileges: Privileges,
     /// `[test]`
     pub test: Option<At<Test>>,
-    /// The bytes of every file read, digested (SHA-256): a tree built from other bytes is rebuilt.
-    pub digest: [u8; 32],
 }
 
 /// `[program]`: what runs, as whom and in which circumstances.

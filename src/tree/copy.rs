@@ -29,7 +29,7 @@ use crate::sys::held::HeldSignals;
 const CHUNK: usize = 256 << 10;
 
 /// What a hole reads as.
-static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 4 << 10] = [0; 4 << 10];
 
 /// File systems whose files have no stored content: a copy would be empty, endless or about another moment.
 const SYNTHETIC: [FsType; 8] = [

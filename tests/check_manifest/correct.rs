@@ -260,19 +260,3 @@ fn replace_takes_what_was_included_away() {
     assert!(manifest.mounts.is_empty());
     assert_eq!(manifest.program.environment.keys().collect::<Vec<_>>(), ["B"]);
 }
-
-#[test]
-fn the_digest_is_of_every_byte_read() {
-    let dir = Dir::new("digest");
-    let digest = |base: &str, set: &[&str]| {
-        dir.write("jails/base.toml", base)
-            .write("jails/web.toml", "include = [\"base.toml\"]\n[program]\ncommand = [\"/bin/true\"]\n");
-        let jail = dir.join("jails/web.toml").into();
-        let sets = set.iter().map(ToString::to_string).collect();
-        manifest::load(&Request { jail, sets, extra_arguments: Vec::new() }).unwrap().manifest.digest
-    };
-    let first = digest("", &[]);
-    assert_eq!(first, digest("", &[]));
-    assert_ne!(first, digest("# a comment\n", &[]));
-    assert_ne!(first, digest("", &["program.nice=5"]));
-}

@@ -44,7 +44,7 @@ impl Dir {
 
     /// The binary, to be run in this directory with these arguments. It sees no manifest and no state but this directory's.
     pub(crate) fn stockade<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
-        let mut inner = std::process::Command::new(env!("CARGO_BIN_EXE_stockade"));
+        let mut inner = std::process::Command::new(binary());
         inner
             .args(arguments)
             .current_dir(&self.path)
@@ -54,6 +54,20 @@ impl Dir {
             .stdin(Stdio::null());
         Command { inner }
     }
+}
+
+/// The binary under test. `tests/run` sets STOCKADE_TEST_PLACE to where it has put copies that an ordinary user can reach.
+pub(crate) fn binary() -> PathBuf {
+    match std::env::var_os("STOCKADE_TEST_PLACE") {
+        Some(place) => Path::new(&place).join("bin/stockade"),
+        None => env!("CARGO_BIN_EXE_stockade").into(),
+    }
+}
+
+/// An example manifest of `jails/`.
+pub(crate) fn jail(name: &str) -> PathBuf {
+    let place = std::env::var_os("STOCKADE_TEST_PLACE");
+    place.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from).join("jails").join(name)
 }
 
 impl Drop for Dir {

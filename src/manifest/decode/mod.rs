@@ -29,7 +29,6 @@ pub(super) fn manifest(table: Table, origin: &Origin, findings: &mut Vec<Finding
         limits: top.section("limits", limits).map(|at| at.value).unwrap_or_default(),
         privileges: top.section("privileges", privileges).map(|at| at.value).unwrap_or_default(),
         test: top.section("test", test),
-        digest: [0; 32],
     };
     top.finish();
     manifest

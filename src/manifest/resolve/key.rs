@@ -61,3 +61,30 @@ pub fn tree_key(manifest: &Manifest, host: &Host) -> [u8; 32] {
     }
     hasher.0.finalize().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::plan::{HostPath, Origin};
+
+    #[test]
+    fn only_what_is_in_the_tree_counts() {
+        let host = Host { uid: 0, device_nodes: true, ..Host::current(Path::new("/")) };
+        let at = |reason| Origin::Default(reason);
+        let key = |change: &dyn Fn(&mut Manifest)| {
+            let mut manifest = Manifest::default();
+            change(&mut manifest);
+            tree_key(&manifest, &host)
+        };
+        let plugin = |origin| At { value: HostPath::parse("/lib/plugin.so").unwrap(), origin };
+        let with_plugin = key(&|manifest| manifest.tree.libraries = vec![plugin(at("one line"))]);
+        let elsewhere = key(&|manifest| manifest.tree.libraries = vec![plugin(at("another line"))]);
+        let nice = key(&|manifest| manifest.program.nice = Some(At { value: 5, origin: at("") }));
+        assert_eq!(with_plugin, elsewhere);
+        assert_eq!(nice, key(&|_| {}));
+        assert_ne!(with_plugin, nice);
+        assert_ne!(nice, tree_key(&Manifest::default(), &Host { uid: 1000, ..host.clone() }));
+    }
+}
