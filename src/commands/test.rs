@@ -35,7 +35,7 @@ pub(super) fn test(test: &cli::Test) -> Result<u8> {
     for request in &requests {
         let started = Instant::now();
         match one(request) {
-            Ok(what) => error::say(&format!("test {what} ... ok ({:.1} s)", started.elapsed().as_secs_f32())),
+            Ok(what) => error::say(&format!("test {what} ... ok ({} ms)", started.elapsed().as_millis())),
             Err(failure) => {
                 error::say(&format!("test {} ... FAILED", request.jail.display()));
                 code = failure.report().max(exit::FINDING);

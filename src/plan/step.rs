@@ -28,7 +28,7 @@ pub struct Owner {
 }
 
 /// Which privileged marks of a file are copied with it; none unless a manifest says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
 pub struct Keep {
     /// Set-user-id and set-group-id bits.
     pub setid: bool,
