@@ -58,11 +58,13 @@ impl<'f> Cursor<'f> {
     }
 
     /// The value of a key that may be absent.
-    pub(super) fn value<T>(
-        &mut self,
-        name: &'static str,
-        read: impl FnOnce(&Node) -> Read<T>,
-    ) -> Option<At<T>> {
+    pub(super) fn value<T>(&mut self, name: &'static str, read: impl Fn(&Node) -> Read<T>) -> Option<At<T>> {
+        self.value_by(name, &read)
+    }
+
+    /// The same for any reader: compiled once a type, not once a key.
+    #[inline(never)]
+    fn value_by<T>(&mut self, name: &'static str, read: &dyn Fn(&Node) -> Read<T>) -> Option<At<T>> {
         let node = self.take(name)?.node;
         self.read(name, Part::Whole, &node, read)
     }
@@ -71,7 +73,7 @@ impl<'f> Cursor<'f> {
     pub(super) fn required<T>(
         &mut self,
         name: &'static str,
-        read: impl FnOnce(&Node) -> Read<T>,
+        read: impl Fn(&Node) -> Read<T>,
     ) -> Option<At<T>> {
         if !self.entries.contains_key(name) {
             let example = keys::find(self.table, name).map_or("", |key| key.example);
@@ -89,8 +91,14 @@ impl<'f> Cursor<'f> {
         name: &'static str,
         read: impl Fn(&Node) -> Read<T>,
     ) -> Option<Vec<At<T>>> {
+        self.list_by(name, &read)
+    }
+
+    /// The same for any reader.
+    #[inline(never)]
+    fn list_by<T>(&mut self, name: &'static str, read: &dyn Fn(&Node) -> Read<T>) -> Option<Vec<At<T>>> {
         let nodes = self.nodes(name)?;
-        Some(nodes.iter().filter_map(|node| self.read(name, Part::Entry, node, &read)).collect())
+        Some(nodes.iter().filter_map(|node| self.read(name, Part::Entry, node, read)).collect())
     }
 
     /// Every entry of a list; empty when there is no list.
@@ -129,7 +137,7 @@ impl<'f> Cursor<'f> {
                 (value, short) => {
                     let node = Node { value, ..node };
                     let read = |node: &Node| short.map_or(Err(Problem::Kind), |short| short(node));
-                    decoded.extend(self.read(name, Part::Entry, &node, read));
+                    decoded.extend(self.read(name, Part::Entry, &node, &read));
                 }
             }
         }
@@ -181,7 +189,7 @@ impl<'f> Cursor<'f> {
         name: &'static str,
         part: Part,
         node: &Node,
-        read: impl FnOnce(&Node) -> Read<T>,
+        read: &dyn Fn(&Node) -> Read<T>,
     ) -> Option<At<T>> {
         match read(node) {
             Ok(value) => Some(At { value, origin: node.origin.clone() }),

@@ -41,7 +41,7 @@ fn manifests(directory: &Path) -> Vec<PathBuf> {
         .map(|entry| entry.path())
         .filter(|path| path.extension() == Some(OsStr::new("toml")) && path.is_file())
         .collect();
-    paths.sort();
+    paths.sort_unstable();
     paths
 }
 

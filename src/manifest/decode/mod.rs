@@ -182,9 +182,9 @@ fn test(table: &mut Cursor) -> Test {
         None => Vec::new(),
         Some(entry) => match &entry.node.value {
             Value::List(nodes) => {
-                nodes.iter().filter_map(|node| table.read("expect", Part::Entry, node, read::text)).collect()
+                nodes.iter().filter_map(|node| table.read("expect", Part::Entry, node, &read::text)).collect()
             }
-            _ => table.read("expect", Part::Whole, &entry.node, read::text).into_iter().collect(),
+            _ => table.read("expect", Part::Whole, &entry.node, &read::text).into_iter().collect(),
         },
     };
     Test {

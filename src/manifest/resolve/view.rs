@@ -75,7 +75,7 @@ impl<'a> View<'a> {
         let entries = self.root.locate(directory).map(|real| fs::read_dir(real).ok());
         let mut names: Vec<_> =
             entries.ok().flatten().into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
-        names.sort();
+        names.sort_unstable();
         names
     }
 
