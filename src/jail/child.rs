@@ -1,7 +1,7 @@
 //! The child's side: the loop over operations, and nothing else. No allocation, no lock, no destructor of the parent's
 //! values: this runs in a copy of the parent's memory between clone(2) and execve(2).
 
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -18,6 +18,8 @@ use crate::sys::{Error, creds, mount, process, terminal};
 pub(super) struct Inherited<'a> {
     /// Where a failure is reported; its other end closes with the supervisor.
     pub(super) status: BorrowedFd<'a>,
+    /// The number of that other end, of which clone(2) made a copy: while it is open nobody sees the supervisor's end close.
+    pub(super) supervisor: RawFd,
     /// The slave end of the program's own terminal.
     pub(super) terminal: Option<BorrowedFd<'a>>,
 }
@@ -148,7 +150,7 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
             members(*set).try_for_each(|number| creds::raise_ambient(number).map_err(Error::of("prctl")))
         }
         Operation::NoNewPrivileges => process::set_no_new_privileges().map_err(Error::of("prctl")),
-        Operation::DieWithParent => die_with_parent(inherited.status),
+        Operation::DieWithParent => die_with_parent(inherited),
         Operation::ResetSignals => {
             signal::reset_dispositions().map_err(Error::of("rt_sigaction"))?;
             signal::set_mask(SignalSet::EMPTY).map(drop).map_err(Error::of("rt_sigprocmask"))
@@ -206,9 +208,10 @@ fn drop_bounding(keep: u64) -> Result<(), Error> {
 }
 
 /// Sets the parent-death signal, then looks whether the supervisor had died before: its end of the socket would be closed.
-fn die_with_parent(status: BorrowedFd<'_>) -> Result<(), Error> {
+fn die_with_parent(inherited: Inherited<'_>) -> Result<(), Error> {
     process::die_with_parent().map_err(Error::of("prctl"))?;
-    let mut socket = [nix::poll::PollFd::new(status, nix::poll::PollFlags::empty())];
+    process::close(inherited.supervisor).map_err(Error::of("close"))?;
+    let mut socket = [nix::poll::PollFd::new(inherited.status, nix::poll::PollFlags::empty())];
     match nix::poll::poll(&mut socket, nix::poll::PollTimeout::ZERO).map_err(Error::of("poll"))? {
         0 => Ok(()),
         _ => process::exit(FAILED),

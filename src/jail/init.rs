@@ -2,7 +2,7 @@
 //! program, which ends every other process of the PID namespace, see pid_namespaces(7). It allocates nothing, holds no file
 //! of the host but the socket to its supervisor, and ends when that closes.
 
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -32,6 +32,8 @@ pub(super) fn serve(
     inherited: Inherited<'_>,
     child: &impl Fn() -> libc::c_int,
 ) -> Result<libc::c_int, Error> {
+    // Descriptors of the caller are not PID 1's to hold; and the jail's limit of open files, which counts already, leaves room.
+    process::close_others(inherited.status).map_err(Error::of("close_range"))?;
     // Every signal is blocked since before clone(2), so that none is lost between here and the first poll.
     let mut set = SignalSet::of(&FORWARDED);
     set.0 |= SignalSet::of(&[libc::SIGCHLD]).0;
@@ -43,13 +45,14 @@ pub(super) fn serve(
 
 /// Waits for the program, reaping and forwarding; returns its exit code by the shells' convention.
 fn reap(program: i32, inherited: Inherited<'_>, signals: &OwnedFd) -> libc::c_int {
-    let status = inherited.status;
-    if close_all_but(status, signals).is_err() {
+    // A pipe's reader sees the end when the program closes it.
+    if process::close_standard_descriptors().is_err() {
         return LOST;
     }
-    let signals = signals.as_fd();
+    let status = inherited.status;
     loop {
-        let mut ready = [PollFd::new(status, PollFlags::empty()), PollFd::new(signals, PollFlags::POLLIN)];
+        let mut ready =
+            [PollFd::new(status, PollFlags::empty()), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         match poll(&mut ready, PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => return LOST,
@@ -58,9 +61,9 @@ fn reap(program: i32, inherited: Inherited<'_>, signals: &OwnedFd) -> libc::c_in
         if ready[0].revents().is_some_and(|events| !events.is_empty()) {
             return LOST;
         }
-        while let Ok(Some((number, _))) = signal::next(signals) {
+        while let Ok(Some((number, _))) = signal::next(signals.as_fd()) {
             if number == libc::SIGCHLD {
-                if let Some(ended) = collect(program, status) {
+                if let Some(ended) = collect(program, inherited) {
                     return ended;
                 }
             } else if process::kill(program, number).is_err() {
@@ -71,17 +74,19 @@ fn reap(program: i32, inherited: Inherited<'_>, signals: &OwnedFd) -> libc::c_in
 }
 
 /// Collects every child that changed; the program's exit code if it is among those that ended.
-fn collect(program: i32, status: BorrowedFd<'_>) -> Option<libc::c_int> {
+fn collect(program: i32, inherited: Inherited<'_>) -> Option<libc::c_int> {
     loop {
         match process::wait_any() {
             Ok(Waited::Ended { pid, status: raw }) if pid == program => {
                 // Without a supervisor there is nobody to tell; the exit code says nearly the same.
-                return match (Report::Ended { status: raw }).send(status) {
+                return match (Report::Ended { status: raw }).send(inherited.status) {
                     Ok(()) | Err(_) => Some(process::exit_code(raw)),
                 };
             }
-            Ok(Waited::Stopped { pid, signal }) if pid == program => {
-                if (Report::Stopped { signal }).send(status).is_err() {
+            // Told only where the supervisor listens, which is where it has a terminal to give back: elsewhere the messages of a
+            // program that is stopped again and again would fill the socket.
+            Ok(Waited::Stopped { pid, signal }) if pid == program && inherited.terminal.is_some() => {
+                if (Report::Stopped { signal }).send(inherited.status).is_err() {
                     return Some(LOST);
                 }
             }
@@ -94,13 +99,3 @@ fn collect(program: i32, status: BorrowedFd<'_>) -> Option<libc::c_int> {
 
 /// Exit status of PID 1 when its supervisor is gone.
 const LOST: libc::c_int = 125;
-
-/// Closes every descriptor but these two: what the caller left open is not PID 1's to hold, nor is the program's input and output,
-/// whose other ends shall see when the program closes them. PID 1 opens nothing any more that could take their numbers.
-fn close_all_but(status: BorrowedFd<'_>, signals: &OwnedFd) -> Result<(), Errno> {
-    let (one, other) = (status.as_raw_fd() as u32, signals.as_raw_fd() as u32);
-    let (low, high) = (one.min(other), one.max(other));
-    process::close_between(0, low)?;
-    process::close_between(low + 1, high)?;
-    process::close_between(high + 1, u32::MAX)
-}

@@ -22,7 +22,7 @@ mod supervise;
 mod terminal;
 
 use std::fmt;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::Instant;
 
 use nix::libc;
@@ -33,7 +33,7 @@ use crate::plan::step::Watch;
 use crate::sys::signal::{self, SignalSet};
 use crate::sys::{self, process};
 use child::Inherited;
-use supervise::{Supervisor, TAKEN};
+use supervise::Supervisor;
 use terminal::Relay;
 
 /// How a jail ended.
@@ -123,6 +123,8 @@ impl std::error::Error for Error {}
 pub fn run(program: &Program, watch: Watch) -> Result<End, Error> {
     // Writing to a reader that has gone is an error to be seen, not a death.
     signal::ignore(libc::SIGPIPE).map_err(sys::Error::of("rt_sigaction"))?;
+    // Ignored, as some callers leave it, it would let the kernel collect children before we have seen how they ended.
+    signal::reset(libc::SIGCHLD).map_err(sys::Error::of("rt_sigaction"))?;
     let (status, child_status) = report::channel()?;
     let relay = match program.terminal.as_slice() {
         [] => None,
@@ -151,14 +153,26 @@ fn start(
     child_status: &std::os::fd::OwnedFd,
     mut relay: Option<Relay>,
 ) -> Result<Supervisor, Error> {
-    let signals = signal::descriptor(TAKEN).map_err(sys::Error::of("signalfd"))?;
-    let inherited =
-        Inherited { status: child_status.as_fd(), terminal: relay.as_ref().and_then(Relay::slave) };
+    let signals = signal::descriptor(supervise::taken()?).map_err(sys::Error::of("signalfd"))?;
+    let inherited = Inherited {
+        status: child_status.as_fd(),
+        supervisor: status.as_raw_fd(),
+        terminal: relay.as_ref().and_then(Relay::slave),
+    };
     let deadline = watch.runtime_max.map(|limit| Instant::now() + limit);
     let first = process::clone(program.namespaces, || child::run(program, inherited, 0))
         .map_err(sys::Error::of("clone"))?;
     if let Some(relay) = &mut relay {
         relay.begin();
     }
-    Ok(Supervisor { first, status, signals, relay, deadline, silent: false, collected: false, program: None })
+    Ok(Supervisor {
+        first,
+        status,
+        is_silent: false,
+        signals,
+        relay,
+        deadline,
+        collected: false,
+        program: None,
+    })
 }

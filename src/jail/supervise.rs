@@ -15,7 +15,7 @@ use crate::sys::process::{self, Child};
 use crate::sys::signal::{self, SignalSet};
 
 /// Signals the supervisor takes for the program. SIGTSTP and SIGCONT stop and continue both.
-pub(super) const TAKEN: SignalSet = SignalSet::of(&[
+const TAKEN: [i32; 10] = [
     libc::SIGTERM,
     libc::SIGINT,
     libc::SIGHUP,
@@ -26,7 +26,18 @@ pub(super) const TAKEN: SignalSet = SignalSet::of(&[
     libc::SIGTSTP,
     libc::SIGCONT,
     libc::SIGWINCH,
-]);
+];
+
+/// Those of [`TAKEN`] that the caller does not ignore: under nohup(1) a hang-up reaches neither the supervisor nor the program.
+pub(super) fn taken() -> Result<SignalSet, sys::Error> {
+    TAKEN.into_iter().try_fold(SignalSet::EMPTY, |taken, number| {
+        let ignored = signal::is_ignored(number).map_err(sys::Error::of("rt_sigaction"))?;
+        Ok(if ignored { taken } else { taken.with(number) })
+    })
+}
+
+/// How often a supervisor in its terminal's background looks whether it has come to the foreground: no signal says so.
+const GLANCE: Duration = Duration::from_millis(250);
 
 /// Everything the loop looks at.
 pub(super) struct Supervisor {
@@ -34,14 +45,14 @@ pub(super) struct Supervisor {
     pub(super) first: Child,
     /// What the jail's first processes report.
     pub(super) status: OwnedFd,
-    /// The signals of [`TAKEN`].
+    /// Whether they have closed the other end: with `init = false`, when the program is executed.
+    pub(super) is_silent: bool,
+    /// The signals of [`taken`].
     pub(super) signals: OwnedFd,
     /// The program's terminal, if it has one.
     pub(super) relay: Option<Relay>,
     /// When the jail is to be killed.
     pub(super) deadline: Option<Instant>,
-    /// Whether every sender of reports has closed its end.
-    pub(super) silent: bool,
     /// Whether PID 1 has ended and been waited for.
     pub(super) collected: bool,
     /// The program's own process, once it has started.
@@ -61,13 +72,14 @@ impl Supervisor {
         let mut reported = None;
         let mut timed_out = false;
         loop {
-            let [ended, signals, output, status, input] = self.wait()?;
+            let [ended, signals, status, output, input] = self.wait()?;
             // The order matters: what the jail said before its end is read before its end is believed, and a signal needs to
             // know whether the program has started.
             if status || signals || ended {
                 self.take_all(&mut reported)?;
             }
-            if signals {
+            // PID 1 has ended, and the program with it: its number may be another's by now.
+            if signals && !ended {
                 while let Some((number, by_process)) =
                     signal::next(self.signals.as_fd()).map_err(sys::Error::of("read"))?
                 {
@@ -76,10 +88,14 @@ impl Supervisor {
             }
             if let Some(relay) = &mut self.relay {
                 if output {
+                    relay.pass_input_on()?;
                     relay.pass_output()?;
                 }
                 if input {
                     relay.pass_input()?;
+                }
+                if relay.is_in_background() {
+                    relay.resume();
                 }
             }
             if ended {
@@ -91,7 +107,7 @@ impl Supervisor {
                 self.kill_all()?;
             }
         }
-        if let Some(relay) = &self.relay {
+        if let Some(relay) = &mut self.relay {
             while relay.pass_output()? {}
         }
         let raw = process::wait(self.first.pid).map_err(sys::Error::of("wait4"))?;
@@ -105,25 +121,33 @@ impl Supervisor {
         }
     }
 
-    /// Waits for something to happen: PID 1's end, a signal, the program's output, the caller's input, a report. Without a
-    /// terminal no report is urgent: each waits in the socket for PID 1's end, or for a signal that needs it, and the start
-    /// of a jail is spared the wake-ups. With one, the socket is watched until its other ends are closed.
+    /// Waits for something to happen: PID 1's end, a signal, a report, the program's terminal, the caller's input. Without a
+    /// terminal no report is urgent: each waits in the socket for PID 1's end, or for a signal that needs it, and the start of
+    /// a jail is spared the wake-ups.
     fn wait(&self) -> Result<[bool; 5], Error> {
-        let timeout = match self.deadline {
+        let left = self
+            .deadline
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
+        let glance = self.relay.as_ref().filter(|relay| relay.is_in_background()).map(|_| GLANCE);
+        let timeout = match left.into_iter().chain(glance).min() {
             None => PollTimeout::NONE,
-            Some(deadline) => {
-                let left = deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
-                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
-            }
+            Some(left) => PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
         };
+        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut ready = Vec::with_capacity(5);
-        ready.extend([self.first.pidfd.as_fd(), self.signals.as_fd()]);
+        ready.extend([self.first.pidfd.as_fd(), self.signals.as_fd()].map(readable));
         if let Some(relay) = &self.relay {
-            ready.push(relay.master());
-            ready.push(if self.silent { relay.master() } else { self.status.as_fd() });
-            ready.extend(relay.input());
+            // A socket whose other ends are closed would be ready for ever; PID 1's end stands in for it.
+            ready.push(if self.is_silent {
+                readable(self.first.pidfd.as_fd())
+            } else {
+                readable(self.status.as_fd())
+            });
+            if let Some((master, events)) = relay.master() {
+                ready.push(PollFd::new(master, events));
+                ready.extend(relay.input().map(readable));
+            }
         }
-        let mut ready: Vec<_> = ready.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         match poll(&mut ready, timeout) {
             Ok(_) => Ok([0, 1, 2, 3, 4].map(|at: usize| {
                 ready.get(at).and_then(PollFd::revents).is_some_and(|events| !events.is_empty())
@@ -140,7 +164,7 @@ impl Supervisor {
                 Received::Message(message, sender) => self.take(message, sender, reported)?,
                 Received::Nothing => return Ok(()),
                 Received::End => {
-                    self.silent = true;
+                    self.is_silent = true;
                     return Ok(());
                 }
             }
@@ -202,8 +226,12 @@ impl Supervisor {
             while relay.pass_output()? {}
             relay.suspend();
         }
-        // The whole job: a shell takes it as stopped only when each of its processes is.
-        process::kill(0, libc::SIGSTOP).map_err(sys::Error::of("kill"))?;
+        // The whole job: a shell takes it as stopped only when each of its processes is. Where there is no shell to continue it
+        // (an orphaned process group, see setpgid(2)) the kernel discards the signal, and the program goes on at once.
+        process::kill(0, libc::SIGTSTP).map_err(sys::Error::of("kill"))?;
+        let blocked = signal::set_mask(SignalSet(!SignalSet::of(&[libc::SIGTSTP]).0))
+            .map_err(sys::Error::of("rt_sigprocmask"))?;
+        signal::set_mask(blocked).map_err(sys::Error::of("rt_sigprocmask"))?;
         if let Some(relay) = &mut self.relay {
             relay.resume();
         }

@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::Termios;
 
 use crate::sys::terminal::{self, Pty};
@@ -23,6 +24,11 @@ pub(super) struct Relay {
     saved: Option<Termios>,
     /// Whether the caller's terminal is raw now.
     raw: bool,
+    /// What was typed and the program's terminal had no room for yet. Not waited for: the program may itself be waiting for its
+    /// output to be taken.
+    typed: Vec<u8>,
+    /// Whether nobody has the program's terminal open any more, which then never comes back.
+    closed: bool,
 }
 
 impl Relay {
@@ -47,7 +53,16 @@ impl Relay {
         let flags = nix::fcntl::OFlag::O_NONBLOCK;
         nix::fcntl::fcntl(&master, nix::fcntl::FcntlArg::F_SETFL(flags)).map_err(Error::of("fcntl"))?;
         let saved = input.map(|_| modes);
-        Ok(Self { master, slave: Some(slave), input, output, saved, raw: false })
+        Ok(Self {
+            master,
+            slave: Some(slave),
+            input,
+            output,
+            saved,
+            raw: false,
+            typed: Vec::new(),
+            closed: false,
+        })
     }
 
     /// The program's end, for the child.
@@ -61,22 +76,28 @@ impl Relay {
         self.resume();
     }
 
-    /// The relay's own end.
-    pub(super) fn master(&self) -> BorrowedFd<'_> {
-        self.master.as_fd()
+    /// The relay's own end, and what it waits for there.
+    pub(super) fn master(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+        let room = if self.typed.is_empty() { PollFlags::empty() } else { PollFlags::POLLOUT };
+        (!self.closed).then(|| (self.master.as_fd(), PollFlags::POLLIN | room))
     }
 
-    /// Where to read what is typed; not while another job has the terminal, which would stop this process (SIGTTIN).
+    /// Where to read what is typed, once the program has got what was typed before; not while another job has the terminal, which
+    /// would stop this process (SIGTTIN).
     pub(super) fn input(&self) -> Option<BorrowedFd<'static>> {
-        self.input.filter(|_| self.raw)
+        self.input.filter(|_| self.raw && self.typed.is_empty())
+    }
+
+    /// Whether another job has the caller's terminal.
+    pub(super) fn is_in_background(&self) -> bool {
+        self.input.is_some() && !self.raw
     }
 
     /// Makes the caller's terminal raw if this process is in its foreground, and passes its size on.
     pub(super) fn resume(&mut self) {
         self.resize();
         if let (Some(input), Some(saved)) = (self.input, &self.saved) {
-            let foreground = nix::unistd::tcgetpgrp(input) == Ok(nix::unistd::getpgrp());
-            self.raw = foreground && terminal::set_modes(input, &terminal::raw(saved)).is_ok();
+            self.raw = is_foreground(input) && terminal::set_modes(input, &terminal::raw(saved)).is_ok();
         }
     }
 
@@ -103,21 +124,50 @@ impl Relay {
         let Some(input) = self.input() else { return Ok(()) };
         let mut buffer = [0; 4096];
         match nix::unistd::read(input, &mut buffer) {
+            // Another job has got the terminal meanwhile.
+            Err(Errno::EIO) if !is_foreground(input) => {
+                self.raw = false;
+                Ok(())
+            }
             Ok(0) | Err(Errno::EIO) => {
                 self.input = None;
                 Ok(())
             }
-            Ok(count) => write_all(self.master.as_fd(), &buffer[..count]),
+            Ok(count) => {
+                self.typed.extend_from_slice(&buffer[..count]);
+                self.pass_input_on()
+            }
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(()),
             Err(errno) => Err(Error { call: "read", errno }),
         }
     }
 
+    /// Gives the program as much of what was typed as its terminal has room for.
+    pub(super) fn pass_input_on(&mut self) -> Result<(), Error> {
+        while !self.typed.is_empty() {
+            match nix::unistd::write(&self.master, &self.typed) {
+                Ok(count) => drop(self.typed.drain(..count)),
+                Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
+                // Nobody will read it.
+                Err(Errno::EIO) => self.typed.clear(),
+                Err(errno) => return Err(Error { call: "write", errno }),
+            }
+        }
+        Ok(())
+    }
+
     /// Passes what the program wrote to the caller; `false` when nothing is left and nobody holds the other end.
-    pub(super) fn pass_output(&self) -> Result<bool, Error> {
+    pub(super) fn pass_output(&mut self) -> Result<bool, Error> {
         let mut buffer = [0; 16384];
         match nix::unistd::read(&self.master, &mut buffer) {
-            Ok(0) | Err(Errno::EIO | Errno::EAGAIN) => Ok(false),
+            Ok(0) | Err(Errno::EIO) => {
+                // The program goes on without a terminal; the caller's works as without a relay, so that its keys are signals.
+                self.closed = true;
+                self.suspend();
+                self.input = None;
+                Ok(false)
+            }
+            Err(Errno::EAGAIN) => Ok(false),
             Ok(count) => write_all(self.output, &buffer[..count]).map(|()| true),
             Err(Errno::EINTR) => Ok(true),
             Err(errno) => Err(Error { call: "read", errno }),
@@ -131,9 +181,13 @@ impl Drop for Relay {
     }
 }
 
+/// Whether this process is in the terminal's foreground.
+fn is_foreground(terminal: BorrowedFd<'_>) -> bool {
+    nix::unistd::tcgetpgrp(terminal) == Ok(nix::unistd::getpgrp())
+}
+
 /// write(2) until everything is written; a full terminal is waited for.
 fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Error> {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     while !bytes.is_empty() {
         match nix::unistd::write(to, bytes) {
             Ok(count) => bytes = &bytes[count..],

@@ -159,6 +159,8 @@ impl Action {
                 call("poll", "[{fd=<status>, events=0}], 1, 0"),
             ],
             Self::ForkProgram => vec![
+                call("close_range", "3, <before status>, 0"),
+                call("close_range", "<after status>, 4294967295, 0"),
                 call(
                     "signalfd4",
                     "-1, [HUP INT QUIT USR1 USR2 ALRM TERM CHLD CONT WINCH], 8, SFD_CLOEXEC|SFD_NONBLOCK",

@@ -24,7 +24,9 @@ pub struct HeldSignals {
 impl HeldSignals {
     /// Blocks them.
     pub fn hold() -> Result<Self, Errno> {
-        let set: SigSet = ENDING.into_iter().collect();
+        // One that the caller ignores (nohup(1)) is no reason to stop; blocked, it would wait like any other.
+        let ignored = |signal: &Signal| super::signal::is_ignored(*signal as i32).unwrap_or(false);
+        let set: SigSet = ENDING.into_iter().filter(|signal| !ignored(signal)).collect();
         Ok(Self { before: set.thread_swap_mask(SigmaskHow::SIG_BLOCK)? })
     }
 

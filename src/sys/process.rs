@@ -106,24 +106,39 @@ pub fn execve(path: &CStr, arguments: &PointerArray, environment: &PointerArray)
     Errno::last()
 }
 
-/// close_range(2): every descriptor from `first` up to, and without, `end`. Descriptors owned by values of this process are
-/// closed under them; the caller is PID 1 of a jail, which runs no destructor.
-pub fn close_between(first: u32, end: u32) -> Result<(), Errno> {
-    if first >= end {
-        return Ok(());
-    }
-    // SAFETY: three integers.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, end - 1, 0) }).map(drop)
+/// close_range(2) of both and all between them.
+fn close_range(first: u32, last: u32, flags: libc::c_uint) -> Result<(), Errno> {
+    // SAFETY: three integers. Descriptors owned by values of this process are closed under them; the callers are the jail's
+    // first processes, which run no destructor.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) }).map(drop)
 }
 
-/// close_range(2) with `CLOSE_RANGE_CLOEXEC`: execve(2) closes every descriptor from `first` up.
+/// close_range(2) from `first` up, to be done by execve(2).
 pub fn close_at_exec(first: u32) -> Result<(), Errno> {
-    // SAFETY: three integers.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })
-        .map(drop)
+    close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
 }
 
-/// dup2(2) onto a fixed number that no value of this process owns: 0, 1, 2 or a slot below a `close_from`.
+/// Closes every descriptor above 2 but this one.
+pub fn close_others(kept: BorrowedFd<'_>) -> Result<(), Errno> {
+    let kept = kept.as_raw_fd() as u32;
+    if kept > 3 {
+        close_range(3, kept - 1, 0)?;
+    }
+    close_range(kept.max(2) + 1, u32::MAX, 0)
+}
+
+/// Closes the standard descriptors: a process that opens, reads and writes nothing needs none.
+pub fn close_standard_descriptors() -> Result<(), Errno> {
+    close_range(0, 2, 0)
+}
+
+/// close(2) of a descriptor that belongs to a value of the parent's, in a child that never drops that value.
+pub fn close(fd: RawFd) -> Result<(), Errno> {
+    // SAFETY: an integer; see above for the value.
+    check(libc::c_long::from(unsafe { libc::close(fd) })).map(drop)
+}
+
+/// dup2(2) onto a standard descriptor, which no value of this process owns.
 pub fn duplicate_onto(from: BorrowedFd<'_>, to: RawFd) -> Result<(), Errno> {
     // SAFETY: two integers.
     check(libc::c_long::from(unsafe { libc::dup2(from.as_raw_fd(), to) })).map(drop)
@@ -273,12 +288,7 @@ pub fn kill(pid: i32, signal: i32) -> Result<(), Errno> {
 /// One of the standard descriptors 0 to 2, which are open from [`fill_standard_descriptors`] on and are never closed.
 pub fn standard_descriptor(number: RawFd) -> BorrowedFd<'static> {
     debug_assert!((0..=2).contains(&number), "0 to 2");
-    kept_descriptor(number)
-}
-
-/// A descriptor that PID 1 put at this number and keeps to its end.
-pub fn kept_descriptor(number: RawFd) -> BorrowedFd<'static> {
-    // SAFETY: the callers put it there themselves, or it is a standard descriptor, and nothing closes it.
+    // SAFETY: open, see above; PID 1, which closes them at last, asks for none.
     unsafe { BorrowedFd::borrow_raw(number) }
 }
 

@@ -17,6 +17,12 @@ impl SignalSet {
     /// No signal.
     pub const EMPTY: Self = Self(0);
 
+    /// The same with one more.
+    #[must_use]
+    pub const fn with(self, signal: i32) -> Self {
+        Self(self.0 | 1 << (signal - 1))
+    }
+
     /// The set of these.
     pub const fn of(signals: &[i32]) -> Self {
         let mut set = 0;
@@ -89,9 +95,30 @@ pub fn reset_dispositions() -> Result<(), Errno> {
     Ok(())
 }
 
+/// rt_sigaction(2): whether a signal is ignored, as nohup(1) and a shell's `&` arrange it for some.
+pub fn is_ignored(signal: i32) -> Result<bool, Errno> {
+    let mut action = [0_u64; 4];
+    // SAFETY: the kernel writes one kernel_sigaction of 32 bytes; null changes nothing.
+    check(unsafe {
+        let no_new = ptr::null::<u8>();
+        libc::syscall(libc::SYS_rt_sigaction, signal, no_new, action.as_mut_ptr(), size_of::<u64>())
+    })?;
+    Ok(action[0] == libc::SIG_IGN as u64)
+}
+
 /// rt_sigaction(2): one signal ignored.
 pub fn ignore(signal: i32) -> Result<(), Errno> {
-    let action = [libc::SIG_IGN as u64, 0, 0, 0];
+    set_disposition(signal, libc::SIG_IGN)
+}
+
+/// rt_sigaction(2): one signal at its default.
+pub fn reset(signal: i32) -> Result<(), Errno> {
+    set_disposition(signal, libc::SIG_DFL)
+}
+
+/// rt_sigaction(2) without a handler of our own.
+fn set_disposition(signal: i32, disposition: libc::sighandler_t) -> Result<(), Errno> {
+    let action = [disposition as u64, 0, 0, 0];
     // SAFETY: as in `reset_dispositions`.
     check(unsafe {
         let no_old = ptr::null_mut::<u8>();

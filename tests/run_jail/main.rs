@@ -1,0 +1,22 @@
+//! Running jails: the real binary, in real namespaces, one user story a test. As root and as an ordinary user: what only one of
+//! them can do is said in the test.
+//!
+//! What runs inside is the host's static busybox, as a shell, and a small C program (`probe.c`) for what a shell cannot ask.
+//! Every test ends with a look for what a run may not leave behind: a process, a mount, a file beside the tree.
+
+#![allow(
+    unreachable_pub,
+    reason = "what a module shares with its siblings is `pub` here as elsewhere in `tests/`"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod death;
+mod exits;
+mod identity;
+mod limits;
+mod namespaces;
+mod parallel;
+mod root;
+mod signals;
+mod support;

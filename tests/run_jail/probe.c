@@ -1,0 +1,254 @@
+// What a test asks from inside a jail and a shell cannot. Prints one line an answer; errors by the kernel's names.
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+static void say(const char *what, long result) {
+    printf("%s: %s\n", what, result < 0 ? strerrorname_np(errno) : "ok");
+    fflush(stdout);
+}
+
+static struct sockaddr_in address(const char *host, int port) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+    inet_pton(AF_INET, host, &to.sin_addr);
+    return to;
+}
+
+// bind HOST PORT
+static void bind_to(const char *host, int port) {
+    struct sockaddr_in to = address(host, port);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    say("bind", bind(fd, (void *)&to, sizeof to));
+}
+
+// A server and a client on 127.0.0.1, and a connection to a network that is not there.
+static void network(void) {
+    struct sockaddr_in here = address("127.0.0.1", 8080), away = address("192.0.2.1", 80);
+    int server = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+    char text[3] = "";
+    say("bind", bind(server, (void *)&here, sizeof here));
+    say("listen", listen(server, 1));
+    say("connect", connect(client, (void *)&here, sizeof here));
+    int served = accept(server, NULL, NULL);
+    say("write", write(client, "hi", 2));
+    say("read", read(served, text, 2));
+    puts(text);
+    say("away", connect(socket(AF_INET, SOCK_STREAM, 0), (void *)&away, sizeof away));
+}
+
+static void pseudo_terminal(void) {
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+    say("posix_openpt", master);
+    say("grantpt", -(grantpt(master) != 0));
+    say("unlockpt", -(unlockpt(master) != 0));
+    const char *name = ptsname(master);
+    puts(name ? name : "no name");
+    int slave = open(name ? name : "", O_RDWR | O_NOCTTY);
+    say("open", slave);
+    char text[6] = "";
+    say("write", write(slave, "hello", 5));
+    say("read", read(master, text, 5));
+    puts(text);
+}
+
+// Puts a command line into the terminal, as if it were typed.
+static void type_at(const char *name, const char *text) {
+    int fd = open(name, O_RDWR | O_NOCTTY);
+    if (fd < 0) {
+        say("open", fd);
+        return;
+    }
+    long result = 0;
+    for (; *text && result == 0; text++) result = ioctl(fd, TIOCSTI, text);
+    say("TIOCSTI", result);
+}
+
+static void descriptors(void) {
+    for (int fd = 0; fd < 1024; fd++)
+        if (fcntl(fd, F_GETFD) >= 0) {
+            struct stat file;
+            fstat(fd, &file);
+            const char *kind = S_ISCHR(file.st_mode) ? "device" : S_ISFIFO(file.st_mode) ? "pipe" : "other";
+            if (S_ISCHR(file.st_mode) && file.st_rdev == 0x103) kind = "null";
+            printf("%d: %s%s\n", fd, kind, isatty(fd) ? ", a terminal" : "");
+        }
+}
+
+
+// Prints the name of each signal it gets, until SIGTERM.
+static void signals(void) {
+    const int numbers[] = {SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGCONT, SIGWINCH};
+    sigset_t set;
+    sigemptyset(&set);
+    for (unsigned at = 0; at < sizeof numbers / sizeof *numbers; at++) sigaddset(&set, numbers[at]);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    puts("ready");
+    fflush(stdout);
+    for (int number = 0; number != SIGTERM;) {
+        if (sigwait(&set, &number) == 0) printf("%s\n", sigabbrev_np(number));
+        fflush(stdout);
+    }
+}
+
+// Writes the terminal's size now and whenever it changes, until SIGTERM.
+static void sizes(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGWINCH);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    for (int number = 0; number != SIGTERM;) {
+        struct winsize size = {0};
+        ioctl(1, TIOCGWINSZ, &size);
+        printf("size %d %d\n", size.ws_row, size.ws_col);
+        fflush(stdout);
+        sigwait(&set, &number);
+    }
+}
+
+// Grandchildren whose parents end before them: init's to reap. Then no other process may be left, not even a zombie.
+static void orphans(void) {
+    for (int at = 0; at < 5; at++) {
+        if (fork() == 0) {
+            if (fork() == 0) {
+                usleep(10000);
+                _exit(0);
+            }
+            _exit(0);
+        }
+        wait(NULL);
+    }
+    for (int tries = 0; tries < 500; tries++) {
+        int left = 0;
+        // PID 1 and this one are there; any other number is an orphan, ended or not.
+        for (int pid = 2; pid < 100; pid++)
+            if (pid != getpid() && kill(pid, 0) == 0) left++;
+        if (left == 0) {
+            puts("all reaped");
+            return;
+        }
+        usleep(10000);
+    }
+    puts("orphans are left");
+}
+
+// Fills a file until the file system is full.
+static void fill(const char *path) {
+    static char block[4096];
+    long total = 0, count;
+    int fd = open(path, O_CREAT | O_WRONLY, 0600);
+    if (fd < 0) {
+        say("open", fd);
+        return;
+    }
+    while ((count = write(fd, block, sizeof block)) > 0) total += count;
+    printf("%ld bytes, then %s\n", total, strerrorname_np(errno));
+}
+
+// Makes empty files until there are no inodes left.
+static void fill_inodes(const char *directory) {
+    char path[200];
+    for (int at = 0; at < 10000; at++) {
+        snprintf(path, sizeof path, "%s/%d", directory, at);
+        int fd = open(path, O_CREAT | O_WRONLY, 0600);
+        if (fd < 0) {
+            printf("%d files, then %s\n", at, strerrorname_np(errno));
+            return;
+        }
+        close(fd);
+    }
+}
+
+int main(int count, char **arguments) {
+    const char *what = count > 1 ? arguments[1] : "", *first = count > 2 ? arguments[2] : "";
+    const char *second = count > 3 ? arguments[3] : "";
+#define IS(name) (strcmp(what, name) == 0)
+    if (IS("exit")) return atoi(first);
+    if (IS("die")) {
+        raise(atoi(first));
+        return 1;
+    }
+    if (IS("bind")) bind_to(first, atoi(second));
+    if (IS("network")) network();
+    if (IS("pty")) pseudo_terminal();
+    if (IS("type")) type_at(first, second);
+    if (IS("descriptors")) descriptors();
+    if (IS("signals")) signals();
+    if (IS("sizes")) sizes();
+    if (IS("orphans")) orphans();
+    if (IS("fill")) fill(first);
+    if (IS("fill-inodes")) fill_inodes(first);
+    if (IS("personality")) printf("%08x\n", personality(0xffffffff));
+    if (IS("nice")) printf("%d\n", getpriority(PRIO_PROCESS, 0));
+    if (IS("securebits")) printf("%d\n", prctl(PR_GET_SECUREBITS));
+    if (IS("ids")) {
+        uid_t real, effective, saved;
+        getresuid(&real, &effective, &saved);
+        printf("uid %d %d %d\n", real, effective, saved);
+    }
+    if (IS("rights")) {
+        // What root without capabilities cannot do.
+        say("chown", chown("/tmp/file", 1, 1));
+        say("mount", mount("none", "/tmp", "tmpfs", 0, NULL));
+        say("umount", umount2("/proc", MNT_DETACH));
+        say("sethostname", sethostname("x", 1));
+        say("chroot", chroot("/tmp"));
+        say("mknod", mknod("/tmp/node", S_IFCHR | 0600, 0x103));
+        say("setuid", setuid(12345));
+        say("kill 1", kill(1, 0));
+    }
+    if (IS("closed")) {
+        // Ends its output but not itself.
+        puts("last words");
+        fflush(stdout);
+        for (int fd = 0; fd < 3; fd++) close(fd);
+        pause();
+    }
+    if (IS("pause")) {
+        puts("ready");
+        fflush(stdout);
+        for (;;) pause();
+    }
+    if (IS("flood")) {
+        // Many lines to the terminal, and the end right after them.
+        static char line[101];
+        memset(line, 'x', 99);
+        line[99] = '\n';
+        for (int at = 0; at < atoi(first); at++)
+            if (write(1, line, 100) < 0) return 2;
+    }
+    if (IS("stop-often")) {
+        // A child stops this process again and again.
+        int times = atoi(first);
+        if (fork() == 0) {
+            for (int at = 0; at < times; at++) {
+                kill(getppid(), SIGSTOP);
+                usleep(200);
+                kill(getppid(), SIGCONT);
+                usleep(200);
+            }
+            kill(getppid(), SIGCONT);
+            _exit(0);
+        }
+        int status;
+        while (wait(&status) < 0) continue;
+        puts("went on");
+    }
+    return 0;
+}
