@@ -156,6 +156,7 @@ impl Action {
             Self::NoNewPrivileges => vec![call("prctl", "PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0")],
             Self::DieWithParent => vec![
                 call("prctl", "PR_SET_PDEATHSIG, SIGKILL"),
+                call("close", "<supervisor>"),
                 call("poll", "[{fd=<status>, events=0}], 1, 0"),
             ],
             Self::ForkProgram => vec![
