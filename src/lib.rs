@@ -1,6 +1,8 @@
 //! `stockade`: prepares a jail's directory tree from a manifest and runs a program confined in it.
 
-pub mod commands;
+mod cli;
+mod commands;
+pub mod error;
 pub mod jail;
 pub mod manifest;
 pub mod plan;
@@ -8,10 +10,16 @@ pub mod report;
 pub mod sys;
 pub mod tree;
 
-/// Stub.
-pub fn run(args: Vec<std::ffi::OsString>) -> i32 {
+use std::ffi::OsString;
+
+/// The whole program: command line (with the program's own name first) → command → exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    // Before anything is opened: a standard descriptor that the caller closed would else become a file of ours.
     if sys::process::fill_standard_descriptors().is_err() {
-        return 125;
+        return error::exit::FAILED;
     }
-    commands::dispatch(args)
+    match cli::parse(arguments) {
+        Ok(command) => commands::run(command).unwrap_or_else(|failure| failure.report()),
+        Err(early) => early.report(),
+    }
 }

@@ -4,6 +4,8 @@
 //! The steps are those of a real plan, run by the real jail code in this process; only the failing call is put in.
 
 #![allow(unsafe_code, reason = "a counting allocator")]
+#![allow(clippy::unnecessary_wraps, reason = "what is inserted into a program returns a result")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod common;
 

@@ -1,10 +1,10 @@
 //! `build`: makes a jail's tree anew.
 
 use super::prepare::{Jail, Result};
+use crate::error;
 use crate::manifest::Request;
 use crate::manifest::finding::Finding;
 use crate::plan::Size;
-use crate::report;
 use crate::tree::Built;
 
 /// Builds one jail's tree.
@@ -19,8 +19,8 @@ pub(super) fn build(request: &Request) -> Result<u8> {
 pub(super) fn announce(jail: &Jail, built: &Built, warnings: &[Finding]) {
     let all: Vec<_> =
         jail.loaded.warnings.iter().chain(warnings).map(|finding| finding.clone().into()).collect();
-    report::diagnostic::findings(&all);
-    report::note(&format!(
+    error::eprint_all(&all, &jail.loaded.path.display().to_string());
+    error::note(&format!(
         "built jail `{}`: {} files, {} directories, {} links, {} in `{}`",
         jail.name,
         built.files,
@@ -53,7 +53,7 @@ mod tests {
             (0, "0 bytes"),
             (1023, "1023 bytes"),
             (1536, "1.5 KiB"),
-            (9_542_041, "9.1 MiB"),
+            (9_600_000, "9.1 MiB"),
             (5 << 30, "5.0 GiB"),
         ] {
             assert_eq!(approximate(bytes), text);

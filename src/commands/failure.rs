@@ -71,7 +71,7 @@ fn purpose(action: &Action) -> String {
         Action::CloneTree { source, target, .. } => format!("show `{source}` at `{target}`"),
         Action::CreateFileSystem { kind, target, .. } => format!("make the `{kind}` for `{target}`"),
         Action::CloneRoot { tree, .. } => format!("use `{tree}` as the root"),
-        Action::EnterRoot { method } => format!("change the root by `{}`", method.name()),
+        Action::EnterRoot { method, .. } => format!("change the root by `{}`", method.name()),
         Action::AttachTree { target } => format!("mount on `{target}`"),
         Action::SetLimit { resource, .. } => format!("set {resource}"),
         Action::SetUmask { .. } => "set the umask".into(),
@@ -133,6 +133,9 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
         }
         (Action::AttachTree { target }, Errno::ENOENT | Errno::ENOTDIR) => {
             format!("the tree has nothing at `{target}` to mount on: build it again with `stockade build`")
+        }
+        (Action::MakePrivate, Errno::EINVAL) => {
+            "stockade was started where `/` is no mount point, as in a chroot: start it outside".into()
         }
         (Action::EnterRoot { .. }, Errno::EINVAL) => {
             "pivot_root(2) does not work when the host's root is a ramfs: set `method = \"move\"` under [root]".into()

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use crate::error::{Failure, exit};
 use crate::manifest::finding::Finding;
 use crate::manifest::resolve::accounts::Accounts;
 use crate::manifest::resolve::tree::{Nodes, TreeSteps, tree_steps};
@@ -10,6 +11,7 @@ use crate::manifest::resolve::{command, run, tree_key};
 use crate::manifest::{self, Loaded, Request};
 use crate::plan::step::Watch;
 use crate::plan::{HostPath, JailName, JailPath, Plan, Step, order};
+use crate::report::diagnostic::Diagnostic;
 use crate::sys::host::Host;
 use crate::tree::{self, Freshness, Generation, Store};
 
@@ -21,8 +23,6 @@ pub(super) struct Jail {
     pub(super) name: JailName,
     /// The host's facts.
     pub(super) host: Host,
-    /// The host's users and groups.
-    pub(super) accounts: Accounts,
     /// Where trees are kept.
     state: PathBuf,
     /// What the tree depends on.
@@ -38,29 +38,39 @@ pub(super) struct Held {
 }
 
 /// What every step of these commands may end with.
-pub(super) type Result<T> = std::result::Result<T, Vec<Finding>>;
+pub(super) type Result<T> = std::result::Result<T, Failure>;
 
 impl Jail {
     /// Loads and checks a manifest and reads the facts it is resolved against.
     pub(super) fn load(request: &Request) -> Result<Self> {
-        let loaded = manifest::load(request)?;
+        let loaded =
+            manifest::load(request).map_err(|findings| Failure::manifest(findings, &request.jail))?;
         let root = nix::unistd::geteuid().is_root();
         let Some(state) = Store::default_path(root, |name| std::env::var_os(name)) else {
-            return Err(vec![
-                Finding::plain("there is no place to keep jails: neither HOME nor XDG_STATE_HOME is set")
-                    .hint("set STOCKADE_STATE_DIR to a directory of your own"),
-            ]);
+            let nowhere =
+                Diagnostic::error("there is no place to keep jails: neither HOME nor XDG_STATE_HOME is set");
+            return Err(Failure::new(
+                nowhere.hint("set STOCKADE_STATE_DIR to a directory of your own"),
+                exit::FAILED,
+            ));
         };
         let host = Host::current(&state);
-        let accounts = Accounts::of(&loaded.manifest, &host).map_err(|finding| vec![finding])?;
         let key = tree_key(&loaded.manifest, &host);
+        // `load` fills it in from the file's name.
         let Some(name) = loaded.manifest.name.as_ref().map(|name| name.value.clone()) else {
-            return Err(vec![
-                Finding::plain("the jail has no name")
-                    .hint("write `name = \"…\"` at the top of the manifest"),
-            ]);
+            return Err(Failure::new(Diagnostic::error("the jail has no name"), exit::FINDING));
         };
-        Ok(Self { loaded, name, host, accounts, state, key })
+        Ok(Self { loaded, name, host, state, key })
+    }
+
+    /// What was found while the manifest met the host.
+    pub(super) fn findings(&self, findings: Vec<Finding>) -> Failure {
+        Failure::findings(findings, &self.loaded.path)
+    }
+
+    /// The users and groups known to the host, and those the manifest brings.
+    fn accounts(&self) -> Result<Accounts> {
+        Accounts::of(&self.loaded.manifest, &self.host).map_err(|finding| self.findings(vec![finding]))
     }
 
     /// The tree as it is, for printing: nothing is made and nothing is locked.
@@ -71,27 +81,36 @@ impl Jail {
     /// The steps that build the tree, with what should be known although it is no error.
     pub(super) fn build_steps(&self) -> Result<TreeSteps> {
         let nodes = if self.host.device_nodes { Nodes::Made } else { Nodes::Bound };
-        tree_steps(&self.loaded.manifest, &self.host, &self.accounts, nodes)
+        tree_steps(&self.loaded.manifest, &self.host, &self.accounts()?, nodes)
+            .map_err(|findings| self.findings(findings))
     }
 
     /// The steps that run `command` in `tree`.
     pub(super) fn run_steps(&self, tree: &HostPath, command: &JailPath) -> Result<(Vec<Step>, Watch)> {
-        run::run_steps(&self.loaded.manifest, &self.host, &self.accounts, &self.name, tree, command)
+        let program = &self.loaded.manifest.program;
+        // A jail that names nobody starts without reading who there is.
+        let named =
+            program.user.is_some() || program.group.is_some() || !program.supplementary_groups.is_empty();
+        let accounts = if named { self.accounts()? } else { Accounts::default() };
+        run::run_steps(&self.loaded.manifest, &self.host, &accounts, &self.name, tree, command)
+            .map_err(|findings| self.findings(findings))
     }
 
     /// The program's path in a tree that is built.
     pub(super) fn command(&self, tree: &HostPath) -> Result<JailPath> {
-        command::in_tree(&self.loaded.manifest, &self.host, tree.as_path()).map_err(|finding| vec![finding])
+        command::in_tree(&self.loaded.manifest, &self.host, tree.as_path())
+            .map_err(|finding| self.findings(vec![finding]))
     }
 
     /// A plan of these steps, in a legal order.
     pub(super) fn plan(&self, steps: Vec<Step>) -> Result<Plan> {
         match order::check(&steps) {
             Ok(()) => Ok(Plan { jail: self.name.clone(), steps }),
-            Err(violation) => Err(vec![
-                Finding::plain(format!("the plan of jail `{}` is out of order: {violation}", self.name))
-                    .hint("this is a mistake in stockade: please report it with the manifest"),
-            ]),
+            Err(violation) => {
+                let message = format!("the plan of jail `{}` is out of order: {violation}", self.name);
+                let hint = "this is a mistake in stockade: please report it with the manifest";
+                Err(Failure::new(Diagnostic::error(message).hint(hint), exit::FAILED))
+            }
         }
     }
 
@@ -133,15 +152,18 @@ impl Jail {
     }
 
     /// A failure of the tree's, as a message.
-    fn tree_failure(&self, error: &tree::Error) -> Vec<Finding> {
-        let mut finding = Finding::plain(format!("cannot build jail `{}`", self.name)).why(error.to_string());
-        finding.origin = error.origin().cloned();
-        finding.hint = error.hint();
-        vec![finding]
+    fn tree_failure(&self, error: &tree::Error) -> Failure {
+        let mut diagnostic =
+            Diagnostic::error(format!("cannot build jail `{}`", self.name)).why(error.to_string());
+        diagnostic.origin = error.origin().cloned();
+        diagnostic.hint = error.hint();
+        Failure::new(diagnostic, exit::FAILED)
     }
 }
 
 /// A path the store made.
 fn host_path(path: PathBuf) -> Result<HostPath> {
-    HostPath::parse(path).map_err(|why| vec![Finding::plain("the state directory cannot be used").why(why)])
+    HostPath::parse(path).map_err(|why| {
+        Failure::new(Diagnostic::error("the state directory cannot be used").why(why), exit::FAILED)
+    })
 }

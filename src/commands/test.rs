@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use nix::libc;
 
 use super::prepare::{Jail, Result};
+use crate::cli;
+use crate::error::{self, Failure, exit};
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::Test;
 use crate::manifest::{self, Request};
 use crate::plan::{At, Span};
-use crate::report;
+use crate::report::diagnostic::Diagnostic;
 use crate::sys::process;
 
 /// How long a test may take when its manifest says nothing.
@@ -21,25 +23,30 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Tests each of these jails; 1 if any fails.
-pub(super) fn test(requests: &[Request]) -> Result<u8> {
-    let mut failed = Vec::new();
-    for request in requests {
+pub(super) fn test(test: &cli::Test) -> Result<u8> {
+    let named = test.jails.iter().map(|jail| Request { jail: jail.into(), ..Request::default() });
+    let requests = if test.all { all() } else { named.collect() };
+    if requests.is_empty() {
+        let nothing = Diagnostic::error("no jail is named")
+            .hint("write `stockade test JAIL`, or `stockade test --all`");
+        return Err(Failure::new(nothing, exit::USAGE));
+    }
+    let mut code = 0;
+    for request in &requests {
         let started = Instant::now();
         match one(request) {
-            Ok(what) => {
-                report::line(&format!("test {what} ... ok ({:.1} s)", started.elapsed().as_secs_f32()))
-            }
-            Err(findings) => {
-                report::line(&format!("test {} ... FAILED", request.jail.display()));
-                failed.extend(findings);
+            Ok(what) => error::say(&format!("test {what} ... ok ({} ms)", started.elapsed().as_millis())),
+            Err(failure) => {
+                error::say(&format!("test {} ... FAILED", request.jail.display()));
+                code = failure.report().max(exit::FINDING);
             }
         }
     }
-    if failed.is_empty() { Ok(0) } else { Err(failed) }
+    Ok(code)
 }
 
 /// Every manifest that has a `[test]`, as requests.
-pub(super) fn all() -> Vec<Request> {
+fn all() -> Vec<Request> {
     let requests =
         manifest::lookup::all().into_iter().map(|path| Request { jail: path.into(), ..Request::default() });
     // A manifest that cannot be loaded stays in the list: its test fails, and says why.
@@ -52,18 +59,19 @@ pub(super) fn all() -> Vec<Request> {
 fn one(request: &Request) -> Result<String> {
     let jail = Jail::load(request)?;
     let Some(test) = &jail.loaded.manifest.test else {
-        return Err(vec![Finding::plain(format!("jail `{}` has no test", jail.name))
-            .hint("end its manifest with a [test] table: a `command` that probes it, or what its output is to `expect`")]);
+        return Err(jail.findings(vec![Finding::plain(format!("jail `{}` has no test", jail.name))
+            .hint("end its manifest with a [test] table: a `command` that probes it, or what its output is to `expect`")]));
     };
     // Built first, so that the time a build takes is not the test's.
     drop(jail.held(|_, _| {})?);
     let limit = test.value.timeout.map_or(TIMEOUT, |Span(limit)| limit);
-    let running = Running::start(request, &test.value).map_err(|why| vec![failure(&jail, test, why)])?;
+    let running =
+        Running::start(request, &test.value).map_err(|why| jail.findings(vec![failure(&jail, test, why)]))?;
     let result = match &test.value.command {
         Some(client) => running.probe(client, &test.value, limit),
         None => running.finish(&test.value, limit),
     };
-    result.map_err(|why| vec![failure(&jail, test, why)])?;
+    result.map_err(|why| jail.findings(vec![failure(&jail, test, why)]))?;
     Ok(jail.name.to_string())
 }
 
@@ -105,10 +113,10 @@ impl Running {
         // The pipe's writing ends, which `command` holds, are closed with it: then the reader sees the jail's end.
         drop(command);
         let output = std::thread::spawn(move || {
-            let mut text = Vec::new();
+            let mut said = Vec::new();
             // What was read before an error is what there is to show.
-            match reader.read_to_end(&mut text) {
-                Ok(_) | Err(_) => text,
+            match reader.read_to_end(&mut said) {
+                Ok(_) | Err(_) => said,
             }
         });
         if let (Some(text), Some(mut stdin)) = (&test.input, supervisor.stdin.take()) {
@@ -230,7 +238,7 @@ fn ask(client: &[std::ffi::OsString], test: &Test) -> Why<()> {
 /// Compares a status and an output with what is expected.
 fn judge(status: ExitStatus, output: &[u8], test: &Test) -> Why<()> {
     // A terminal's or a protocol's carriage returns are not what a manifest means to expect.
-    let text = String::from_utf8_lossy(output).replace("\r\n", "\n");
+    let said_text = String::from_utf8_lossy(output).replace("\r\n", "\n");
     let expected = test.status.unwrap_or(0);
     let mut why = Vec::new();
     if status.code() != Some(expected) {
@@ -239,7 +247,7 @@ fn judge(status: ExitStatus, output: &[u8], test: &Test) -> Why<()> {
     why.extend(
         test.expect
             .iter()
-            .filter(|part| !text.contains(*part))
+            .filter(|part| !said_text.contains(*part))
             .map(|part| format!("{part:?} is not in the output")),
     );
     if why.is_empty() {

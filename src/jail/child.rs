@@ -32,7 +32,7 @@ pub(super) fn run(program: &Program, inherited: Inherited<'_>, from: usize) -> l
     for (at, (_, operation)) in program.operations.iter().enumerate().skip(from) {
         if let Operation::ForkProgram = operation {
             // PID 1 becomes the reaper here; its child goes on with the list.
-            return init::serve(inherited, &program.stack, &|| run(program, inherited, at + 1))
+            return init::serve(inherited, &|| run(program, inherited, at + 1))
                 .unwrap_or_else(|error| fail(inherited.status, at, error));
         }
         if let Err(error) = perform(program, operation, inherited) {

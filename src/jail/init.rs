@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::child::Inherited;
 use super::report::Report;
 use crate::sys::Error;
-use crate::sys::process::{self, Stack, Waited};
+use crate::sys::process::{self, Waited};
 use crate::sys::signal::{self, SignalSet};
 
 /// Signals PID 1 passes on to the program when they are sent to it, beside SIGCHLD, which it takes itself.
@@ -30,7 +30,6 @@ const FORWARDED: [i32; 9] = [
 /// Makes the program's process, which runs `child`, and serves as PID 1 until the program has ended: its exit code.
 pub(super) fn serve(
     inherited: Inherited<'_>,
-    stack: &Stack,
     child: &impl Fn() -> libc::c_int,
 ) -> Result<libc::c_int, Error> {
     // Descriptors of the caller are not PID 1's to hold; and the jail's limit of open files, which counts already, leaves room.
@@ -40,7 +39,7 @@ pub(super) fn serve(
     set.0 |= SignalSet::of(&[libc::SIGCHLD]).0;
     let signals = signal::descriptor(set).map_err(Error::of("signalfd"))?;
     process::set_name(c"stockade").map_err(Error::of("prctl"))?;
-    let program = process::spawn(stack, child).map_err(Error::of("clone"))?;
+    let program = process::spawn(child).map_err(Error::of("clone"))?;
     Ok(reap(program, inherited, &signals))
 }
 

@@ -165,5 +165,14 @@ fn start(
     if let Some(relay) = &mut relay {
         relay.begin();
     }
-    Ok(Supervisor { first, status, is_silent: false, signals, relay, deadline, program: None })
+    Ok(Supervisor {
+        first,
+        status,
+        is_silent: false,
+        signals,
+        relay,
+        deadline,
+        collected: false,
+        program: None,
+    })
 }

@@ -11,7 +11,7 @@ use nix::libc;
 use crate::plan::step::{Action, Namespaces, RootMethod, Step};
 use crate::plan::{JailPath, Phase};
 use crate::sys::mount::attribute;
-use crate::sys::process::{PointerArray, Stack};
+use crate::sys::process::PointerArray;
 use crate::sys::{self, creds};
 
 /// What the child does, in order, and what its first operation needs of clone(2).
@@ -24,8 +24,6 @@ pub struct Program {
     pub(super) slots: Vec<Cell<Option<OwnedFd>>>,
     /// The descriptors that become the program's own terminal.
     pub(super) terminal: Vec<i32>,
-    /// Where the program's own process runs until it executes the program.
-    pub(super) stack: Stack,
     /// Owner of that terminal, as the host sees the program.
     pub(super) owner: u32,
 }
@@ -115,16 +113,9 @@ impl Program {
     /// Lowers the run phases of a plan. Steps keep the index they have in `steps`, so that a failure can name its step.
     #[allow(clippy::too_many_lines, reason = "one arm for each action, each a line or a few")]
     pub fn lower(steps: &[Step]) -> Result<Self, super::Error> {
-        let mut program = Self {
-            namespaces: 0,
-            operations: Vec::new(),
-            slots: Vec::new(),
-            terminal: Vec::new(),
-            stack: Stack::new().map_err(sys::Error::of("mmap"))?,
-            owner: 0,
-        };
+        let mut program =
+            Self { namespaces: 0, operations: Vec::new(), slots: Vec::new(), terminal: Vec::new(), owner: 0 };
         let mut detached: Vec<(JailPath, usize)> = Vec::new();
-        let mut root = CString::default();
         let mut bounding = u64::MAX;
         let raises_ambient =
             steps.iter().any(|step| matches!(&step.action, Action::SetCapabilities { set } if set.0 != 0));
@@ -176,12 +167,11 @@ impl Program {
                     let slot = program.slot();
                     detached.push((JailPath::root(), slot));
                     let source = text(index, tree.as_path())?;
-                    root.clone_from(&source);
                     Operation::CloneTree { slot, source, attributes: attributes(*flags), recursive: false }
                 }
-                Action::EnterRoot { method } => Operation::EnterRoot {
+                Action::EnterRoot { tree, method } => Operation::EnterRoot {
                     slot: take_slot(index, &mut detached, &JailPath::root())?,
-                    over: std::mem::take(&mut root),
+                    over: text(index, tree.as_path())?,
                     method: *method,
                 },
                 Action::AttachTree { target } => Operation::AttachTree {

@@ -130,15 +130,27 @@ pub(super) fn channel() -> Result<(OwnedFd, OwnedFd), Error> {
     Ok((ours, theirs))
 }
 
-/// The next message with its sender's process id; `None` when there is none now or ever again.
-pub(super) fn receive(from: BorrowedFd<'_>) -> Result<Option<(Report, i32)>, Errno> {
+/// What [`receive`] finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    /// A message and its sender's process id.
+    Message(Report, i32),
+    /// No message is there now.
+    Nothing,
+    /// None will come any more.
+    End,
+}
+
+/// Takes the next message, without waiting.
+pub(super) fn receive(from: BorrowedFd<'_>) -> Result<Received, Errno> {
     let mut message = [0; SIZE];
     let mut space = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
     let mut slices = [IoSliceMut::new(&mut message)];
     let received =
         match recvmsg::<()>(from.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_DONTWAIT) {
             Ok(received) => received,
-            Err(Errno::EAGAIN | Errno::ECONNRESET) => return Ok(None),
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Received::Nothing),
+            Err(Errno::ECONNRESET) => return Ok(Received::End),
             Err(errno) => return Err(errno),
         };
     let sender = received.cmsgs()?.find_map(|control| match control {
@@ -146,7 +158,11 @@ pub(super) fn receive(from: BorrowedFd<'_>) -> Result<Option<(Report, i32)>, Err
         _ => None,
     });
     let length = received.bytes;
-    Ok(Report::decode(&message[..length]).zip(sender))
+    Ok(match (Report::decode(&message[..length]), sender) {
+        (Some(report), Some(sender)) => Received::Message(report, sender),
+        // No bytes: the other ends are closed. Nobody else can send here, so there is no third case.
+        _ => Received::End,
+    })
 }
 
 #[cfg(test)]
@@ -164,8 +180,10 @@ mod tests {
             [Report::Started, failed, Report::Stopped { signal: 20 }, Report::Ended { status: 0x100 }]
         {
             report.send(theirs.as_fd()).unwrap();
-            assert_eq!(receive(ours.as_fd()).unwrap(), Some((report, std::process::id() as i32)));
+            assert_eq!(receive(ours.as_fd()).unwrap(), Received::Message(report, std::process::id() as i32));
         }
-        assert_eq!(receive(ours.as_fd()).unwrap(), None);
+        assert_eq!(receive(ours.as_fd()).unwrap(), Received::Nothing);
+        drop(theirs);
+        assert_eq!(receive(ours.as_fd()).unwrap(), Received::End);
     }
 }

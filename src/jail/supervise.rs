@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::report::{self, Report};
+use super::report::{self, Received, Report};
 use super::terminal::Relay;
 use super::{End, Error};
 use crate::sys;
@@ -53,6 +53,8 @@ pub(super) struct Supervisor {
     pub(super) relay: Option<Relay>,
     /// When the jail is to be killed.
     pub(super) deadline: Option<Instant>,
+    /// Whether PID 1 has ended and been waited for.
+    pub(super) collected: bool,
     /// The program's own process, once it has started.
     pub(super) program: Option<Running>,
 }
@@ -70,15 +72,11 @@ impl Supervisor {
         let mut reported = None;
         let mut timed_out = false;
         loop {
-            let [ended, status, signals, output, input] = self.wait()?;
+            let [ended, signals, status, output, input] = self.wait()?;
             // The order matters: what the jail said before its end is read before its end is believed, and a signal needs to
             // know whether the program has started.
             if status || signals || ended {
-                while let Some((message, sender)) =
-                    report::receive(self.status.as_fd()).map_err(sys::Error::of("recvmsg"))?
-                {
-                    self.take(message, sender, &mut reported)?;
-                }
+                self.take_all(&mut reported)?;
             }
             // PID 1 has ended, and the program with it: its number may be another's by now.
             if signals && !ended {
@@ -113,6 +111,7 @@ impl Supervisor {
             while relay.pass_output()? {}
         }
         let raw = process::wait(self.first.pid).map_err(sys::Error::of("wait4"))?;
+        self.collected = true;
         match reported {
             Some(Report::Failed { operation, error }) => Err(Error::Failed { step: operation, error }),
             _ if timed_out => Ok(End::TimedOut),
@@ -122,8 +121,10 @@ impl Supervisor {
         }
     }
 
-    /// Waits for something to happen: PID 1's end, a report, a signal, the program's terminal, the caller's input.
-    fn wait(&mut self) -> Result<[bool; 5], Error> {
+    /// Waits for something to happen: PID 1's end, a signal, a report, the program's terminal, the caller's input. Without a
+    /// terminal no report is urgent: each waits in the socket for PID 1's end, or for a signal that needs it, and the start of
+    /// a jail is spared the wake-ups.
+    fn wait(&self) -> Result<[bool; 5], Error> {
         let left = self
             .deadline
             .map(|deadline| deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
@@ -133,32 +134,40 @@ impl Supervisor {
             Some(left) => PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
         };
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        // Without a terminal no report is urgent: each waits in the socket for PID 1's end, or for a signal that needs it, and
-        // the start of a jail is spared two wake-ups of this process.
-        let reports = if self.relay.is_some() { PollFlags::POLLIN } else { PollFlags::empty() };
-        // A socket whose other end is closed would be ready for ever.
-        let status = if self.is_silent { self.first.pidfd.as_fd() } else { self.status.as_fd() };
         let mut ready = Vec::with_capacity(5);
-        ready.push(readable(self.first.pidfd.as_fd()));
-        ready.push(PollFd::new(status, reports));
-        ready.push(readable(self.signals.as_fd()));
-        if let Some(relay) = &self.relay
-            && let Some((master, events)) = relay.master()
-        {
-            ready.push(PollFd::new(master, events));
-            ready.extend(relay.input().map(readable));
+        ready.extend([self.first.pidfd.as_fd(), self.signals.as_fd()].map(readable));
+        if let Some(relay) = &self.relay {
+            // A socket whose other ends are closed would be ready for ever; PID 1's end stands in for it.
+            ready.push(if self.is_silent {
+                readable(self.first.pidfd.as_fd())
+            } else {
+                readable(self.status.as_fd())
+            });
+            if let Some((master, events)) = relay.master() {
+                ready.push(PollFd::new(master, events));
+                ready.extend(relay.input().map(readable));
+            }
         }
         match poll(&mut ready, timeout) {
-            Ok(_) => {
-                let events =
-                    |at: usize| ready.get(at).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
-                let is_silent = events(1).contains(PollFlags::POLLHUP);
-                let ready = [0, 1, 2, 3, 4].map(|at| !events(at).is_empty());
-                self.is_silent |= is_silent;
-                Ok(ready)
-            }
+            Ok(_) => Ok([0, 1, 2, 3, 4].map(|at: usize| {
+                ready.get(at).and_then(PollFd::revents).is_some_and(|events| !events.is_empty())
+            })),
             Err(Errno::EINTR) => Ok([false; 5]),
             Err(errno) => Err(sys::Error { call: "poll", errno }.into()),
+        }
+    }
+
+    /// Takes every report that is there.
+    fn take_all(&mut self, reported: &mut Option<Report>) -> Result<(), Error> {
+        loop {
+            match report::receive(self.status.as_fd()).map_err(sys::Error::of("recvmsg"))? {
+                Received::Message(message, sender) => self.take(message, sender, reported)?,
+                Received::Nothing => return Ok(()),
+                Received::End => {
+                    self.is_silent = true;
+                    return Ok(());
+                }
+            }
         }
     }
 
@@ -254,6 +263,8 @@ fn ended_is_fine(result: Result<(), Errno>, call: &'static str) -> Result<(), Er
 /// Also when the loop ends by an error, nothing of the jail is left behind.
 impl Drop for Supervisor {
     fn drop(&mut self) {
-        if let (Ok(()), Ok(_) | Err(_)) = (self.kill_all(), process::wait(self.first.pid)) {}
+        if !self.collected
+            && let (Ok(()), Ok(_) | Err(_)) = (self.kill_all(), process::wait(self.first.pid))
+        {}
     }
 }

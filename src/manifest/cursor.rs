@@ -1,6 +1,7 @@
 //! Taking a table apart, key by key: what is asked for is read, what is wrong becomes a finding, what is left over at the end
 //! is unknown. Nothing stops at the first error.
 
+use super::advice;
 use super::finding::Finding;
 use super::keys::{self, Key};
 use super::node::{Entry, Node, Table, Value};
@@ -38,9 +39,11 @@ impl<'f> Cursor<'f> {
         Self { table, entries, origin: origin.clone(), findings }
     }
 
-    /// Reports something no reader could see.
+    /// Reports something no reader could see. Of a file that is wrong throughout, the first findings are enough.
     pub(super) fn report(&mut self, finding: Finding) {
-        self.findings.push(finding);
+        if self.findings.len() < Finding::MOST {
+            self.findings.push(finding);
+        }
     }
 
     /// A table inside this one, under the name it has in [`keys::KEYS`].
@@ -55,11 +58,13 @@ impl<'f> Cursor<'f> {
     }
 
     /// The value of a key that may be absent.
-    pub(super) fn value<T>(
-        &mut self,
-        name: &'static str,
-        read: impl FnOnce(&Node) -> Read<T>,
-    ) -> Option<At<T>> {
+    pub(super) fn value<T>(&mut self, name: &'static str, read: impl Fn(&Node) -> Read<T>) -> Option<At<T>> {
+        self.value_by(name, &read)
+    }
+
+    /// The same for any reader: compiled once a type, not once a key.
+    #[inline(never)]
+    fn value_by<T>(&mut self, name: &'static str, read: &dyn Fn(&Node) -> Read<T>) -> Option<At<T>> {
         let node = self.take(name)?.node;
         self.read(name, Part::Whole, &node, read)
     }
@@ -68,7 +73,7 @@ impl<'f> Cursor<'f> {
     pub(super) fn required<T>(
         &mut self,
         name: &'static str,
-        read: impl FnOnce(&Node) -> Read<T>,
+        read: impl Fn(&Node) -> Read<T>,
     ) -> Option<At<T>> {
         if !self.entries.contains_key(name) {
             let example = keys::find(self.table, name).map_or("", |key| key.example);
@@ -86,8 +91,14 @@ impl<'f> Cursor<'f> {
         name: &'static str,
         read: impl Fn(&Node) -> Read<T>,
     ) -> Option<Vec<At<T>>> {
+        self.list_by(name, &read)
+    }
+
+    /// The same for any reader.
+    #[inline(never)]
+    fn list_by<T>(&mut self, name: &'static str, read: &dyn Fn(&Node) -> Read<T>) -> Option<Vec<At<T>>> {
         let nodes = self.nodes(name)?;
-        Some(nodes.iter().filter_map(|node| self.read(name, Part::Entry, node, &read)).collect())
+        Some(nodes.iter().filter_map(|node| self.read(name, Part::Entry, node, read)).collect())
     }
 
     /// Every entry of a list; empty when there is no list.
@@ -126,7 +137,7 @@ impl<'f> Cursor<'f> {
                 (value, short) => {
                     let node = Node { value, ..node };
                     let read = |node: &Node| short.map_or(Err(Problem::Kind), |short| short(node));
-                    decoded.extend(self.read(name, Part::Entry, &node, read));
+                    decoded.extend(self.read(name, Part::Entry, &node, &read));
                 }
             }
         }
@@ -148,14 +159,15 @@ impl<'f> Cursor<'f> {
 
     /// What was not asked for is unknown.
     pub(super) fn finish(self) {
-        for (name, entry) in self.entries {
+        let room = Finding::MOST.saturating_sub(self.findings.len());
+        for (name, entry) in self.entries.into_iter().take(room) {
             let place = if self.table.is_empty() {
                 String::new()
             } else {
                 format!(" in {}", keys::header(self.table))
             };
             let finding = Finding::error(format!("unknown key `{name}`{place}"), &entry.key)
-                .hint(keys::advice(self.table, &name));
+                .hint(advice::advice(self.table, &name));
             self.findings.push(finding);
         }
     }
@@ -177,7 +189,7 @@ impl<'f> Cursor<'f> {
         name: &'static str,
         part: Part,
         node: &Node,
-        read: impl FnOnce(&Node) -> Read<T>,
+        read: &dyn Fn(&Node) -> Read<T>,
     ) -> Option<At<T>> {
         match read(node) {
             Ok(value) => Some(At { value, origin: node.origin.clone() }),
@@ -221,7 +233,7 @@ fn entry_of(key: &Key) -> &'static str {
 /// What to write instead of a value of the wrong kind: what was written where that can be told, else an example.
 fn kind_hint(key: &Key, node: &Node) -> String {
     match &node.value {
-        Value::Text(text) if key.expects.contains("one word each") => {
+        Value::Text(text) if key.expects == "a list of words" => {
             let words: Vec<_> = text.split_whitespace().map(|word| format!("{word:?}")).collect();
             format!("write `{} = [{}]`", key.name, words.join(", "))
         }

@@ -27,6 +27,9 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// How many are reported of one manifest at most.
+    pub const MOST: usize = 100;
+
     /// An error that has no place.
     pub fn plain(message: impl Into<String>) -> Self {
         Self { severity: Severity::Error, message: message.into(), origin: None, why: Vec::new(), hint: None }

@@ -1,7 +1,5 @@
-//! Every key a manifest may have: one table for decoding's error texts, for "did you mean", for `replace` and `--set`, and for
-//! the tests that keep it complete.
-
-use super::suggest;
+//! Every key a manifest may have: one table for decoding's error texts, for "did you mean", for `replace`, and for the tests
+//! that keep it complete.
 
 /// One key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +27,7 @@ const TABLE: &str = "a table";
 const TABLES: &str = "a list of tables";
 const MIXED: &str = "a list of text or tables";
 const BOUND: &str = "a number, text such as `\"soft:hard\"`, or a table";
-const WORDS: &str = "a list of text, one word each";
+const WORDS: &str = "a list of words";
 const USER: &str = "a name or a number";
 const MODE: &str = "text, octal digits in quotes";
 const SIZE: &str = "a size";
@@ -162,97 +160,6 @@ pub const KEYS: &[Key] = &[
 pub(super) const WHOLE: [&str; 4] =
     ["program.command", "program.cpu_affinity", "test.command", "test.arguments"];
 
-/// What people write who come from systemd, docker, bubblewrap, nsjail, firejail, or the man pages.
-const FOREIGN: &[(&str, &str, &str)] = &[
-    ("args", "program", "command"),
-    ("argv", "program", "command"),
-    ("cmd", "program", "command"),
-    ("entrypoint", "program", "command"),
-    ("exec", "program", "command"),
-    ("exec_start", "program", "command"),
-    ("execstart", "program", "command"),
-    ("binary", "program", "command"),
-    ("uid", "program", "user"),
-    ("username", "program", "user"),
-    ("gid", "program", "group"),
-    ("groups", "program", "supplementary_groups"),
-    ("cwd", "program", "working_directory"),
-    ("chdir", "program", "working_directory"),
-    ("workdir", "program", "working_directory"),
-    ("env", "program", "environment"),
-    ("keep_env", "program", "pass_environment"),
-    ("pass_env", "program", "pass_environment"),
-    ("niceness", "program", "nice"),
-    ("oom_score_adj", "program", "oom_score_adjust"),
-    ("cpus", "program", "cpu_affinity"),
-    ("cpuset", "program", "cpu_affinity"),
-    ("persona", "program", "personality"),
-    ("binaries", "tree", "programs"),
-    ("executables", "tree", "programs"),
-    ("libs", "tree", "libraries"),
-    ("copy", "tree", "files"),
-    ("paths", "tree", "files"),
-    ("dirs", "tree", "directories"),
-    ("folders", "tree", "directories"),
-    ("symlinks", "tree", "links"),
-    ("nodes", "tree", "devices"),
-    ("dev", "tree", "devices"),
-    ("bind", "", "mounts"),
-    ("binds", "", "mounts"),
-    ("volumes", "", "mounts"),
-    ("mount", "", "mounts"),
-    ("description", "", "summary"),
-    ("includes", "", "include"),
-    ("extends", "", "include"),
-    ("rlimits", "", "limits"),
-    ("resources", "", "limits"),
-    ("security", "", "privileges"),
-    ("src", "mounts", "source"),
-    ("from", "mounts", "source"),
-    ("dst", "mounts", "target"),
-    ("dest", "mounts", "target"),
-    ("destination", "mounts", "target"),
-    ("to", "mounts", "target"),
-    ("fstype", "mounts", "type"),
-    ("ro", "mounts", "read_only"),
-    ("readonly", "mounts", "read_only"),
-    ("exclude_files", "tree.files", "exclude"),
-    ("to", "tree.links", "target"),
-    ("destination", "tree.files", "target"),
-    ("dest", "tree.files", "target"),
-    ("permissions", "tree.files", "mode"),
-    ("permissions", "tree.directories", "mode"),
-    ("permissions", "tree.text", "mode"),
-    ("user", "tree.files", "owner"),
-    ("user", "tree.directories", "owner"),
-    ("user", "tree.text", "owner"),
-    ("contents", "tree.text", "content"),
-    ("net", "namespaces", "network"),
-    ("userns", "namespaces", "user"),
-    ("host_name", "namespaces", "hostname"),
-    ("nofile", "limits", "open_files"),
-    ("rlimit_nofile", "limits", "open_files"),
-    ("limit_nofile", "limits", "open_files"),
-    ("nproc", "limits", "processes"),
-    ("max_processes", "limits", "processes"),
-    ("fsize", "limits", "file_size"),
-    ("cpu", "limits", "cpu_time"),
-    ("memlock", "limits", "locked_memory"),
-    ("stack", "limits", "stack_size"),
-    ("time_limit", "limits", "runtime_max"),
-    ("runtime_max_sec", "limits", "runtime_max"),
-    ("caps", "privileges", "capabilities"),
-    ("cap_add", "privileges", "capabilities"),
-    ("ambient", "privileges", "capabilities"),
-    ("bounding_set", "privileges", "bounding"),
-    ("no_new_privs", "privileges", "no_new_privileges"),
-    ("nnp", "privileges", "no_new_privileges"),
-    ("output", "test", "expect"),
-    ("stdin", "test", "input"),
-    ("exit_code", "test", "status"),
-    ("exit_status", "test", "status"),
-];
-
 /// The keys of one table.
 pub(super) fn of(table: &str) -> impl Iterator<Item = &'static Key> + Clone + '_ {
     KEYS.iter().filter(move |key| key.table == table)
@@ -276,49 +183,6 @@ pub(super) fn header(table: &str) -> String {
     }
 }
 
-/// What to write instead of a key that does not exist in this table.
-pub(super) fn advice(table: &str, unknown: &str) -> String {
-    let folded = unknown.to_ascii_lowercase().replace('-', "_");
-    let there = |table: &str, name: &str| {
-        if find("", name).is_some_and(|key| key.example.starts_with('[')) && table.is_empty() {
-            return format!("did you mean `{}`?", find("", name).map_or("", |key| key.example));
-        }
-        match table {
-            "" => format!("did you mean `{name}`, at the top of the file before the first `[table]`?"),
-            _ => format!("did you mean `{name}`, in {}?", header(table)),
-        }
-    };
-    let here = |name: &str| format!("did you mean `{name}`?");
-    // A misspelling by one letter; the same name elsewhere; another tool's name; a worse misspelling.
-    let close = suggest::nearest(unknown, of(table).map(|key| key.name));
-    if let Some(name) = close.filter(|name| suggest::distance(unknown, name) <= 1) {
-        return here(name);
-    }
-    let foreign = |key: &&(&str, &str, &str)| key.0 == folded;
-    if let Some((_, _, name)) = FOREIGN.iter().filter(foreign).find(|(_, of, _)| *of == table) {
-        return here(name);
-    }
-    // The tables of list entries have names too common (`path`, `mode`) to be what was meant from elsewhere.
-    let tables = || KEYS.iter().filter(|key| !key.table.contains('.') && key.table != table);
-    if let Some(key) = tables().find(|key| key.name == folded) {
-        return there(key.table, key.name);
-    }
-    if let Some((_, table, name)) = FOREIGN.iter().find(foreign) {
-        return there(table, name);
-    }
-    if let Some(name) = close {
-        return here(name);
-    }
-    match suggest::nearest(unknown, tables().map(|key| key.name))
-        .and_then(|name| tables().find(|key| key.name == name))
-    {
-        Some(key) => there(key.table, key.name),
-        None => {
-            format!("the keys of {} are {}", header(table), suggest::listed(of(table).map(|key| key.name)))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -328,31 +192,6 @@ mod tests {
         for key in KEYS {
             assert!(key.example.trim_start_matches('[').starts_with(key.name), "{key:?}");
             assert!(toml::de::DeTable::parse(key.example).is_ok(), "{key:?}");
-        }
-    }
-
-    #[test]
-    fn every_foreign_name_leads_to_a_key() {
-        for (foreign, table, name) in FOREIGN {
-            assert!(find(table, name).is_some(), "{table}.{name}");
-            assert!(find(table, foreign).is_none(), "{table}.{foreign} is a key of ours");
-        }
-    }
-
-    #[test]
-    fn advice_names_the_key_or_its_table() {
-        for (table, unknown, expected) in [
-            ("program", "comand", "did you mean `command`?"),
-            ("program", "cwd", "did you mean `working_directory`?"),
-            ("program", "hostname", "did you mean `hostname`, in `[namespaces]`?"),
-            ("program", "nofile", "did you mean `open_files`, in `[limits]`?"),
-            ("", "caps", "did you mean `capabilities`, in `[privileges]`?"),
-            ("program", "name", "did you mean `name`, at the top of the file before the first `[table]`?"),
-            ("", "mount", "did you mean `[[mounts]]`?"),
-            ("", "volumes", "did you mean `[[mounts]]`?"),
-            ("root", "flavour", "the keys of `[root]` are `method`, `read_only`, `proc`"),
-        ] {
-            assert_eq!(advice(table, unknown), expected, "{table}.{unknown}");
         }
     }
 }

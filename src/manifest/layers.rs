@@ -4,8 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use sha2::{Digest as _, Sha256};
-
 use super::finding::Finding;
 use super::keys;
 use super::lookup::{self, FileId};
@@ -24,8 +22,6 @@ pub(super) struct Layers {
     pub(super) table: Table,
     /// What went wrong.
     pub(super) findings: Vec<Finding>,
-    /// Of every byte read.
-    digest: Sha256,
     /// Every file read.
     seen: Vec<FileId>,
     /// The files that are being read: each includes the next.
@@ -60,8 +56,6 @@ impl Layers {
             return None;
         }
         self.seen.push(id);
-        self.digest.update((source.text.len() as u64).to_le_bytes());
-        self.digest.update(source.text.as_bytes());
         match text::parse(&source) {
             Ok(table) => {
                 self.open.push((id, path.to_owned()));
@@ -115,8 +109,6 @@ impl Layers {
 
     /// Adds a `--set KEY=VALUE`.
     pub(super) fn option(&mut self, set: &str) {
-        self.digest.update((set.len() as u64).to_le_bytes());
-        self.digest.update(set.as_bytes());
         let origin = Origin::CommandLine(format!("--set {set}"));
         let Some((dotted, value)) = set.split_once('=') else {
             let hint = format!("write `--set {set}=VALUE`");
@@ -141,11 +133,6 @@ impl Layers {
             node = Node::new(Value::Table(table.clone()), origin.clone());
         }
         merge(&mut self.table, table, "", Lists::Replace);
-    }
-
-    /// The digest of every file and option.
-    pub(super) fn digest(&self) -> [u8; 32] {
-        self.digest.clone().finalize().into()
     }
 
     /// The entries of `include` or `replace`.

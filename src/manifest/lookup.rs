@@ -41,12 +41,12 @@ fn manifests(directory: &Path) -> Vec<PathBuf> {
         .map(|entry| entry.path())
         .filter(|path| path.extension() == Some(OsStr::new("toml")) && path.is_file())
         .collect();
-    paths.sort();
+    paths.sort_unstable();
     paths
 }
 
 /// The file meant by an argument: a path when it has a `/` or ends in `.toml`, else a name to look up.
-pub(super) fn find(jail: &OsStr) -> Result<PathBuf, Finding> {
+pub fn find(jail: &OsStr) -> Result<PathBuf, Finding> {
     let text = jail.to_string_lossy();
     if text.is_empty() {
         return Err(Finding::plain("no jail is named").hint("write a manifest's path or name"));

@@ -4,6 +4,7 @@
 //! [`lookup`] (argument → file → text), `text` (text → tree of values with places), `layers` (includes and `--set` → one tree),
 //! `decode` (tree → [`schema::Manifest`], key by key), `check` (rules across keys). Each returns all it finds.
 
+mod advice;
 mod check;
 mod cursor;
 mod decode;
@@ -65,12 +66,10 @@ pub fn load(request: &Request) -> Result<Loaded, Vec<Finding>> {
         return Err(sorted(layers.findings));
     };
 
-    let digest = layers.digest();
     let top = text::Locator::new(&source).origin(&(0..0));
     let program = layers.table.get("program").map_or(top.clone(), |entry| entry.node.origin.clone());
     let mut findings = Vec::new();
     let mut manifest = decode::manifest(layers.table, &top, &mut findings);
-    manifest.digest = digest;
     manifest.program.extra_arguments.clone_from(&request.extra_arguments);
     if manifest.name.is_none() {
         manifest.name = name_of(&path, &top, &mut findings);
@@ -107,5 +106,10 @@ fn sorted(mut findings: Vec<Finding>) -> Vec<Finding> {
         let place = finding.origin.as_ref().and_then(Origin::place);
         (place.is_none(), place.map(|place| (place.source.path.clone(), place.line, place.column)))
     });
+    // Errors are kept before warnings: without one the manifest would count as right.
+    if findings.len() > Finding::MOST {
+        findings.sort_by_key(|finding| finding.severity == Severity::Warning);
+        findings.truncate(Finding::MOST);
+    }
     findings
 }

@@ -159,7 +159,9 @@ pub(super) fn account(node: &Node) -> Read<Account> {
 pub(super) fn account_name(node: &Node) -> Read<String> {
     match Account::parse(str(node)?)? {
         Account::Name(name) => Ok(name),
-        Account::Id(id) => wrong(format!("{id} is a number"), "write the name it has on this host"),
+        Account::Id(id) => {
+            wrong(format!("{id} is a number, not a name"), "write the name it has on this host")
+        }
     }
 }
 
@@ -213,10 +215,10 @@ pub(super) fn one_of<T: Copy>(legal: &'static [(&'static str, T)]) -> impl Fn(&N
         }
         let names = || legal.iter().map(|(name, _)| *name);
         let hint = match suggest::nearest(text, names()) {
-            Some(name) => format!("did you mean `{name}`? Legal are {}", suggest::listed(names())),
+            Some(name) => format!("did you mean `{name}`? The values are {}", suggest::listed(names())),
             None => format!("write one of {}", suggest::listed(names())),
         };
-        wrong(format!("`{text}` is not known here"), hint)
+        wrong(format!("unknown value `{text}`"), hint)
     }
 }
 

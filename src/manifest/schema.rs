@@ -31,8 +31,6 @@ pub struct Manifest {
     pub privileges: Privileges,
     /// `[test]`
     pub test: Option<At<Test>>,
-    /// The bytes of every file read, digested (SHA-256): a tree built from other bytes is rebuilt.
-    pub digest: [u8; 32],
 }
 
 /// `[program]`: what runs, as whom and in which circumstances.
@@ -120,7 +118,7 @@ pub struct Tree {
 }
 
 /// One entry of `programs`: a path, or a table `{ path, keep }`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ProgramFile {
     /// Where it is on the host, and at the same path in the jail.
     pub path: HostPath,
@@ -129,7 +127,7 @@ pub struct ProgramFile {
 }
 
 /// One entry of `files`: a path or glob, or a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Files {
     /// `path`: on the host; `*`, `?`, `[a-z]` match within one component, `**` across components.
     pub path: HostPath,
@@ -150,7 +148,7 @@ pub struct Files {
 }
 
 /// One entry of `directories`: a path, or a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Directory {
     /// `path`, in the jail.
     pub path: JailPath,
@@ -163,7 +161,7 @@ pub struct Directory {
 }
 
 /// One entry of `links`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Link {
     /// `path`, in the jail.
     pub path: JailPath,
@@ -172,7 +170,7 @@ pub struct Link {
 }
 
 /// One entry of `text`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Text {
     /// `path`, in the jail.
     pub path: JailPath,
@@ -187,7 +185,7 @@ pub struct Text {
 }
 
 /// One entry of `devices`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceName {
     /// A node of [`crate::plan::step::DEVICES`].
     Node(crate::plan::step::Device),
@@ -198,7 +196,7 @@ pub enum DeviceName {
 }
 
 /// One `[[mounts]]` table: what is shown inside beside the tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Mount {
     /// `target`, in the jail.
     pub target: JailPath,
@@ -211,7 +209,7 @@ pub struct Mount {
 }
 
 /// `type` of a mount with what belongs to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MountKind {
     /// `type = "bind"` (default): a host's file or directory.
     Bind {
@@ -247,7 +245,7 @@ pub struct Root {
 }
 
 /// What of /proc is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Proc {
     /// `masked`: read-only, with what tells of the host covered. The default.
     Masked,

@@ -55,6 +55,21 @@ impl Locator {
         self.text(from..self.source.text.len()).lines().next().unwrap_or_default()
     }
 
+    /// Whether this byte stands in a `[header]`, after brackets only.
+    pub(super) fn is_header(&self, at: usize) -> bool {
+        let before = self.text(0..at);
+        let before = before.rsplit('\n').next().unwrap_or_default().trim();
+        !before.is_empty() && before.bytes().all(|b| b == b'[')
+    }
+
+    /// The span widened to the whole word it is a part of.
+    pub(super) fn around(&self, span: &std::ops::Range<usize>) -> std::ops::Range<usize> {
+        let ends = |c: char| c.is_whitespace() || matches!(c, ',' | '=' | '[' | ']' | '{' | '}' | '#');
+        let before = self.text(0..span.start).rsplit(ends).next().unwrap_or_default();
+        let after = self.text(span.end..self.source.text.len()).split(ends).next().unwrap_or_default();
+        span.start - before.len()..span.end + after.len()
+    }
+
     /// How many characters start before this byte.
     fn characters_before(&self, at: usize) -> usize {
         let block = at / STRIDE;

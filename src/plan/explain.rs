@@ -1,1 +1,155 @@
-//! Why each action is there, its man page, its shell equivalent, and what breaks without it.
+//! Why each action is there, its man page, its shell equivalent, and what breaks without it. Written to be read by somebody who
+//! sees a jail being made for the first time: each text stands alone, and names the escape or the failure it is about.
+
+mod confine;
+mod enter;
+mod exec;
+mod shell;
+mod tree;
+
+use super::step::{Action, RootMethod};
+
+/// What there is to say about one action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// Why it is done.
+    pub why: &'static str,
+    /// Where to read more, most important first.
+    pub man: &'static [&'static str],
+    /// A shell line that does the same. `$tree` is the jail's tree before the root changes; a final `…` is the command that is
+    /// run with the new property.
+    pub shell: Option<String>,
+    /// What breaks, or becomes possible, without it.
+    pub without: &'static str,
+}
+
+/// The part of an explanation that is the same for every jail.
+struct Text {
+    why: &'static str,
+    man: &'static [&'static str],
+    without: &'static str,
+}
+
+impl Action {
+    /// Explains it.
+    pub fn explain(&self) -> Explanation {
+        let Text { why, man, without } = self.text();
+        Explanation { why, man, shell: shell::line(self), without }
+    }
+
+    /// The texts of each kind of action; where a kind comes in flavours that differ in meaning, of each flavour.
+    fn text(&self) -> &'static Text {
+        match self {
+            Self::MakeDirectory { .. } => &tree::MAKE_DIRECTORY,
+            Self::CopyFile { .. } => &tree::COPY_FILE,
+            Self::MakeHardLink { .. } => &tree::MAKE_HARD_LINK,
+            Self::MakeSymlink { .. } => &tree::MAKE_SYMLINK,
+            Self::WriteFile { .. } => &tree::WRITE_FILE,
+            Self::MakeDevice { .. } => &tree::MAKE_DEVICE,
+            Self::Clone { .. } => &enter::CLONE,
+            Self::MapIds { .. } => &enter::MAP_IDS,
+            Self::MakePrivate => &enter::MAKE_PRIVATE,
+            Self::NewSession => &enter::NEW_SESSION,
+            Self::SetUndumpable => &enter::SET_UNDUMPABLE,
+            Self::AttachTerminal { .. } => &enter::ATTACH_TERMINAL,
+            Self::LoopbackUp => &enter::LOOPBACK_UP,
+            Self::SetHostname { .. } => &enter::SET_HOSTNAME,
+            Self::SetOomScore { .. } => &enter::SET_OOM_SCORE,
+            Self::CloneTree { .. } => &enter::CLONE_TREE,
+            Self::CloneRoot { .. } => &enter::CLONE_ROOT,
+            Self::EnterRoot { method: RootMethod::Pivot, .. } => &enter::ROOT_PIVOT,
+            Self::EnterRoot { method: RootMethod::Move, .. } => &enter::ROOT_MOVE,
+            Self::EnterRoot { method: RootMethod::Chroot, .. } => &enter::ROOT_CHROOT,
+            Self::AttachTree { .. } => &enter::ATTACH_TREE,
+            Self::CreateFileSystem { kind: "proc", .. } => &enter::MOUNT_PROC,
+            Self::CreateFileSystem { kind: "devpts", .. } => &enter::MOUNT_DEVPTS,
+            Self::CreateFileSystem { kind: "mqueue", .. } => &enter::MOUNT_MQUEUE,
+            Self::CreateFileSystem { .. } => &enter::MOUNT_TMPFS,
+            Self::SetLimit { resource, .. } => match *resource {
+                "RLIMIT_NPROC" => &confine::LIMIT_PROCESSES,
+                "RLIMIT_CORE" => &confine::LIMIT_CORE,
+                "RLIMIT_NOFILE" => &confine::LIMIT_FILES,
+                "RLIMIT_AS" | "RLIMIT_DATA" | "RLIMIT_STACK" | "RLIMIT_MEMLOCK" => &confine::LIMIT_MEMORY,
+                _ => &confine::SET_LIMIT,
+            },
+            Self::SetUmask { .. } => &confine::SET_UMASK,
+            Self::SetPersonality { .. } => &confine::SET_PERSONALITY,
+            Self::SetNice { .. } => &confine::SET_NICE,
+            Self::SetAffinity { .. } => &confine::SET_AFFINITY,
+            Self::DropBounding { .. } => &confine::DROP_BOUNDING,
+            Self::SetGroups { .. } => &confine::SET_GROUPS,
+            Self::SetGid { .. } => &confine::SET_GID,
+            Self::SetUid { uid: 0 } => &confine::SET_UID_ROOT,
+            Self::SetUid { .. } => &confine::SET_UID,
+            Self::SetCapabilities { set } if set.0 == 0 => &confine::NO_CAPABILITIES,
+            Self::SetCapabilities { .. } => &confine::SET_CAPABILITIES,
+            Self::SetAmbient { set } if set.0 == 0 => &confine::NO_AMBIENT,
+            Self::SetAmbient { .. } => &confine::SET_AMBIENT,
+            Self::NoNewPrivileges => &confine::NO_NEW_PRIVILEGES,
+            Self::DieWithParent => &confine::DIE_WITH_PARENT,
+            Self::ForkProgram => &exec::FORK_PROGRAM,
+            Self::ResetSignals => &exec::RESET_SIGNALS,
+            Self::NewProcessGroup { terminal: None } => &exec::NEW_PROCESS_GROUP,
+            Self::NewProcessGroup { terminal: Some(_) } => &exec::FOREGROUND,
+            Self::ChangeDirectory { .. } => &exec::CHANGE_DIRECTORY,
+            Self::Verify { .. } => &exec::VERIFY,
+            Self::CloseDescriptors => &exec::CLOSE_DESCRIPTORS,
+            Self::Execute { .. } => &exec::EXECUTE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::super::sample;
+    use super::super::step::{Bound, CapabilitySet, MountFlags};
+    use super::*;
+
+    /// Every kind of action, and every flavour that has a text of its own.
+    fn flavours() -> Vec<Action> {
+        let file_system = |kind| Action::CreateFileSystem {
+            kind,
+            target: sample::jail("/mnt"),
+            flags: MountFlags::GUARDED,
+            options: Vec::new(),
+        };
+        let limit = |resource| Action::SetLimit { resource, soft: Bound::None, hard: Some(1) };
+        let mut all = sample::all();
+        all.retain(|action| !matches!(action, Action::CreateFileSystem { .. } | Action::SetLimit { .. }));
+        all.extend(["proc", "devpts", "mqueue", "tmpfs"].map(file_system));
+        all.extend(["RLIMIT_NPROC", "RLIMIT_CORE", "RLIMIT_NOFILE", "RLIMIT_AS", "RLIMIT_CPU"].map(limit));
+        all.extend([RootMethod::Move, RootMethod::Chroot].map(|method| Action::EnterRoot {
+            tree: crate::plan::HostPath::parse("/tree").unwrap(),
+            method,
+        }));
+        all.extend([
+            Action::SetUid { uid: 0 },
+            Action::SetCapabilities { set: CapabilitySet::EMPTY },
+            Action::SetAmbient { set: CapabilitySet::EMPTY },
+            Action::NewProcessGroup { terminal: None },
+        ]);
+        all
+    }
+
+    #[test]
+    fn every_explanation_says_something_and_nothing_twice() {
+        let mut said: HashMap<&str, Action> = HashMap::new();
+        for action in flavours() {
+            let explanation = action.explain();
+            assert!(!explanation.man.is_empty(), "{action}");
+            for page in explanation.man {
+                let section = page.strip_suffix(')').and_then(|page| page.split_once('('));
+                assert!(section.is_some_and(|(_, number)| "12345678".contains(number)), "{page} of {action}");
+            }
+            for text in [explanation.why, explanation.without] {
+                assert!(text.len() > 60 && text.ends_with('.'), "{action}: {text}");
+                if let Some(other) = said.insert(text, action.clone()) {
+                    panic!("{other} and {action} say the same: {text}");
+                }
+            }
+            assert_ne!(explanation.shell.as_deref(), Some(""), "{action}");
+        }
+    }
+}

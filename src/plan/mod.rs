@@ -1,9 +1,16 @@
 //! The plan: one ordered list of typed steps. It is printed, explained, built and run; nothing else decides what happens.
 //! Pure data: this directory imports nothing of ours and touches nothing.
 
+pub mod calls;
 pub mod capability;
+mod class;
+mod display;
 pub mod explain;
+mod notation;
 pub mod order;
+pub mod quote;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod step;
 pub mod value;
 
@@ -27,6 +34,13 @@ impl Plan {
     /// The steps of one phase, in order.
     pub fn phase(&self, phase: Phase) -> impl Iterator<Item = &Step> {
         self.steps.iter().filter(move |step| step.phase == phase)
+    }
+
+    /// The number of the step at `index`, from 1: the build and the run are counted each for itself, since a run does without
+    /// the steps of a build that was done before.
+    pub fn number(&self, index: usize) -> usize {
+        let built = self.phase(Phase::Build).count();
+        if index < built { index + 1 } else { index + 1 - built }
     }
 
     /// The steps that run a program: every phase but [`Phase::Build`], in order.

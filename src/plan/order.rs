@@ -1,6 +1,347 @@
-//! Stub.
-use super::Step;
-/// Stub.
-pub fn check(_: &[Step]) -> Result<(), String> {
+//! The rules of order between the steps of a plan, as data, each with its reason. [`check`] holds every plan against them and
+//! `explain` quotes them: the order cannot drift from its reasons.
+
+use std::fmt;
+
+pub use super::class::Class;
+use super::class::{on_disk, target};
+use super::step::{Action, Step};
+use super::{JailPath, Phase};
+
+/// One rule: whatever is in `before` stands before whatever is in `after`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// What comes first.
+    pub before: Class,
+    /// What comes later.
+    pub after: Class,
+    /// Why, as the end of a sentence: "…, because …".
+    pub because: &'static str,
+}
+
+/// Short for a rule.
+const fn rule(before: Class, after: Class, because: &'static str) -> Rule {
+    Rule { before, after, because }
+}
+
+/// Every rule, roughly in the order of a run.
+pub const RULES: [Rule; 36] = [
+    rule(Class::Clone, Class::Inside, "without the new namespaces it would happen to the host"),
+    rule(
+        Class::IdMaps,
+        Class::Owning,
+        "until the maps are written every id is the overflow id 65534: no other id can be taken on, and a new file system would have no owner (user_namespaces(7))",
+    ),
+    rule(Class::IdMaps, Class::Root, "they are written through the host's /proc, and the jail may have none"),
+    rule(
+        Class::IdMaps,
+        Class::Undumpable,
+        "/proc/self/uid_map of undumpable memory belongs to root, so an ordinary user could not open it any more (proc(5))",
+    ),
+    rule(
+        Class::OomScore,
+        Class::Undumpable,
+        "/proc/self/oom_score_adj of undumpable memory belongs to root, so an ordinary user could not open it any more (proc(5))",
+    ),
+    rule(
+        Class::OomScore,
+        Class::Root,
+        "the jail's own /proc may be read-only, reduced or absent; the host's is not",
+    ),
+    rule(
+        Class::Propagation,
+        Class::Mounting,
+        "a mount made or copied while propagation is shared appears on the host as well, and pivot_root(2) refuses a shared parent",
+    ),
+    rule(
+        Class::Source,
+        Class::Root,
+        "a host's path has its meaning only while the host's tree is the root; a descriptor keeps it afterwards",
+    ),
+    rule(Class::RootTree, Class::Root, "the new root has to be a mount of its own (pivot_root(2))"),
+    rule(
+        Class::Root,
+        Class::Attach,
+        "a target looked up in the host's tree can be led out of the jail by a symbolic link planted in it (CVE-2021-30465)",
+    ),
+    rule(Class::Proc, Class::ProcMask, "a new /proc mounted on top would uncover what was covered"),
+    rule(
+        Class::Session,
+        Class::Terminal,
+        "only the leader of a session without a terminal can take one (TIOCSCTTY in ioctl_tty(2))",
+    ),
+    rule(
+        Class::Limits,
+        Class::Ids,
+        "raising a hard limit needs CAP_SYS_RESOURCE and a negative nice value CAP_SYS_NICE, which leave with uid 0",
+    ),
+    rule(
+        Class::Limits,
+        Class::Capabilities,
+        "a jail whose program stays root loses the capabilities they may need by capset(2)",
+    ),
+    rule(Class::Mounting, Class::Ids, "every mount call needs CAP_SYS_ADMIN, which leaves with uid 0"),
+    rule(
+        Class::Mounting,
+        Class::Capabilities,
+        "a jail whose program stays root loses CAP_SYS_ADMIN by capset(2), and with it every mount call",
+    ),
+    rule(Class::Bounding, Class::Ids, "PR_CAPBSET_DROP needs CAP_SETPCAP, which leaves with uid 0"),
+    rule(
+        Class::Bounding,
+        Class::Capabilities,
+        "PR_CAPBSET_DROP needs CAP_SETPCAP, which capset(2) takes away",
+    ),
+    rule(
+        Class::Groups,
+        Class::Gid,
+        "the kernel would take either order, but the list is what gets forgotten: groups, gid, uid is the order every reader checks for",
+    ),
+    rule(
+        Class::Groups,
+        Class::Uid,
+        "setgroups(2) needs CAP_SETGID, which leaves with uid 0: the supplementary groups of root would stay",
+    ),
+    rule(Class::Gid, Class::Uid, "setresgid(2) needs CAP_SETGID, which leaves with uid 0: gid 0 would stay"),
+    rule(
+        Class::Ids,
+        Class::Capabilities,
+        "changing ids needs CAP_SETUID and CAP_SETGID, and leaving uid 0 empties the effective set that capset(2) is to fill",
+    ),
+    rule(Class::Uid, Class::Ambient, "leaving uid 0 empties the ambient set (capabilities(7))"),
+    rule(
+        Class::Capabilities,
+        Class::Ambient,
+        "only what is permitted and inheritable can be raised to ambient (PR_CAP_AMBIENT in prctl(2))",
+    ),
+    rule(
+        Class::Ids,
+        Class::ParentDeath,
+        "a change of effective ids clears the parent-death signal (PR_SET_PDEATHSIG in prctl(2))",
+    ),
+    rule(
+        Class::ParentDeath,
+        Class::Fork,
+        "a child does not inherit it: it is PID 1, the supervisor's own child, that has to die, and the kernel kills the rest",
+    ),
+    rule(
+        Class::Undumpable,
+        Class::Fork,
+        "from the fork on the program lives beside PID 1 under the same user id and could trace it",
+    ),
+    rule(
+        Class::Confinement,
+        Class::Fork,
+        "PID 1 is to keep no right that the program has not: what is dropped after the fork is dropped by one of the two only",
+    ),
+    rule(
+        Class::Fork,
+        Class::Signals,
+        "PID 1 goes on with every signal blocked and reads them from a descriptor; only the program gets the defaults",
+    ),
+    rule(
+        Class::Fork,
+        Class::ProcessGroup,
+        "a session leader, as PID 1 may be, cannot change its process group (EPERM in setpgid(2))",
+    ),
+    rule(
+        Class::Foreground,
+        Class::Signals,
+        "tcsetpgrp(3) from a background group stops the caller by SIGTTOU unless that signal is blocked",
+    ),
+    rule(
+        Class::Root,
+        Class::Directory,
+        "a working directory outside the new root is the classic way out of chroot(2)",
+    ),
+    rule(
+        Class::Confinement,
+        Class::Directory,
+        "with root's rights it could be a directory that the program's user may not enter",
+    ),
+    rule(Class::Confinement, Class::Verify, "what is read back must be what the program will have"),
+    rule(
+        Class::BeforeClose,
+        Class::Close,
+        "a descriptor opened afterwards would reach the program (CVE-2024-21626 was one that did)",
+    ),
+    rule(
+        Class::BeforeExecute,
+        Class::Execute,
+        "execve(2) replaces the process: nothing of ours runs after it",
+    ),
+];
+
+/// Why the target of a mount must not lie above that of an earlier one.
+const HIDES: &str = "a mount hides what was mounted below it before";
+
+/// On which side of a rule an action stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// It comes first.
+    Before,
+    /// It comes later.
+    After,
+}
+
+/// The rules an action is bound by, with its side of each.
+pub fn rules_for(action: &Action) -> impl Iterator<Item = (Side, &'static Rule)> {
+    RULES.iter().filter_map(move |rule| {
+        if rule.before.has(action) {
+            Some((Side::Before, rule))
+        } else {
+            rule.after.has(action).then_some((Side::After, rule))
+        }
+    })
+}
+
+/// A plan whose steps stand in a wrong order: a mistake of whoever made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// A step belongs to an earlier phase than the one before it.
+    Phase {
+        /// Its index.
+        at: usize,
+    },
+    /// A step of the build in a phase that runs, or the other way round.
+    Foreign {
+        /// Its index.
+        at: usize,
+    },
+    /// A step stands after one it must stand before.
+    Order {
+        /// Index of the step that is too late.
+        late: usize,
+        /// Index of the step it must precede.
+        early: usize,
+        /// The rule they break.
+        rule: &'static Rule,
+    },
+    /// A mount covers an earlier one.
+    Hidden {
+        /// Index of the mount on top.
+        late: usize,
+        /// Index of the mount that disappears.
+        early: usize,
+    },
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Phase { at } => write!(f, "step {} belongs to an earlier phase", at + 1),
+            Self::Foreign { at } => write!(f, "step {} does not belong to its phase", at + 1),
+            Self::Order { late, early, rule } => write!(
+                f,
+                "step {} ({}) must come before step {} ({}), because {}",
+                late + 1,
+                rule.before.name(),
+                early + 1,
+                rule.after.name(),
+                rule.because
+            ),
+            Self::Hidden { late, early } => {
+                write!(f, "step {} must come before step {}, because {HIDES}", late + 1, early + 1)
+            }
+        }
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// Holds the steps of a plan against every rule; tells the first one broken.
+pub fn check(steps: &[Step]) -> Result<(), Violation> {
+    if let Some(at) = steps.windows(2).position(|pair| pair[1].phase < pair[0].phase) {
+        return Err(Violation::Phase { at: at + 1 });
+    }
+    if let Some(at) = steps.iter().position(|step| on_disk(&step.action) != (step.phase == Phase::Build)) {
+        return Err(Violation::Foreign { at });
+    }
+    let run = || steps.iter().enumerate().filter(|(_, step)| step.phase != Phase::Build);
+    for rule in &RULES {
+        let Some((early, _)) = run().find(|(_, step)| rule.after.has(&step.action)) else { continue };
+        if let Some((late, _)) =
+            run().skip_while(|(at, _)| *at <= early).find(|(_, s)| rule.before.has(&s.action))
+        {
+            return Err(Violation::Order { late, early, rule });
+        }
+    }
+    let mut mounted: Vec<(usize, &JailPath)> = Vec::new();
+    for (late, path) in run().filter_map(|(at, step)| Some((at, target(&step.action)?))) {
+        if let Some((early, _)) = mounted.iter().find(|(_, earlier)| earlier.starts_with(path)) {
+            return Err(Violation::Hidden { late, early: *early });
+        }
+        mounted.push((late, path));
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn a_good_order_breaks_no_rule() {
+        let mut steps: Vec<Step> =
+            sample::build().into_iter().map(|action| sample::step(Phase::Build, action)).collect();
+        steps.extend(sample::run());
+        assert_eq!(check(&steps), Ok(()));
+    }
+
+    #[test]
+    fn every_rule_can_be_broken() {
+        let mut all: Vec<Step> = sample::run();
+        let mask = Action::AttachTree { target: sample::jail("/proc/kcore") };
+        all.push(sample::step(Phase::Enter, mask));
+        for rule in &RULES {
+            let first = all.iter().find(|step| rule.before.has(&step.action)).unwrap();
+            let second = all.iter().find(|step| rule.after.has(&step.action)).unwrap();
+            let same_phase = |step: &Step| sample::step(Phase::Enter, step.action.clone());
+            let right = [same_phase(first), same_phase(second)];
+            let wrong = [same_phase(second), same_phase(first)];
+            assert_eq!(check(&right), Ok(()), "{rule:?}");
+            let Err(Violation::Order { late: 1, early: 0, rule: broken }) = check(&wrong) else {
+                panic!("{rule:?} is not checked");
+            };
+            // Another rule of the table may forbid the same pair.
+            assert!(broken.before.has(&first.action) && broken.after.has(&second.action), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn phases_ascend_and_keep_to_their_own() {
+        let mut steps = sample::run();
+        let mkdir = sample::step(Phase::Build, sample::build().remove(0));
+        steps.push(mkdir.clone());
+        assert_eq!(check(&steps), Err(Violation::Phase { at: steps.len() - 1 }));
+        assert_eq!(check(&[sample::step(Phase::Enter, mkdir.action)]), Err(Violation::Foreign { at: 0 }));
+    }
+
+    #[test]
+    fn a_mount_must_not_hide_another() {
+        let attach = |path| sample::step(Phase::Enter, Action::AttachTree { target: sample::jail(path) });
+        assert_eq!(check(&[attach("/var"), attach("/var/www"), attach("/variant")]), Ok(()));
+        let hidden = check(&[attach("/var/www"), attach("/var")]).unwrap_err();
+        assert_eq!(hidden, Violation::Hidden { late: 1, early: 0 });
+        assert_eq!(
+            hidden.to_string(),
+            "step 2 must come before step 1, because a mount hides what was mounted below it before"
+        );
+    }
+
+    #[test]
+    fn a_violation_names_both_steps_and_the_reason() {
+        let steps = [
+            sample::step(Phase::Confine, Action::SetUid { uid: 33 }),
+            sample::step(Phase::Confine, Action::SetGid { gid: 33 }),
+        ];
+        assert_eq!(
+            check(&steps).unwrap_err().to_string(),
+            "step 2 (the group ids) must come before step 1 (the user ids), because setresgid(2) needs CAP_SETGID, \
+             which leaves with uid 0: gid 0 would stay"
+        );
+        let rules: Vec<_> = rules_for(&steps[1].action).filter(|(side, _)| *side == Side::After).collect();
+        assert!(rules.iter().any(|(_, rule)| rule.before == Class::Groups), "{rules:?}");
+    }
 }

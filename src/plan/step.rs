@@ -1,5 +1,5 @@
-//! One step of a plan: a typed action with its phase and its origin. `Display` prints a step like its man page; [`Action::calls`]
-//! lists the system calls it is made of, in order, as strace(1) would name them.
+//! One step of a plan: a typed action with its phase and its origin. `Display` (in `display.rs`) prints an action like its man
+//! page; [`Action::calls`] lists the system calls it is made of, in order, as strace(1) would name them.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -28,7 +28,7 @@ pub struct Owner {
 }
 
 /// Which privileged marks of a file are copied with it; none unless a manifest says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
 pub struct Keep {
     /// Set-user-id and set-group-id bits.
     pub setid: bool,
@@ -235,7 +235,7 @@ pub enum Action {
     /// A detached copy of the tree as the root to be.
     CloneRoot { tree: HostPath, flags: MountFlags },
     /// The copy is mounted over the tree it was made of, and becomes the root; from here on every path is the jail's.
-    EnterRoot { method: RootMethod },
+    EnterRoot { tree: HostPath, method: RootMethod },
     /// What `CloneTree` copied or `CreateFileSystem` made becomes visible at its target.
     AttachTree { target: JailPath },
     // Confine

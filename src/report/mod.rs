@@ -1,10 +1,9 @@
-//! The only writer to standard output and standard error.
+//! What people and programs read: the only code that formats for stdout and stderr. Imports `plan` alone, so that any value of it
+//! can be shown.
+#![forbid(unsafe_code)]
+
 pub mod diagnostic;
-/// A message for the person, on standard error.
-pub fn note(text: &str) {
-    eprintln!("{text}");
-}
-/// A line of data, on standard output.
-pub fn line(text: &str) {
-    println!("{text}");
-}
+mod explain;
+pub mod json;
+mod layout;
+pub mod plan;

@@ -8,5 +8,5 @@ use std::ffi::{c_char, c_int};
 /// See the module.
 #[unsafe(no_mangle)]
 extern "C" fn main(_count: c_int, _arguments: *const *const c_char) -> c_int {
-    stockade::run(std::env::args_os().collect())
+    stockade::run(std::env::args_os()).into()
 }

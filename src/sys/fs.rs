@@ -1,5 +1,5 @@
-//! File calls that nix lacks: extended attributes by descriptor, reflinks, locks on a borrowed descriptor, random bytes for a
-//! name. Everything else (openat2, mkdirat, …) is called through nix where it is used.
+//! File calls that nix lacks: extended attributes by descriptor, reflinks, locks on a borrowed descriptor, random
+//! bytes for a name. Everything else (openat2, mkdirat, …) is called through nix where it is used.
 
 #![allow(unsafe_code)]
 
@@ -9,8 +9,8 @@ use std::os::fd::{AsFd, AsRawFd as _};
 use nix::errno::Errno;
 use nix::libc;
 
-/// Makes `target` share the blocks of `source` copy-on-write, see ioctl_ficlone(2). Both must be regular files of one file system
-/// that can do it (btrfs, XFS, bcachefs, …): `EOPNOTSUPP`, `EXDEV` or `EINVAL` otherwise.
+/// Makes `target` share the blocks of `source` copy-on-write, see ioctl_ficlone(2). Both must be regular files of one
+/// file system that can do it (btrfs, XFS, bcachefs, …): `EOPNOTSUPP`, `EXDEV` or `EINVAL` otherwise.
 pub fn reflink(source: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
     // SAFETY: FICLONE takes a descriptor number by value and writes no memory of ours; both borrows outlive the call.
     let result =
@@ -27,8 +27,8 @@ pub enum Lock {
     Exclusive,
 }
 
-/// Locks an open file or directory without waiting, see flock(2): `EWOULDBLOCK` when somebody else holds it. The lock belongs
-/// to the open file description and goes with its last descriptor, so also with a process that is killed.
+/// Locks an open file or directory without waiting, see flock(2): `EWOULDBLOCK` when somebody else holds it. The lock
+/// belongs to the open file description and goes with its last descriptor, so also with a process that is killed.
 ///
 /// nix's `Flock` owns its descriptor and unlocks on drop; a lock that a child inherits must outlive the parent's copy.
 pub fn try_lock(file: impl AsFd, lock: Lock) -> Result<(), Errno> {
@@ -51,7 +51,8 @@ pub fn list_xattrs(file: impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     Errno::result(length).map(|length| length as usize)
 }
 
-/// Writes one extended attribute's value into `buffer` and returns its length; `ERANGE` when it is too short, see fgetxattr(2).
+/// Writes one extended attribute's value into `buffer` and returns its length; `ERANGE` when it is too short, see
+/// fgetxattr(2).
 pub fn get_xattr(file: impl AsFd, name: &CStr, buffer: &mut [u8]) -> Result<usize, Errno> {
     // SAFETY: `name` ends in NUL; the kernel writes at most `buffer.len()` bytes, all of which are ours.
     let length = unsafe {

@@ -13,8 +13,9 @@ const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Si
 
 /// The calling thread's ending signals, blocked for as long as this lives, see sigprocmask(2).
 ///
-/// A handler with a flag would do too, but it is global state and changes what the process does with the signal. Blocked, a
-/// signal waits: [`pending`](Self::pending) tells that one came, and when this is dropped it does what it would have done.
+/// A handler with a flag would do too, but it is global state and changes what the process does with the signal.
+/// Blocked, a signal waits: [`pending`](Self::pending) tells that one came, and when this is dropped it does what it
+/// would have done.
 #[derive(Debug)]
 pub struct HeldSignals {
     before: SigSet,

@@ -38,45 +38,26 @@ pub fn clone(flags: libc::c_int, child: impl FnOnce() -> libc::c_int) -> Result<
     }
 }
 
-/// A stack for [`spawn`], with an inaccessible page below it.
-#[derive(Debug)]
-pub struct Stack {
-    base: ptr::NonNull<libc::c_void>,
-}
+/// The stack of [`spawn`]'s child. Untouched pages of it cost nothing.
+#[repr(align(16))]
+struct Stack(std::cell::UnsafeCell<[u8; Stack::SIZE]>);
 
 impl Stack {
     /// Bytes of it: the jail's operations need a few thousand.
     const SIZE: usize = 64 << 10;
-    /// The inaccessible part.
-    const GUARD: usize = 4 << 10;
-
-    /// mmap(2), untouched until used.
-    pub fn new() -> Result<Self, Errno> {
-        let size = std::num::NonZeroUsize::MIN.saturating_add(Self::SIZE + Self::GUARD - 1);
-        let flags = nix::sys::mman::MapFlags::MAP_PRIVATE | nix::sys::mman::MapFlags::MAP_STACK;
-        let access = nix::sys::mman::ProtFlags::PROT_READ | nix::sys::mman::ProtFlags::PROT_WRITE;
-        // SAFETY: a new anonymous mapping overlaps nothing; its lowest page is then made inaccessible.
-        unsafe {
-            let base = nix::sys::mman::mmap_anonymous(None, size, access, flags)?;
-            nix::sys::mman::mprotect(base, Self::GUARD, nix::sys::mman::ProtFlags::PROT_NONE)?;
-            Ok(Self { base })
-        }
-    }
 }
 
-impl Drop for Stack {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is this value's own, and whoever ran on it has executed a program or ended: see `spawn`.
-        let unmapped = unsafe { nix::sys::mman::munmap(self.base, Self::SIZE + Self::GUARD) };
-        debug_assert!(unmapped.is_ok());
-    }
-}
+// SAFETY: only `spawn` uses it, whose caller is alone in its memory.
+unsafe impl Sync for Stack {}
 
-/// Makes a child that runs `child` in this process's own memory, on `stack`, and waits until it has executed a program or
-/// ended, as vfork(2) does: nothing is copied. Returns the child's id.
+static STACK: Stack = Stack(std::cell::UnsafeCell::new([0; Stack::SIZE]));
+
+/// Makes a child that runs `child` in this process's own memory and waits until it has executed a program or ended, as
+/// vfork(2) does: nothing is copied. Returns the child's id.
 ///
+/// For a process that is itself a child of [`clone`] and therefore alone in its memory: PID 1, when it makes the program's process.
 /// `child` may change nothing that the caller reads afterwards, and may not allocate.
-pub fn spawn<F: Fn() -> libc::c_int>(stack: &Stack, child: &F) -> Result<i32, Errno> {
+pub fn spawn<F: Fn() -> libc::c_int>(child: &F) -> Result<i32, Errno> {
     extern "C" fn start<F: Fn() -> libc::c_int>(child: *mut libc::c_void) -> libc::c_int {
         // SAFETY: `spawn` passes a reference to an F, which lives as long as `spawn` waits.
         let child = unsafe { &*child.cast::<F>() };
@@ -84,9 +65,10 @@ pub fn spawn<F: Fn() -> libc::c_int>(stack: &Stack, child: &F) -> Result<i32, Er
     }
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     let argument = ptr::from_ref(child).cast_mut().cast();
-    // SAFETY: the top of a mapping that nothing else uses; with CLONE_VFORK the caller does not run until the child is off it.
+    // SAFETY: the top of memory that nothing else uses; with CLONE_VFORK the caller does not run until the child is off it.
     let result = unsafe {
-        libc::clone(start::<F>, stack.base.as_ptr().byte_add(Stack::SIZE + Stack::GUARD), flags, argument)
+        let top = STACK.0.get().byte_add(Stack::SIZE).cast();
+        libc::clone(start::<F>, top, flags, argument)
     };
     check(libc::c_long::from(result)).map(|pid| pid as i32)
 }

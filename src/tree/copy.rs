@@ -1,8 +1,9 @@
 //! The content of one regular file, from the host into the tree.
 //!
-//! Blocks are shared where the file system can (ioctl_ficlone(2)); otherwise the data is read, hashed and written in one pass.
-//! copy_file_range(2) is not used: where it saves work it shares blocks, as the former does, and elsewhere the data would be
-//! read a second time for the digest, from a file that may have changed in between. Holes stay holes.
+//! Blocks are shared where the file system can (ioctl_ficlone(2)); otherwise the data is read, hashed and written in
+//! one pass. copy_file_range(2) is not used: where it saves work it shares blocks, as the former does, and elsewhere
+//! the data would be read a second time for the digest, from a file that may have changed in between. Holes stay
+//! holes.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -28,7 +29,7 @@ use crate::sys::held::HeldSignals;
 const CHUNK: usize = 256 << 10;
 
 /// What a hole reads as.
-static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 4 << 10] = [0; 4 << 10];
 
 /// File systems whose files have no stored content: a copy would be empty, endless or about another moment.
 const SYNTHETIC: [FsType; 8] = [
@@ -76,8 +77,8 @@ impl<'a> Copier<'a> {
         Self { held, buffer: vec![0; CHUNK], directory: None, stored_on: None, not_shared: None }
     }
 
-    /// Opens a regular file of the host for reading, never waiting and never opening anything else: a fifo would wait for a writer, and
-    /// opening some devices alone does something (a tape rewinds, a watchdog starts).
+    /// Opens a regular file of the host for reading, never waiting and never opening anything else: a fifo would wait
+    /// for a writer, and opening some devices alone does something (a tape rewinds, a watchdog starts).
     pub(super) fn open(&mut self, path: &HostPath) -> Result<Source, Cause> {
         let path = path.as_path();
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
@@ -106,8 +107,8 @@ impl<'a> Copier<'a> {
         Ok(Source { file, stat })
     }
 
-    /// Fills `target`, which is empty, with the content of `source`. A source that changes meanwhile is copied once more; one that
-    /// changes again is an error, because half of each state is worse than none.
+    /// Fills `target`, which is empty, with the content of `source`. A source that changes meanwhile is copied once
+    /// more; one that changes again is an error, because half of each state is worse than none.
     pub(super) fn copy(&mut self, source: &Source, target: &File) -> Result<Copied, Cause> {
         let mut before = source.stat;
         for attempt in 0..2 {
@@ -130,7 +131,8 @@ impl<'a> Copier<'a> {
             match reflink(source, target) {
                 // Read back from the tree: the source may have changed since.
                 Ok(()) => return self.stream(target, stat, None),
-                // Not on this file system, or not this file (swap, differing flags): copying will tell if it is worse than that.
+                // Not on this file system, or not this file (swap, differing flags): copying will tell if it is worse
+                // than that.
                 Err(_) => self.not_shared = Some(stat.st_dev),
             }
         }
@@ -194,8 +196,8 @@ pub(super) fn digest(content: &[u8]) -> Digest {
     Digest(Sha256::digest(content).into())
 }
 
-/// Opens a source's directory. Without links on the way, one call does. With links, root follows its own only; an ordinary
-/// user follows any, because nobody can make it read more than it may read anyway.
+/// Opens a source's directory. Without links on the way, one call does. With links, root follows its own only; an
+/// ordinary user follows any, because nobody can make it read more than it may read anyway.
 fn open_directory(path: &Path) -> Result<OwnedFd, Cause> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     match openat2(AT_FDCWD, path, OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS)) {

@@ -210,6 +210,7 @@ fn tree_hint(call: &str, errno: Errno) -> Option<&'static str> {
             "this user may not write there; STOCKADE_STATE_DIR names another state directory"
         }
         Errno::EXDEV => "something is mounted inside the tree; unmount it first",
+        Errno::ELOOP if call == "openat2" => "the path leads over a symbolic link; name the real directory",
         Errno::EBUSY => "something is mounted there; unmount it first",
         Errno::ENOSYS => {
             "this kernel lacks the call; openat2(2), the newest that is needed, came with Linux 5.6"

@@ -1,7 +1,7 @@
 //! One jail's directory in the store: locked, swept, staged in, switched.
 //!
-//! Whoever has a [`JailStore`] holds the jail's lock, so there is one build at a time, and everything half-made that is found belongs to a build that is
-//! dead: flock(2) goes with its process, however that ends.
+//! Whoever has a [`JailStore`] holds the jail's lock, so there is one build at a time, and everything half-made that
+//! is found belongs to a build that is dead: flock(2) goes with its process, however that ends.
 
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -46,7 +46,8 @@ pub(super) struct JailStore<'a> {
 }
 
 impl<'a> JailStore<'a> {
-    /// Opens a jail's directory, makes it if it is not there, and locks it. Waits a while for another build, until `stop` says so.
+    /// Opens a jail's directory, makes it if it is not there, and locks it. Waits a while for another build, until
+    /// `stop` says so.
     pub(super) fn open(
         store: &'a Store,
         name: &'a JailName,
@@ -55,8 +56,8 @@ impl<'a> JailStore<'a> {
         loop {
             let path = store.path().join(name.as_str());
             let directory = make_directory(store.directory(), &path, OsStr::new(name.as_str()))?;
-            // The one waited for may have removed the jail: then this is a dead directory, in which no lock can be made, or one that
-            // is not the jail's any more.
+            // The one waited for may have removed the jail: then this is a dead directory, in which no lock can be
+            // made, or one that is not the jail's any more.
             let lock = match open_lock(&directory, &path, name, stop) {
                 Err(Error::Store { errno: Errno::ENOENT, .. }) => continue,
                 lock => lock?,
@@ -159,8 +160,8 @@ impl<'a> JailStore<'a> {
         Path::new(&text).strip_prefix("generations").ok()?.to_str()?.parse().ok()
     }
 
-    /// Removes one generation, unless somebody runs from it. First it is moved out of sight, so that a removal cut short leaves nothing that could
-    /// be taken for a generation.
+    /// Removes one generation, unless somebody runs from it. First it is moved out of sight, so that a removal cut
+    /// short leaves nothing that could be taken for a generation.
     fn discard(&self, name: &str) -> Result<(), Error> {
         let lock = self.lock_alone(OsStr::new(name))?;
         let trash = self.unforeseen("trash")?;
@@ -243,8 +244,8 @@ impl Staging<'_> {
             .map_err(|error| failing(self.at(name), "pwrite")(errno(&error)))
     }
 
-    /// Makes it the current generation. One rename(2) switches; before it everything is on disk, so that a power cut leaves the old or the
-    /// new one whole. One syncfs(2) instead of an fsync(2) a file: a tree has thousands.
+    /// Makes it the current generation. One rename(2) switches; before it everything is on disk, so that a power cut
+    /// leaves the old or the new one whole. One syncfs(2) instead of an fsync(2) a file: a tree has thousands.
     pub(super) fn publish(mut self) -> Result<Generation, Error> {
         let (jail, number) = (self.jail, self.number.to_string());
         syncfs(self.directory()?).map_err(failing(self.at(""), "syncfs"))?;
@@ -260,7 +261,8 @@ impl Staging<'_> {
             let _ = unlinkat(&jail.directory, link.as_c_str(), UnlinkatFlags::NoRemoveDir);
             return Err(failing(jail.at("current"), "renameat")(errno));
         }
-        // Published: nothing is removed any more, and whether the switch is on disk already decides only which of two whole trees a power cut leaves.
+        // Published: nothing is removed any more, and whether the switch is on disk already decides only which of two
+        // whole trees a power cut leaves.
         self.name = CString::default();
         let _ = fsync(&jail.directory);
         Ok(jail.store.generation(jail.name, self.number))

@@ -12,13 +12,13 @@
 //! 5. Everything is flushed to disk, the staging directory gets its number, and one rename(2) of the link `current` switches.
 //! 6. `remove` takes away the old generations that no jail runs from.
 //!
-//! Before the rename of step 5 a failure removes the staging directory and the old generation stays current; after it the new one is. A signal
-//! (Ctrl-C, SIGTERM) is held back: it is looked for between steps and ends the build like any failure, then takes
-//! its course. SIGKILL and power cuts leave a staging directory, which the next build sweeps.
+//! Before the rename of step 5 a failure removes the staging directory and the old generation stays current; after it
+//! the new one is. A signal (Ctrl-C, SIGTERM) is held back: it is looked for between steps and ends the build like
+//! any failure, then takes its course. SIGKILL and power cuts leave a staging directory, which the next build sweeps.
 //!
 //! Who may do what to whom: the state directory is root's or the caller's alone (`trust`), so nobody else can put
-//! anything in a build's way. What a jailed root planted in an *old* tree meets `remove`, which never follows it anywhere. What
-//! users of the host do to the *sources* meanwhile meets `copy`, which checks what it has opened.
+//! anything in a build's way. What a jailed root planted in an *old* tree meets `remove`, which never follows it
+//! anywhere. What users of the host do to the *sources* meanwhile meets `copy`, which checks what it has opened.
 //!
 //! To come: files that did not change shared between generations, and going back to an older one.
 
@@ -88,13 +88,14 @@ pub enum Moment {
     Publish,
 }
 
-/// Builds a jail's tree as its new current generation. `digest` is of the manifest; `root_user` says whether owners and devices are made (root)
-/// or only recorded.
+/// Builds a jail's tree as its new current generation. `digest` is of the manifest; `root_user` says whether owners
+/// and devices are made (root) or only recorded.
 pub fn build(store: &Store, plan: &Plan, digest: &[u8; 32], root_user: bool) -> Result<Built, Error> {
     build_watched(store, plan, digest, root_user, &mut |_| ControlFlow::Continue(()))
 }
 
-/// The same, telling `watch` of every moment, so that it can show progress or stop: then the error is [`Error::Interrupted`].
+/// The same, telling `watch` of every moment, so that it can show progress or stop: then the error is
+/// [`Error::Interrupted`].
 pub fn build_watched(
     store: &Store,
     plan: &Plan,

@@ -1,9 +1,10 @@
 //! Makes one thing after the other beneath the root descriptor of a tree.
 //!
-//! The staging directory is private and was empty, so nothing hostile should be in it. All the same, every parent is opened with
-//! openat2(2) beneath the root, without following any link or crossing a mount, and every name is made new (`O_EXCL`, mkdirat, …),
-//! so that no link in the tree, whoever put it there, leads a privileged build outside. The plan names real paths, parents
-//! before children: a path that leads over a link made by an earlier step (`/lib -> usr/lib`) is an error, not followed.
+//! The staging directory is private and was empty, so nothing hostile should be in it. All the same, every parent is
+//! opened with openat2(2) beneath the root, without following any link or crossing a mount, and every name is made
+//! new (`O_EXCL`, mkdirat, …), so that no link in the tree, whoever put it there, leads a privileged build outside.
+//! The plan names real paths, parents before children: a path that leads over a link made by an earlier step (`/lib
+//! -> usr/lib`) is an error, not followed.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -248,13 +249,12 @@ impl<'a> Tree<'a> {
 
     /// Opens a directory of the tree by its relative path.
     fn open_beneath(&self, path: &Path, access: OFlag) -> Result<OwnedFd, Cause> {
-        let how =
-            OpenHow::new().flags(access | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC).resolve(
-                ResolveFlag::RESOLVE_BENEATH
-                    | ResolveFlag::RESOLVE_NO_SYMLINKS
-                    | ResolveFlag::RESOLVE_NO_MAGICLINKS
-                    | ResolveFlag::RESOLVE_NO_XDEV,
-            );
+        let how = OpenHow::new().flags(access | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC).resolve(
+            ResolveFlag::RESOLVE_BENEATH
+                | ResolveFlag::RESOLVE_NO_SYMLINKS
+                | ResolveFlag::RESOLVE_NO_MAGICLINKS
+                | ResolveFlag::RESOLVE_NO_XDEV,
+        );
         openat2(&self.root, path, how).call("openat2")
     }
 

@@ -1,8 +1,8 @@
 //! The record of a generation: what was put where, from where and because of what. `verify`, `why` and `export` read it.
 //!
-//! JSON, one entry a line, so that `diff` and `grep` of two records are of use. A path is text as far as it is UTF-8; in it a
-//! backslash is written `\\`, and a byte that is not part of valid UTF-8 `\xff` (JSON doubles these backslashes again). So every name that
-//! Linux allows survives, and most read as they are.
+//! JSON, one entry a line, so that `diff` and `grep` of two records are of use. A path is text as far as it is UTF-8;
+//! in it a backslash is written `\\`, and a byte that is not part of valid UTF-8 `\xff` (JSON doubles these
+//! backslashes again). So every name that Linux allows survives, and most read as they are.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -87,7 +87,8 @@ pub struct Entry {
     /// Text of a symbolic link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Name>,
-    /// Major and minor number of a device. As an ordinary user an empty file stands in its place, for the host's node to be bound on.
+    /// Major and minor number of a device. As an ordinary user an empty file stands in its place, for the host's node
+    /// to be bound on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<(u32, u32)>,
     /// The path this is a second name of.
@@ -120,8 +121,9 @@ pub enum Kind {
     Device,
 }
 
-/// The permission bits that an entry of this mode has on disk. An ordinary user's tree must stay readable to its owner and its directories
-/// removable, and set-id bits would make the caller's own identity what a program is raised to.
+/// The permission bits that an entry of this mode has on disk. An ordinary user's tree must stay readable to its
+/// owner and its directories removable, and set-id bits would make the caller's own identity what a program is raised
+/// to.
 pub fn on_disk(ownership: Ownership, kind: Kind, mode: Mode) -> Mode {
     match (ownership, kind) {
         (_, Kind::Link) => Mode(0o777),

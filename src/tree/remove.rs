@@ -1,9 +1,10 @@
 //! Removing a directory with everything in it, whatever a jailed root planted there.
 //!
-//! Every call is on a descriptor and one name, and never follows a link. A directory is not descended into: what it holds is
-//! unlinked, its own directories are renamed up beside it, and it is removed; so two descriptors do for any depth, no path grows
-//! too long, and a directory moved elsewhere meanwhile takes nobody along (no `..` is ever used). Mount points are not
-//! crossed: openat2(2) with `RESOLVE_NO_XDEV` sees bind mounts of the same file system too, which a comparison of `st_dev` does not.
+//! Every call is on a descriptor and one name, and never follows a link. A directory is not descended into: what it
+//! holds is unlinked, its own directories are renamed up beside it, and it is removed; so two descriptors do for any
+//! depth, no path grows too long, and a directory moved elsewhere meanwhile takes nobody along (no `..` is ever
+//! used). Mount points are not crossed: openat2(2) with `RESOLVE_NO_XDEV` sees bind mounts of the same file system
+//! too, which a comparison of `st_dev` does not.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,7 +19,8 @@ use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
 use super::error::Error;
 
-/// How often a directory is emptied again because it was not empty after all. A process that goes on writing to it ends this.
+/// How often a directory is emptied again because it was not empty after all. A process that goes on writing to it
+/// ends this.
 const ATTEMPTS: usize = 16;
 
 /// Why something is still there.
@@ -39,8 +41,8 @@ impl Resisted {
     }
 }
 
-/// Removes the directory `name` of `parent`. A name that is not there counts as removed. What resists (immutable, a mount point) does not keep
-/// the rest from being removed; the first of it is reported, and its directory stays.
+/// Removes the directory `name` of `parent`. A name that is not there counts as removed. What resists (immutable, a
+/// mount point) does not keep the rest from being removed; the first of it is reported, and its directory stays.
 pub(super) fn remove(parent: impl AsFd, name: &CStr) -> Result<(), Resisted> {
     let parent = parent.as_fd();
     let resisted = |call, errno| Resisted { entry: OsStr::from_bytes(name.to_bytes()).into(), call, errno };

@@ -13,8 +13,8 @@
 //!     generations/.trash-…         a removal under way, or one that was killed
 //! ```
 //!
-//! 0700 keeps every user of the host away from the setuid programs and old libraries that a tree may hold; the jailed program sees the
-//! tree as its root and needs no way through the directories above it.
+//! 0700 keeps every user of the host away from the setuid programs and old libraries that a tree may hold; the jailed
+//! program sees the tree as its root and needs no way through the directories above it.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -144,8 +144,9 @@ impl Store {
         Generation { jail: jail.clone(), number, path }
     }
 
-    /// Keeps a generation from being removed for as long as the descriptor of its directory is open, in this process or in one that
-    /// inherited it. [`Error::Gone`] when a build replaced and removed it since it was looked up: look again.
+    /// Keeps a generation from being removed for as long as the descriptor of its directory is open, in this process
+    /// or in one that inherited it. [`Error::Gone`] when a build replaced and removed it since it was looked up: look
+    /// again.
     pub fn hold(&self, generation: &Generation) -> Result<OwnedFd, Error> {
         let fail = |call, errno| match errno {
             Errno::ENOENT | Errno::EWOULDBLOCK => Error::Gone { path: generation.path.clone() },
@@ -166,13 +167,15 @@ impl Store {
         }
     }
 
-    /// Removes a jail's trees and everything else the state directory has of it. [`Error::InUse`] while a jail runs from one of them.
+    /// Removes a jail's trees and everything else the state directory has of it. [`Error::InUse`] while a jail runs
+    /// from one of them.
     pub fn remove(&self, jail: &JailName) -> Result<(), Error> {
         JailStore::open(self, jail, &mut || false)?.remove()
     }
 }
 
-/// Opens something below a directory of the store. Links are followed only where the store has one itself (`current`), and then not out of it.
+/// Opens something below a directory of the store. Links are followed only where the store has one itself
+/// (`current`), and then not out of it.
 pub(super) fn open_below(
     directory: impl AsFd,
     path: &Path,

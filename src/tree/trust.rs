@@ -1,8 +1,9 @@
 //! Whether a path leads where its owner meant, or where somebody else can make it lead.
 //!
-//! A path is walked component by component with a descriptor on each directory, so that what was checked is what is used (no
-//! second lookup by name). Two walks: to the state directory, as OpenSSH does for `ChrootDirectory` (sshd_config(5)), where every
-//! component must be root's or the caller's and writable by nobody else; and to a source file, where only the links count.
+//! A path is walked component by component with a descriptor on each directory, so that what was checked is what is
+//! used (no second lookup by name). Two walks: to the state directory, as OpenSSH does for `ChrootDirectory`
+//! (sshd_config(5)), where every component must be root's or the caller's and writable by nobody else; and to a
+//! source file, where only the links count.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -86,16 +87,16 @@ impl fmt::Display for Distrust {
     }
 }
 
-/// Opens (`O_PATH`) the state directory, making what is missing of it with mode 0700. Refuses it unless root or the caller owns every
-/// component and nobody else may write to any. A parent writable by all but sticky (`/tmp`) passes: in it
-/// nobody can replace what is root's or the caller's, see inode(7), and the next component has to be.
+/// Opens (`O_PATH`) the state directory, making what is missing of it with mode 0700. Refuses it unless root or the
+/// caller owns every component and nobody else may write to any. A parent writable by all but sticky (`/tmp`) passes:
+/// in it nobody can replace what is root's or the caller's, see inode(7), and the next component has to be.
 pub(super) fn open_store(path: &Path) -> Result<OwnedFd, Distrust> {
     walk(path, true)
 }
 
-/// Opens (`O_PATH`) the directory of a source file, following links of root and of the caller only. When root copies from a
-/// directory of somebody else (`/home/bob/site`), a component turned into a link between planning and copying would
-/// make root copy any file of the host into bob's reach (as CVE-2018-15664 did for `docker cp`).
+/// Opens (`O_PATH`) the directory of a source file, following links of root and of the caller only. When root copies
+/// from a directory of somebody else (`/home/bob/site`), a component turned into a link between planning and copying
+/// would make root copy any file of the host into bob's reach (as CVE-2018-15664 did for `docker cp`).
 pub(super) fn open_source_directory(path: &Path) -> Result<OwnedFd, Distrust> {
     walk(path, false)
 }

@@ -4,6 +4,8 @@
 //! The same isolation for each: mount, pid, ipc, uts and cgroup namespaces, the host's network, a read-only root, /proc, /dev.
 //! As root, or as an ordinary user with a user namespace besides.
 
+#![allow(clippy::unwrap_used, reason = "a bench that cannot be set up has failed")]
+
 #[path = "../common/mod.rs"]
 mod common;
 

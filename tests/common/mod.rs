@@ -1,39 +1,224 @@
-//! What the tests share.
-#![allow(dead_code, reason = "each test uses its part")]
+//! What the tests of `tests/` share: a directory of one's own, the real binary, whole-output comparison, and reasons to skip.
 
+#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A directory of its own, removed at the end.
-pub struct Dir(PathBuf);
+/// A temporary directory, removed with everything in it at the end of the test.
+pub(crate) struct Dir {
+    path: PathBuf,
+}
 
 impl Dir {
-    /// Below the system's directory for temporary files.
-    pub fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("stockade-{name}-{}", std::process::id()));
+    /// A new, empty directory. The name helps whoever finds one that was left behind.
+    pub(crate) fn new(name: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let unique =
+            format!("stockade-{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(unique);
         std::fs::create_dir_all(&path).unwrap();
-        Self(path)
+        Self { path }
     }
 
-    pub fn path(&self) -> &Path {
-        &self.0
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
+
+    /// The path of something in it.
+    pub(crate) fn join(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.path.join(path)
+    }
+
+    /// Writes a file, with the directories above it.
+    pub(crate) fn write(&self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) -> &Self {
+        let path = self.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+        self
+    }
+
+    /// The binary, to be run in this directory with these arguments. It sees no manifest and no state but this directory's.
+    pub(crate) fn stockade<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut inner = std::process::Command::new(binary());
+        inner
+            .args(arguments)
+            .current_dir(&self.path)
+            .env("XDG_CONFIG_HOME", self.join("config"))
+            .env("STOCKADE_STATE_DIR", self.join("state"))
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null());
+        Command { inner }
+    }
+}
+
+/// The binary under test. `tests/run` sets STOCKADE_TEST_PLACE to where it has put copies that an ordinary user can reach.
+pub(crate) fn binary() -> PathBuf {
+    match std::env::var_os("STOCKADE_TEST_PLACE") {
+        Some(place) => Path::new(&place).join("bin/stockade"),
+        None => env!("CARGO_BIN_EXE_stockade").into(),
+    }
+}
+
+/// An example manifest of `jails/`.
+pub(crate) fn jail(name: &str) -> PathBuf {
+    let place = std::env::var_os("STOCKADE_TEST_PLACE");
+    place.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from).join("jails").join(name)
 }
 
 impl Drop for Dir {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            eprintln!("{}: {error}", self.0.display());
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+/// A run of the binary that is still being prepared.
+pub(crate) struct Command {
+    /// For whatever a test needs beyond the methods here.
+    pub inner: std::process::Command,
+}
+
+impl Command {
+    /// Adds arguments that need not be text.
+    pub(crate) fn args<A: AsRef<std::ffi::OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.inner.args(arguments);
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.inner.env(name, value);
+        self
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn output(mut self) -> Output {
+        let output = self.inner.output().unwrap();
+        Output {
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            code: output.status.code(),
+        }
+    }
+
+    /// Runs it and compares everything it says.
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32, stdout: &str, stderr: &str) {
+        let output = self.output();
+        let mut wrong = String::new();
+        if output.code != Some(code) {
+            let _ = writeln!(wrong, "exit code {:?}, expected {code}", output.code);
+        }
+        for (name, found, expected) in
+            [("stdout", &output.stdout, stdout), ("stderr", &output.stderr, stderr)]
+        {
+            if found != expected {
+                let _ = writeln!(wrong, "{name} (- expected, + found):\n{}", difference(expected, found));
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong}");
+    }
+}
+
+/// What a run left.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// All of stdout.
+    pub stdout: String,
+    /// All of stderr.
+    pub stderr: String,
+    /// The exit code; `None` when killed by a signal.
+    pub code: Option<i32>,
+}
+
+/// Two texts line by line: what both have at the start and at the end is kept, between them first what was expected.
+fn difference(expected: &str, found: &str) -> String {
+    let (expected, found): (Vec<_>, Vec<_>) = (expected.lines().collect(), found.lines().collect());
+    let shorter = expected.len().min(found.len());
+    let head = (0..shorter).take_while(|at| expected[*at] == found[*at]).count();
+    let tail = (1..=shorter - head)
+        .take_while(|back| expected[expected.len() - back] == found[found.len() - back])
+        .count();
+    let mut out = String::new();
+    for (mark, lines) in [
+        (' ', &expected[..head]),
+        ('-', &expected[head..expected.len() - tail]),
+        ('+', &found[head..found.len() - tail]),
+        (' ', &expected[expected.len() - tail..]),
+    ] {
+        for line in lines {
+            let _ = writeln!(out, "{mark} {line}");
+        }
+    }
+    out
+}
+
+/// What a test may need of the machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Need {
+    /// To be root.
+    Root,
+    /// To be able to make user namespaces.
+    UserNamespaces,
+    /// A program in PATH.
+    Program(&'static str),
+}
+
+impl Need {
+    /// Why it is not met, if it is not.
+    fn unmet(self) -> Option<String> {
+        match self {
+            Self::Root => (!is_root()).then(|| "needs root".into()),
+            Self::UserNamespaces => {
+                let works = std::process::Command::new("unshare")
+                    .args(["--user", "true"])
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .status()
+                    .is_ok_and(|status| status.success());
+                (!works).then(|| "needs user namespaces".into())
+            }
+            Self::Program(name) => {
+                let path = std::env::var_os("PATH").unwrap_or_default();
+                let found = std::env::split_paths(&path).any(|directory| directory.join(name).is_file());
+                (!found).then(|| format!("needs the program `{name}`"))
+            }
         }
     }
 }
 
-/// Compiles a static C program.
-pub fn compile_static(to: &Path, source: &str) {
+/// Whether these tests run as root.
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
+/// Whether a test can run here. If not, it says why, and the test returns; where STOCKADE_NO_SKIP is set, it fails instead, so
+/// that a machine meant to run everything cannot quietly run less.
+#[must_use = "a test returns when this is false"]
+#[track_caller]
+pub(crate) fn needs(need: Need) -> bool {
+    let Some(why) = need.unmet() else { return true };
+    assert!(
+        std::env::var_os("STOCKADE_NO_SKIP").is_none(),
+        "skipped although STOCKADE_NO_SKIP is set: {why}"
+    );
+    // Past the test harness, which shows the output of failed tests only.
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("SKIP: {why}\n").as_bytes());
+    false
+}
+
+/// Compiles a C program that needs no file but itself.
+pub(crate) fn compile_static(to: &Path, source: &str) {
     use std::io::Write as _;
     let mut compiler = std::process::Command::new("cc")
         .args(["-O1", "-static", "-x", "c", "-", "-o"])
         .arg(to)
-        .stdin(std::process::Stdio::piped())
+        .stdin(Stdio::piped())
         .spawn()
         .expect("cc, which the Rust toolchain links with too");
     compiler.stdin.take().unwrap().write_all(source.as_bytes()).unwrap();

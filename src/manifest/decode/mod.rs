@@ -29,7 +29,6 @@ pub(super) fn manifest(table: Table, origin: &Origin, findings: &mut Vec<Finding
         limits: top.section("limits", limits).map(|at| at.value).unwrap_or_default(),
         privileges: top.section("privileges", privileges).map(|at| at.value).unwrap_or_default(),
         test: top.section("test", test),
-        digest: [0; 32],
     };
     top.finish();
     manifest
@@ -183,9 +182,9 @@ fn test(table: &mut Cursor) -> Test {
         None => Vec::new(),
         Some(entry) => match &entry.node.value {
             Value::List(nodes) => {
-                nodes.iter().filter_map(|node| table.read("expect", Part::Entry, node, read::text)).collect()
+                nodes.iter().filter_map(|node| table.read("expect", Part::Entry, node, &read::text)).collect()
             }
-            _ => table.read("expect", Part::Whole, &entry.node, read::text).into_iter().collect(),
+            _ => table.read("expect", Part::Whole, &entry.node, &read::text).into_iter().collect(),
         },
     };
     Test {

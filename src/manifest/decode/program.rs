@@ -113,10 +113,10 @@ fn cpu_affinity(table: &mut Cursor) -> Option<At<Vec<u32>>> {
     let mut value = match &node.value {
         Value::List(nodes) => nodes
             .iter()
-            .filter_map(|node| table.read("cpu_affinity", Part::Entry, node, read::processor))
+            .filter_map(|node| table.read("cpu_affinity", Part::Entry, node, &read::processor))
             .map(|at| at.value)
             .collect(),
-        _ => table.read("cpu_affinity", Part::Whole, &node, read::processors)?.value,
+        _ => table.read("cpu_affinity", Part::Whole, &node, &read::processors)?.value,
     };
     value.sort_unstable();
     value.dedup();

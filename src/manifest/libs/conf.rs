@@ -95,7 +95,7 @@ impl Reading<'_> {
         names.retain(|found| {
             !found.as_bytes().starts_with(b".") && matches(name.as_bytes(), found.as_bytes())
         });
-        names.sort();
+        names.sort_unstable();
         for found in names {
             self.file(&directory.join(found));
         }

@@ -10,6 +10,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::manifest::finding::{Finding, Severity};
+use crate::manifest::links::Root;
 use crate::manifest::schema::Manifest;
 use crate::manifest::suggest::nearest;
 use crate::plan::step::Owner;
@@ -151,9 +152,9 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>, ori
 }
 
 fn read_file(host: &Host, path: &str) -> Result<Vec<u8>, Finding> {
-    match fs::read(host.root.join(path)) {
+    let Ok(at) = Root::at(&host.root).locate(&Path::new("/").join(path)) else { return Ok(Vec::new()) };
+    match fs::read(at) {
         Ok(text) => Ok(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(Finding {
             severity: Severity::Error,
             message: format!("cannot read the host's users from `/{path}`"),

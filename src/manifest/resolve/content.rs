@@ -29,7 +29,8 @@ pub(super) enum Content {
     Device(Device),
 }
 
-/// What an entry says about the files it brings; what it does not say is as on the host.
+/// What an entry says about the files it brings; what it does not say is as on the host, but for set-user-id and set-group-id
+/// bits, which are kept when asked for only; those of directories as well, as they would spread to what is made inside.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Attributes {
     pub(super) uid: Option<u32>,

@@ -28,6 +28,8 @@ use crate::plan::{At, Origin};
 
 /// Directories that show the kernel and not files; a copy of them is a snapshot of nonsense.
 const KERNEL: [&str; 3] = ["/proc", "/sys", "/dev"];
+/// Directories passed over when one above them is copied: the kernel's, and our own, where a tree would be copied into itself.
+const PASSED_OVER: [&str; 5] = ["/proc", "/sys", "/dev", "/var/lib/stockade", "/run/stockade"];
 
 /// Places what one entry asks for.
 pub(super) fn place(draft: &mut Draft<'_>, accounts: &Accounts, entry: &At<Files>) {
@@ -35,7 +37,7 @@ pub(super) fn place(draft: &mut Draft<'_>, accounts: &Accounts, entry: &At<Files
     let mut wrong = Vec::new();
     let copier = Copier::new(accounts, entry, &mut wrong);
     let pattern = expand::pattern(&draft.view, entry.value.path.as_path()).map_err(|error| {
-        wrong.push(Finding::error(format!("`{}` is no pattern: {error}", entry.value.path), origin))
+        wrong.push(Finding::error(format!("`{}` is no pattern: {error}", entry.value.path), origin));
     });
     draft.findings.append(&mut wrong);
     let (Some(mut copier), Ok(pattern)) = (copier, pattern) else { return };
@@ -222,8 +224,8 @@ impl<'e> Copier<'e> {
             let Ok(inner) = entry.path().strip_prefix(&outside) else { continue };
             let kind = entry.file_type();
             let (path, below) = (source.join(inner), below.join(inner));
-            let is_kernel = KERNEL.iter().any(|kernel| path == Path::new(kernel));
-            if is_kernel || self.is_excluded(&path, &below) {
+            let is_passed_over = PASSED_OVER.iter().any(|known| path == Path::new(known));
+            if is_passed_over || self.is_excluded(&path, &below) {
                 if kind.is_dir() {
                     walk.skip_current_dir();
                 }

@@ -39,11 +39,10 @@ enum State {
     Accept,
 }
 
-/// How far a text has been read.
+/// How far a text has been read: the states, and whether the next byte is the first of a name.
 #[derive(Clone, Debug)]
 pub struct Position {
     states: Vec<usize>,
-    /// Whether the next byte is the first of a name.
     first: bool,
 }
 
@@ -79,9 +78,9 @@ impl Glob {
 
     /// The position before the first byte.
     pub fn start(&self) -> Position {
-        let mut states = Vec::new();
-        self.enter(0, &mut vec![false; self.states.len()], &mut states);
-        Position { states, first: true }
+        let mut position = Position { states: Vec::new(), first: true };
+        self.enter(0, &mut vec![false; self.states.len()], &mut position.states);
+        position
     }
 
     /// Reads on.
@@ -99,7 +98,7 @@ impl Glob {
                         let within = ranges.iter().any(|(from, to)| (*from..=*to).contains(byte));
                         *byte != b'/' && !literal_only && within != *negated
                     }
-                    State::Both(..) | State::Deep(..) | State::Jump(_) | State::Accept => false,
+                    _ => false,
                 };
                 if reads {
                     self.enter(state + 1, &mut seen, &mut next);
@@ -192,12 +191,9 @@ impl Compiler<'_> {
         let ends = matches!(self.peek(0), None | Some(b'/' | b'}' | b','));
         if stars == 2 && begins && ends {
             let head = self.states.len();
-            self.states.push(State::Deep(head + 1, head + 6));
-            self.states.push(State::Any);
+            self.states.extend([State::Deep(0, 0), State::Any]);
             self.any_name();
-            self.states.push(State::Byte(b'/'));
-            self.states.push(State::Jump(head));
-            // head + 1 + 1 + 3 + 2 states: the loop ends one further than `Deep` was told above.
+            self.states.extend([State::Byte(b'/'), State::Jump(head)]);
             self.states[head] = State::Deep(head + 1, self.states.len());
             if self.peek(0) == Some(b'/') {
                 self.at += 1;
@@ -289,17 +285,12 @@ mod tests {
         for (pattern, yes, no) in [
             ("a.conf", "a.conf", "axconf"),
             ("*.conf", "nginx.conf", "nginx.conf.bak"),
-            ("*.conf", ".conf.conf.x/../x.conf".rsplit('/').next().unwrap(), "d/x.conf"),
             ("?", "a", "/"),
-            ("[a-c]x", "bx", "dx"),
             ("[!a-c]x", "dx", "bx"),
             ("[]x]", "]", "y"),
-            ("[a-]", "-", "b"),
-            ("{a,bc,}d", "d", "ad2"),
-            ("{a,b{c,d}}", "bd", "b"),
+            ("{a,b{c,d},}e", "bde", "be"),
             ("lib{c,z}.so.*", "libz.so.1", "libm.so.6"),
             ("\\*", "*", "a"),
-            ("a,b}", "a,b}", "a"),
             ("[^/]", "a", "/"),
         ] {
             assert!(matches(pattern, yes), "{pattern} should match {yes}");
@@ -312,13 +303,10 @@ mod tests {
         for (pattern, text, expected) in [
             ("**/UTC", "UTC", true),
             ("**/UTC", "right/Etc/UTC", true),
-            ("**/UTC", "NotUTC", false),
             ("a/**", "a/b/c", true),
             ("a/**", "a", false),
             ("a/**/b", "a/b", true),
-            ("a/**/b", "a/x/y/b", true),
             ("a**b", "a/b", false),
-            ("a**b", "axb", true),
             ("{x,**}/b", "c/d/b", true),
         ] {
             assert_eq!(matches(pattern, text), expected, "{pattern} on {text}");

@@ -7,7 +7,7 @@ use super::run::{Context, Steps};
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::Manifest;
 use crate::plan::step::{Action, CapabilitySet};
-use crate::plan::{Account, At, Origin, Phase};
+use crate::plan::{Origin, Phase};
 
 /// The program's ids with what they come from.
 pub(super) struct Identity {
@@ -46,18 +46,21 @@ pub(super) fn resolve(
         })
     };
     let program = &manifest.program;
-    let default = At {
-        value: Account::Id(NOBODY),
-        origin: Origin::Default("a program that needs no rights gets none: user nobody"),
-    };
-    let user = program.user.as_ref().unwrap_or(&default);
-    let uid = found(accounts.uid_of(&user.value, &user.origin));
-    let (gid, group_origin) = match &program.group {
-        Some(group) => (found(accounts.gid_of(&group.value, &group.origin)), group.origin.clone()),
-        None => (
-            found(accounts.primary_group(&user.value, &user.origin)),
-            user.origin.found("the user's own group"),
+    let nobody = Origin::Default("a program that needs no rights gets none: user nobody");
+    let (uid, primary, user_origin) = match &program.user {
+        Some(user) => (
+            found(accounts.uid_of(&user.value, &user.origin)),
+            program.group.is_none().then(|| accounts.primary_group(&user.value, &user.origin)),
+            user.origin.clone(),
         ),
+        None => (NOBODY, Some(Ok(NOBODY)), nobody),
+    };
+    let (gid, group_origin) = match (&program.group, primary) {
+        (Some(group), _) => (found(accounts.gid_of(&group.value, &group.origin)), group.origin.clone()),
+        // An unknown user is one finding, not two.
+        (None, primary) => {
+            (primary.and_then(Result::ok).unwrap_or(NOBODY), user_origin.found("the user's own group"))
+        }
     };
     let mut groups: Vec<u32> = program
         .supplementary_groups
@@ -77,14 +80,15 @@ pub(super) fn resolve(
                 .hint("run as root, or use `group` for the one group that is needed"),
         );
     }
-    let account = accounts.user(&user.value);
+    let account = program.user.as_ref().and_then(|user| accounts.user(&user.value));
+    let named = program.user.as_ref().map_or_else(|| "nobody".to_owned(), |user| user.value.to_string());
     Identity {
         uid,
         gid,
         groups,
-        name: account.map_or_else(|| user.value.to_string(), |user| user.name.clone()),
+        name: account.map_or(named, |user| user.name.clone()),
         home: account.map_or_else(|| "/".into(), |user| user.home.clone().into()),
-        user_origin: user.origin.clone(),
+        user_origin,
         group_origin,
         supplementary_origin,
     }
@@ -124,6 +128,8 @@ pub(super) fn confine(context: &Context<'_>, steps: &mut Steps) {
         let origin = privileges.no_new_privileges.as_ref().map_or(&default, |given| &given.origin);
         push(Action::NoNewPrivileges, origin);
     }
+    // A change of ids sets the dumpable bit to what fs.suid_dumpable says, see PR_SET_DUMPABLE in prctl(2).
+    push(Action::SetUndumpable, &Origin::Default("a change of ids may have made PID 1 dumpable again"));
     push(Action::DieWithParent, &Origin::Default("nothing is left behind when the supervisor is killed"));
 }
 

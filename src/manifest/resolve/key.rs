@@ -1,7 +1,7 @@
 //! What a tree depends on, as one digest: a tree built for another digest is built again, and one whose manifest changed in
 //! its limits only is not.
 
-use std::fmt::{self, Write as _};
+use std::hash::{Hash, Hasher};
 
 use sha2::{Digest as _, Sha256};
 
@@ -9,13 +9,17 @@ use crate::manifest::schema::{Manifest, MountKind};
 use crate::plan::At;
 use crate::sys::host::Host;
 
-/// Takes formatted text into a digest.
-struct Hasher(Sha256);
+/// Takes whatever can be hashed into a cryptographic digest.
+struct Collector(Sha256);
 
-impl fmt::Write for Hasher {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.update(text.as_bytes());
-        Ok(())
+impl Hasher for Collector {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        // Nobody asks: the digest is taken whole.
+        0
     }
 }
 
@@ -25,11 +29,11 @@ fn values<T>(list: &[At<T>]) -> Vec<&T> {
 }
 
 /// The digest of everything in a manifest and of the host's facts that decide what is in the tree, but for the content of the
-/// host's own files.
+/// host's own files. Another build of stockade may come to another digest, and then builds once more.
 pub fn tree_key(manifest: &Manifest, host: &Host) -> [u8; 32] {
     let tree = &manifest.tree;
     let program = &manifest.program;
-    let mut hasher = Hasher(Sha256::new());
+    let mut hasher = Collector(Sha256::new());
     let mounts: Vec<_> = manifest
         .mounts
         .iter()
@@ -41,23 +45,42 @@ pub fn tree_key(manifest: &Manifest, host: &Host) -> [u8; 32] {
             (&mount.value.target, source)
         })
         .collect();
-    let written = write!(
-        hasher,
-        "{:?}",
-        (
-            (env!("CARGO_PKG_VERSION"), host.uid, host.device_nodes, &host.root),
-            (values(&tree.programs), values(&tree.libraries), values(&tree.files), values(&tree.packages)),
-            (values(&tree.directories), values(&tree.users), values(&tree.groups)),
-            (tree.devices.as_deref().map(values), values(&tree.links), values(&tree.text)),
-            (program.command.as_ref().and_then(|command| command.value.first()), mounts),
-            (program.user.as_ref().map(|at| &at.value), program.group.as_ref().map(|at| &at.value)),
-            (values(&program.supplementary_groups), program.working_directory.as_ref().map(|at| &at.value)),
-            manifest.root.proc.as_ref().map(|at| at.value),
-        )
-    );
-    // Nothing above fails to format itself; if it did, the digest would fit no tree and one build too many be made.
-    if written.is_err() {
-        hasher.0.update(b"?");
-    }
+    (env!("CARGO_PKG_VERSION"), host.uid, host.device_nodes, &host.root).hash(&mut hasher);
+    (values(&tree.programs), values(&tree.libraries), values(&tree.files), values(&tree.packages))
+        .hash(&mut hasher);
+    (values(&tree.directories), values(&tree.users), values(&tree.groups)).hash(&mut hasher);
+    (tree.devices.as_deref().map(values), values(&tree.links), values(&tree.text)).hash(&mut hasher);
+    (program.command.as_ref().and_then(|command| command.value.first()), mounts).hash(&mut hasher);
+    (program.user.as_ref().map(|at| &at.value), program.group.as_ref().map(|at| &at.value)).hash(&mut hasher);
+    (values(&program.supplementary_groups), program.working_directory.as_ref().map(|at| &at.value))
+        .hash(&mut hasher);
+    manifest.root.proc.as_ref().map(|at| at.value).hash(&mut hasher);
     hasher.0.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::plan::{HostPath, Origin};
+
+    #[test]
+    fn only_what_is_in_the_tree_counts() {
+        let host = Host { uid: 0, device_nodes: true, ..Host::current(Path::new("/")) };
+        let at = |reason| Origin::Default(reason);
+        let key = |change: &dyn Fn(&mut Manifest)| {
+            let mut manifest = Manifest::default();
+            change(&mut manifest);
+            tree_key(&manifest, &host)
+        };
+        let plugin = |origin| At { value: HostPath::parse("/lib/plugin.so").unwrap(), origin };
+        let with_plugin = key(&|manifest| manifest.tree.libraries = vec![plugin(at("one line"))]);
+        let elsewhere = key(&|manifest| manifest.tree.libraries = vec![plugin(at("another line"))]);
+        let nice = key(&|manifest| manifest.program.nice = Some(At { value: 5, origin: at("") }));
+        assert_eq!(with_plugin, elsewhere);
+        assert_eq!(nice, key(&|_| {}));
+        assert_ne!(with_plugin, nice);
+        assert_ne!(nice, tree_key(&Manifest::default(), &Host { uid: 1000, ..host.clone() }));
+    }
 }

@@ -156,14 +156,14 @@ impl Chosen {
             let by_id = self.uids.contains(&user.uid) && !users.iter().any(|there| there.uid == user.uid);
             let by_name =
                 self.names.contains(&user.name) && !users.iter().any(|there| there.name == user.name);
-            if by_name || (by_id && !self.names.iter().any(|name| self.has_id(accounts, name, user.uid))) {
+            if by_name || (by_id && !self.names.iter().any(|name| Self::has_id(accounts, name, user.uid))) {
                 users.push(user.clone());
             }
         }
         users
     }
 
-    fn has_id(&self, accounts: &Accounts, name: &str, uid: u32) -> bool {
+    fn has_id(accounts: &Accounts, name: &str, uid: u32) -> bool {
         accounts.user(&Account::Name(name.to_owned())).is_some_and(|user| user.uid == uid)
     }
 

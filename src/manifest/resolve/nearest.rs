@@ -22,7 +22,9 @@ pub(super) fn nearest_path(
     let names = list(parent);
     let sibling = nearest(name, names.iter().filter_map(|name| name.to_str()))?;
     let found = parent.join(sibling);
-    let whole = wanted.strip_prefix(missing).map(|rest| found.join(rest)).ok().filter(|whole| exists(whole));
+    // `join("")` would add a slash.
+    let rest = wanted.strip_prefix(missing).ok().filter(|rest| !rest.as_os_str().is_empty());
+    let whole = rest.map(|rest| found.join(rest)).filter(|whole| exists(whole));
     Some(whole.unwrap_or(found))
 }
 

@@ -46,7 +46,8 @@ impl Notes {
             self.left_out.push(path.to_owned());
             return false;
         }
-        if metadata.uid() == 0 && metadata.mode() & 0o077 == 0 {
+        let for_others = metadata.mode() & 0o077;
+        if metadata.uid() == 0 && for_others == 0 {
             self.only_root.push(path.to_owned());
         }
         true
@@ -57,9 +58,10 @@ impl Notes {
         self.special.push(path.to_owned());
     }
 
-    /// Something was met that the caller may not read.
+    /// Something was met that the caller may not read. A secret would have been left out anyhow.
     pub(super) fn unreadable(&mut self, path: &Path) {
-        self.unreadable.push(path.to_owned());
+        let list = if is_secret(path) { &mut self.left_out } else { &mut self.unreadable };
+        list.push(path.to_owned());
     }
 
     /// The findings, at most one of each kind.

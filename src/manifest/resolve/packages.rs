@@ -5,7 +5,8 @@
 //!
 //! Left out are the files that only people read, and translations ([`UNREAD`]); who wants them lists them under `files`.
 //! Configuration files belong to the package and come along. A package comes alone, without those it depends on, but with the
-//! libraries that its programs and plugins need, and with the interpreters of its scripts in directories for programs.
+//! libraries that its programs and plugins need, with the interpreters of its scripts in directories for programs, and with
+//! the programs of other packages that its links there lead to.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +15,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -68,7 +70,11 @@ pub(super) fn place(draft: &mut Draft<'_>, libs: &mut Resolver<'_>, package: &At
         place_one(draft, &mut notes, &mut runnable, &path, &origin);
     }
     for path in runnable {
-        programs::place_needs(draft, libs, &path, &origin);
+        if draft.view.metadata(&path).is_ok_and(|at| at.is_symlink()) {
+            programs::place_linked(draft, libs, &path, &origin);
+        } else {
+            programs::place_needs(draft, libs, &path, &origin);
+        }
     }
     notes.report(&format!("package `{name}`"), &package.origin, &mut draft.findings);
 }
@@ -93,6 +99,9 @@ fn place_one(
             // A directory of the list may be a link on this host, on the way to what follows.
             let content = Content::Symlink { text, owner: attributes.owner(&metadata) };
             draft.place(path, content, Claim::Along, origin);
+        }
+        if is_in_programs(&real) && draft.view.follow(&real).is_some_and(|at| at.is_file()) {
+            runnable.push(real);
         }
     } else if metadata.is_file() {
         if !notes.admit(&real, &metadata) {
@@ -119,18 +128,17 @@ fn needs_more(outside: &Path, path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default().as_bytes();
         name.ends_with(b".so") || name.windows(4).any(|part| part == b".so.")
     };
-    let is_executable = || {
-        use std::os::unix::fs::MetadataExt as _;
-        fs::metadata(outside).is_ok_and(|at| at.mode() & 0o111 != 0)
-    };
-    let in_programs =
-        || path.parent().is_some_and(|parent| PROGRAMS.iter().any(|at| parent == Path::new(at)));
+    let is_executable = || fs::metadata(outside).is_ok_and(|at| at.mode() & 0o111 != 0);
     read.is_ok()
         && match &start {
             b"\x7fELF" => is_shared() || is_executable(),
-            [b'#', b'!', ..] => is_executable() && in_programs(),
+            [b'#', b'!', ..] => is_executable() && is_in_programs(path),
             _ => false,
         }
+}
+
+fn is_in_programs(path: &Path) -> bool {
+    path.parent().is_some_and(|parent| PROGRAMS.iter().any(|at| parent == Path::new(at)))
 }
 
 /// The paths of a package, as its maker gave them.

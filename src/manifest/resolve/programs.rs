@@ -111,6 +111,14 @@ pub(super) fn place_needs(draft: &mut Draft<'_>, libs: &mut Resolver<'_>, path: 
     }
 }
 
+/// Places a program that a package has as a link into another package, such as `redis-server` on Debian, and all it needs.
+pub(super) fn place_linked(draft: &mut Draft<'_>, libs: &mut Resolver<'_>, path: &Path, origin: &Origin) {
+    let origin = origin.found(format!("{} leads to it", path.display()));
+    if place_file(draft, path, Keep::default(), Claim::Along, &origin).is_some() {
+        place_needs(draft, libs, path, &origin);
+    }
+}
+
 fn place_needed(draft: &mut Draft<'_>, needed: &Needed, origin: &Origin) {
     place_file(draft, &needed.path, Keep::default(), Claim::Along, &origin.found(reason(needed)));
 }
@@ -164,7 +172,7 @@ fn failures(draft: &Draft<'_>, path: &Path, error: &Error, origin: &Origin) -> V
         }
         Error::Interpreter { .. } => Finding::error(format!("`{}` would not start", path.display()), origin)
             .why(error.to_string())
-            .hint("install the interpreter at that very path, or mend the first line of the script"),
+            .hint("install what it is to be started by at that very path"),
         _ => Finding::error(format!("`{}` would not start", path.display()), origin).why(error.to_string()),
     };
     vec![finding]

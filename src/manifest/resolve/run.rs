@@ -172,7 +172,7 @@ fn enter(context: &Context<'_>, name: &JailName, steps: &mut Steps) {
     for mount in &planned {
         mount.detach(steps);
     }
-    steps.push(Phase::Enter, Action::EnterRoot { method }, &method_origin);
+    steps.push(Phase::Enter, Action::EnterRoot { tree: context.tree.clone(), method }, &method_origin);
     for mount in &planned {
         mount.attach(steps);
     }

@@ -141,7 +141,7 @@ fn dangling(draft: &Draft<'_>, manifest: &Manifest) -> Vec<Finding> {
                 many => format!("{many} links lead to what is not in the tree"),
             };
             notes::shown(Finding::warning(message, origin), &paths)
-                .hint("add what they lead to under `files`, or leave them out with `exclude`")
+                .hint("add what they lead to under `files`, if the program needs it")
         })
         .collect()
 }

@@ -72,10 +72,10 @@ impl<'a> View<'a> {
 
     /// The names in a directory, in order; none if it cannot be read.
     pub(super) fn names(&self, directory: &Path) -> Vec<OsString> {
-        let entries = self.root.locate(directory).and_then(|real| Ok(fs::read_dir(real).ok()));
+        let entries = self.root.locate(directory).map(|real| fs::read_dir(real).ok());
         let mut names: Vec<_> =
             entries.ok().flatten().into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
-        names.sort();
+        names.sort_unstable();
         names
     }
 

@@ -1,0 +1,352 @@
+//! The command line: one struct for each verb, and how words become them. Nothing is done here.
+
+use std::ffi::OsString;
+
+use argh::FromArgs;
+
+use crate::error::{Failure, exit};
+use crate::manifest::{Request, suggest};
+use crate::report::diagnostic::Diagnostic;
+
+/// Build jails from manifests and run programs confined in them.
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(
+    error_code(0, "done"),
+    error_code(1, "a finding: a manifest that is not right, a difference, a failed test"),
+    error_code(2, "the command line cannot be understood"),
+    error_code(124, "the program ran into its time limit"),
+    error_code(125, "stockade failed"),
+    error_code(126, "the program cannot be executed"),
+    error_code(127, "the program was not found"),
+    note = "JAIL is a manifest's path, or its name in ./jails, ~/.config/stockade or /etc/stockade."
+)]
+struct Words {
+    #[argh(subcommand)]
+    verb: Verb,
+}
+
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand)]
+enum Verb {
+    Check(Check),
+    Plan(Plan),
+    Build(Build),
+    Run(Run),
+    Test(Test),
+}
+
+/// check manifests and show every finding with its place
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "check")]
+pub(crate) struct Check {
+    /// print the findings as a JSON array
+    #[argh(switch)]
+    pub(crate) json: bool,
+    /// manifests; all that can be named if none is given
+    #[argh(positional, arg_name = "JAIL")]
+    pub(crate) jails: Vec<String>,
+}
+
+/// show the ordered steps of building and running a jail, and do nothing
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "plan")]
+#[allow(clippy::struct_excessive_bools, reason = "independent switches of a command line")]
+pub(crate) struct Plan {
+    /// say of each step why it is there and what breaks without it
+    #[argh(switch)]
+    pub(crate) explain: bool,
+    /// print the plan as JSON
+    #[argh(switch)]
+    pub(crate) json: bool,
+    /// show every file of the tree instead of a summary
+    #[argh(switch)]
+    pub(crate) all: bool,
+    /// change a value of the manifest, as in `program.nice=5`
+    #[argh(option, arg_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// a manifest's path or name
+    #[argh(positional, arg_name = "JAIL")]
+    pub(crate) jail: String,
+}
+
+/// prepare or update a jail's tree
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "build")]
+pub(crate) struct Build {
+    /// change a value of the manifest, as in `program.nice=5`
+    #[argh(option, arg_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// a manifest's path or name
+    #[argh(positional, arg_name = "JAIL")]
+    pub(crate) jail: String,
+}
+
+/// run a jail's program in the foreground; what follows `--` is added to its arguments
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "run")]
+pub(crate) struct Run {
+    /// change a value of the manifest, as in `program.nice=5`
+    #[argh(option, arg_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// a manifest's path or name
+    #[argh(positional, arg_name = "JAIL")]
+    pub(crate) jail: String,
+}
+
+/// start a jail, try it with a real client as its `[test]` says, and stop it
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "test")]
+pub(crate) struct Test {
+    /// test every jail that can be named
+    #[argh(switch)]
+    pub(crate) all: bool,
+    /// manifests' paths or names
+    #[argh(positional, arg_name = "JAIL")]
+    pub(crate) jails: Vec<String>,
+}
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// `stockade check`
+    Check(Check),
+    /// `stockade plan`
+    Plan(Plan, Request),
+    /// `stockade build`
+    Build(Request),
+    /// `stockade run`
+    Run(Request),
+    /// `stockade test`
+    Test(Test),
+}
+
+/// Why there is no command to run.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Early {
+    /// Help or a version was asked for: goes to stdout.
+    Answer(String),
+    /// The command line cannot be understood.
+    Usage(Failure),
+}
+
+impl Early {
+    /// Tells it. Returns the exit code.
+    pub(crate) fn report(&self) -> u8 {
+        use std::io::Write as _;
+        match self {
+            Self::Answer(text) => {
+                let _ = std::io::stdout().lock().write_all(text.as_bytes());
+                0
+            }
+            Self::Usage(failure) => failure.report(),
+        }
+    }
+}
+
+/// The verbs, and every option with whether it takes a value. Kept by hand because argh tells neither before it parses; a
+/// test compares them with the structs.
+const VERBS: [(&str, &[(&str, bool)]); 5] = [
+    ("check", &[("--json", false)]),
+    ("plan", &[("--explain", false), ("--json", false), ("--all", false), ("--set", true)]),
+    ("build", &[("--set", true)]),
+    ("run", &[("--set", true)]),
+    ("test", &[("--all", false)]),
+];
+
+/// A usage error.
+fn usage(message: String, hint: impl Into<String>) -> Early {
+    Early::Usage(Failure::new(Diagnostic::error(message).hint(hint), exit::USAGE))
+}
+
+/// Reads the command line; the first word is the program's own name.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Early> {
+    let mut ours: Vec<OsString> = arguments.into_iter().skip(1).collect();
+    // What follows the first `--` belongs to the jailed program, and need not be text.
+    let split = ours.iter().position(|word| word == "--");
+    let extra_arguments =
+        split.map(|at| ours.split_off(at)).unwrap_or_default().into_iter().skip(1).collect();
+    let words = ours
+        .into_iter()
+        .map(|word| {
+            word.into_string().map_err(|word| {
+                usage(
+                    format!("`{}` is not UTF-8", word.to_string_lossy()),
+                    "only words after `--` may be any bytes",
+                )
+            })
+        })
+        .collect::<Result<Vec<String>, Early>>()?;
+    if words.first().is_some_and(|word| matches!(word.as_str(), "--version" | "-V")) {
+        return Err(Early::Answer(format!("stockade {}\n", env!("CARGO_PKG_VERSION"))));
+    }
+    let words = normalised(words)?;
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let parsed = Words::from_args(&["stockade"], &words).map_err(|early| match early.status {
+        Ok(()) => Early::Answer(early.output),
+        Err(()) => explained(&early.output, words.first().copied()),
+    })?;
+    command(parsed.verb, extra_arguments, split.is_some())
+}
+
+/// The command of a verb. Only `run` and `plan` know what to do with words after `--`.
+fn command(verb: Verb, extra_arguments: Vec<OsString>, split: bool) -> Result<Command, Early> {
+    let request = |jail: &String, sets: &[String], extra_arguments| Request {
+        jail: jail.into(),
+        sets: sets.to_vec(),
+        extra_arguments,
+    };
+    if split && !matches!(verb, Verb::Run(_) | Verb::Plan(_)) {
+        return Err(usage(
+            "`--` and what follows it mean nothing here".into(),
+            "only `stockade run JAIL -- ARGUMENTS` passes them on",
+        ));
+    }
+    Ok(match verb {
+        Verb::Check(check) => Command::Check(check),
+        Verb::Plan(plan) => {
+            let request = request(&plan.jail, &plan.set, extra_arguments);
+            Command::Plan(plan, request)
+        }
+        Verb::Build(build) => Command::Build(request(&build.jail, &build.set, extra_arguments)),
+        Verb::Run(run) => Command::Run(request(&run.jail, &run.set, extra_arguments)),
+        Verb::Test(test) => Command::Test(test),
+    })
+}
+
+/// Words as argh takes them: `--set=a=b` becomes two, `-h` and `help` become `--help`. A wrong verb or option ends here, since
+/// argh does not know what was meant.
+fn normalised(words: Vec<String>) -> Result<Vec<String>, Early> {
+    let mut out = Vec::new();
+    let mut options: Option<&[(&str, bool)]> = None;
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        if matches!(word.as_str(), "-h" | "--help") || (word == "help" && options.is_none()) {
+            out.push("--help".into());
+            continue;
+        }
+        if let Some(known) = options {
+            if !word.starts_with('-') || word == "-" {
+                out.push(word);
+                continue;
+            }
+            let (name, value) = match word.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (word.as_str(), None),
+            };
+            let Some((_, takes_value)) = known.iter().find(|(option, _)| *option == name) else {
+                return Err(unknown_option(name, known));
+            };
+            match (takes_value, value) {
+                (false, Some(_)) => {
+                    return Err(usage(format!("`{name}` takes no value"), format!("write `{name}`")));
+                }
+                (false, None) => out.push(name.to_owned()),
+                (true, value) => {
+                    let Some(value) = value.or_else(|| words.next()) else {
+                        return Err(usage(
+                            format!("`{name}` needs a value"),
+                            format!("write `{name} KEY=VALUE`"),
+                        ));
+                    };
+                    out.extend([name.to_owned(), value]);
+                }
+            }
+            continue;
+        }
+        let Some((_, known)) = VERBS.iter().find(|(verb, _)| *verb == word) else {
+            return Err(unknown_verb(&word));
+        };
+        options = Some(known);
+        out.push(word);
+    }
+    Ok(out)
+}
+
+fn unknown_option(name: &str, known: &[(&str, bool)]) -> Early {
+    let names = || known.iter().map(|(option, _)| *option).chain(["--help"]);
+    let hint = match suggest::nearest(name, names()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!(
+            "the options here are {}; arguments of the jailed program follow `--`",
+            suggest::listed(names())
+        ),
+    };
+    usage(format!("unknown option `{name}`"), hint)
+}
+
+fn unknown_verb(word: &str) -> Early {
+    let names = || VERBS.iter().map(|(verb, _)| *verb);
+    if word.starts_with('-') {
+        return usage(
+            format!("unknown option `{word}`"),
+            "options follow the command, as in `stockade plan --json JAIL`",
+        );
+    }
+    let hint = match suggest::nearest(word, names()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if word.contains('/') || word.to_ascii_lowercase().ends_with(".toml") => {
+            format!("to run a jail write `stockade run {word}`")
+        }
+        None => format!("the commands are {}; `stockade --help` tells more", suggest::listed(names())),
+    };
+    usage(format!("unknown command `{word}`"), hint)
+}
+
+/// What is left for argh to refuse: something missing, or one too many.
+fn explained(output: &str, verb: Option<&str>) -> Early {
+    let Some(verb) = verb else {
+        let names = suggest::listed(VERBS.iter().map(|(verb, _)| *verb));
+        return usage(
+            "no command is given".into(),
+            format!("the commands are {names}; `stockade --help` tells more"),
+        );
+    };
+    let help = format!("`stockade {verb} --help` tells more");
+    if output.starts_with("Required positional") {
+        return usage(
+            "no jail is named".into(),
+            format!("write `stockade {verb} JAIL`, with a manifest's path or name"),
+        );
+    }
+    if let Some(word) = output.strip_prefix("Unrecognized argument: ") {
+        return usage(
+            format!("`{}` is one word too many", word.trim()),
+            format!("`{verb}` takes one jail; {help}"),
+        );
+    }
+    let lines: Vec<&str> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    usage(lines.join(" "), help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &[&str]) -> Result<Command, Early> {
+        parse(std::iter::once("stockade").chain(line.iter().copied()).map(OsString::from))
+    }
+
+    #[test]
+    fn every_verb_and_option_is_known_to_argh() {
+        for (verb, options) in VERBS {
+            let Err(Early::Answer(help)) = words(&[verb, "--help"]) else { panic!("{verb} has no help") };
+            for (option, takes_value) in options {
+                assert!(help.contains(option), "{verb} {option}");
+                assert_eq!(help.contains(&format!("{option} <")), *takes_value, "{verb} {option}");
+            }
+            assert_eq!(help.matches("\n  --").count(), options.len() + 1, "{help}");
+        }
+    }
+
+    #[test]
+    fn the_programs_arguments_stay_as_they_are() {
+        let Ok(Command::Run(request)) =
+            words(&["run", "--set=a.b=c=d", "--set", "e=-f", "web", "--", "--json", "--", "x"])
+        else {
+            panic!("not a run")
+        };
+        assert_eq!(request.jail, "web");
+        assert_eq!(request.sets, ["a.b=c=d", "e=-f"]);
+        assert_eq!(request.extra_arguments, ["--json", "--", "x"]);
+    }
+}

@@ -1,0 +1,90 @@
+//! Commands that only look: check, plan.
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+
+use super::prepare::Jail;
+use crate::cli::{Check, Plan};
+use crate::error::{self, Failure, exit};
+use crate::manifest::resolve::tree::TreeSteps;
+use crate::manifest::{self, Request, lookup, suggest};
+use crate::report;
+use crate::report::diagnostic::{self, Diagnostic, Severity};
+use crate::report::plan::TextOptions;
+
+/// `stockade check`: every finding of every manifest. What is right is said on stdout, what is not on stderr.
+pub(crate) fn check(check: &Check) -> Result<u8, Failure> {
+    let jails = match &check.jails[..] {
+        [] => lookup::all().into_iter().map(std::path::PathBuf::into_os_string).collect(),
+        named => named.iter().map(Into::into).collect::<Vec<_>>(),
+    };
+    if jails.is_empty() && !check.json {
+        let places: Vec<String> =
+            lookup::directories().iter().map(|place| place.display().to_string()).collect();
+        let nothing = Diagnostic::error("there is no manifest to check")
+            .why(format!("looked in {}", suggest::listed(places.iter().map(String::as_str))))
+            .hint("name one: `stockade check PATH`");
+        return Err(Failure::new(nothing, exit::FINDING));
+    }
+    let mut all = Vec::new();
+    let mut lines = String::new();
+    for jail in &jails {
+        let (path, diagnostics) = check_one(jail);
+        if !check.json && !diagnostics.is_empty() {
+            if !all.is_empty() {
+                error::separate();
+            }
+            error::eprint_all(&diagnostics, &path);
+        }
+        if !diagnostics.iter().any(|one| one.severity == Severity::Error) {
+            let ok = match diagnostics.len() {
+                0 => "ok".to_owned(),
+                _ => format!("ok, {}", diagnostic::counted(&diagnostics)),
+            };
+            lines.extend([&diagnostic::escape(&path), ": ", &ok, "\n"]);
+        }
+        all.extend(diagnostics);
+    }
+    let text = if check.json { diagnostic::json(&all) } else { lines };
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    let failed = all.iter().any(|one| one.severity == Severity::Error);
+    Ok(if failed { exit::FINDING } else { 0 })
+}
+
+/// One manifest: its path and what was found.
+fn check_one(jail: &OsStr) -> (String, Vec<Diagnostic>) {
+    let request = Request { jail: jail.to_owned(), ..Request::default() };
+    match manifest::load(&request) {
+        Ok(loaded) => {
+            (loaded.path.display().to_string(), loaded.warnings.into_iter().map(Diagnostic::from).collect())
+        }
+        Err(findings) => {
+            let failure = Failure::manifest(findings, jail);
+            (failure.subject, failure.diagnostics)
+        }
+    }
+}
+
+/// `stockade plan`: the same plan that build and run carry out, handed to the printer instead.
+pub(crate) fn plan(options: &Plan, request: &Request) -> Result<u8, Failure> {
+    let jail = Jail::load(request)?;
+    let tree = jail.tree_path()?;
+    let TreeSteps { mut steps, program, warnings } = jail.build_steps()?;
+    if let Some(command) = program {
+        steps.extend(jail.run_steps(&tree, &command)?.0);
+    }
+    let plan = jail.plan(steps)?;
+    let warnings: Vec<_> =
+        jail.loaded.warnings.iter().chain(&warnings).cloned().map(Diagnostic::from).collect();
+    error::eprint_all(&warnings, &jail.loaded.path.display().to_string());
+    let text = if options.json {
+        format!("{:#}\n", report::json::json(&plan))
+    } else {
+        let colour = diagnostic::Style::for_stdout().has_colour();
+        let text =
+            TextOptions { all: options.all, explain: options.explain, colour, ..TextOptions::default() };
+        report::plan::text(&plan, text)
+    };
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    Ok(0)
+}

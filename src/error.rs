@@ -1,0 +1,106 @@
+//! Where the layers' errors meet: each becomes a diagnostic and, with the others, an exit code. Only commands import this, so
+//! that no layer points upward.
+
+use crate::manifest::finding::{self, Finding};
+use crate::manifest::lookup;
+use crate::report::diagnostic::{self, Diagnostic, Style};
+
+/// Exit codes of stockade itself; a jailed program's own are passed on. README documents them.
+pub mod exit {
+    /// A difference, or a manifest that is not right.
+    pub const FINDING: u8 = 1;
+    /// The command line cannot be understood.
+    pub const USAGE: u8 = 2;
+    /// stockade failed.
+    pub const FAILED: u8 = 125;
+}
+
+/// Why a command ends without having done what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What to tell, in order.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What they are about, for the closing line: a manifest's path.
+    pub subject: String,
+    /// The exit code.
+    pub code: u8,
+}
+
+impl Failure {
+    /// One error with its exit code.
+    pub fn new(diagnostic: Diagnostic, code: u8) -> Self {
+        Self { diagnostics: vec![diagnostic], subject: String::new(), code }
+    }
+
+    /// A manifest that cannot be used.
+    pub fn manifest(findings: Vec<Finding>, jail: &std::ffi::OsStr) -> Self {
+        let path = lookup::find(jail).unwrap_or_else(|_| jail.into());
+        let subject = path.display().to_string();
+        Self {
+            diagnostics: findings.into_iter().map(Diagnostic::from).collect(),
+            subject,
+            code: exit::FINDING,
+        }
+    }
+
+    /// What was found while a manifest met the host.
+    pub fn findings(findings: Vec<Finding>, subject: &std::path::Path) -> Self {
+        Self {
+            diagnostics: findings.into_iter().map(Diagnostic::from).collect(),
+            subject: subject.display().to_string(),
+            code: exit::FINDING,
+        }
+    }
+
+    /// The same with another exit code.
+    #[must_use]
+    pub fn code(self, code: u8) -> Self {
+        Self { code, ..self }
+    }
+
+    /// Tells it on stderr. Returns the exit code.
+    pub fn report(&self) -> u8 {
+        eprint_all(&self.diagnostics, &self.subject);
+        self.code
+    }
+}
+
+/// Diagnostics on stderr. That nobody can read them is no reason to fail twice.
+pub fn eprint_all(diagnostics: &[Diagnostic], subject: &str) {
+    use std::io::Write as _;
+    let text = diagnostic::texts(diagnostics, subject, Style::for_stderr());
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// A line of data on stdout. That nobody reads it any more is no error of ours.
+pub fn say(line: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stdout().lock().write_all(format!("{line}\n").as_bytes());
+}
+
+/// A message on stderr.
+pub fn note(line: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+}
+
+/// The empty line between the diagnostics of two manifests.
+pub fn separate() {
+    use std::io::Write as _;
+    let _ = std::io::stderr().lock().write_all(b"\n");
+}
+
+impl From<Finding> for Diagnostic {
+    fn from(finding: Finding) -> Self {
+        Self {
+            severity: match finding.severity {
+                finding::Severity::Error => diagnostic::Severity::Error,
+                finding::Severity::Warning => diagnostic::Severity::Warning,
+            },
+            message: finding.message,
+            origin: finding.origin,
+            why: finding.why,
+            hint: finding.hint,
+        }
+    }
+}

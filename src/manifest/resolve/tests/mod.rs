@@ -1,0 +1,43 @@
+//! Whole manifests to whole lists of steps: the tree's `shape`, what each kind of entry brings (`entries`), and what is said
+//! about mistakes (`findings`).
+
+mod entries;
+mod findings;
+mod shape;
+
+use super::testing::Scene;
+use crate::manifest::schema::{Directory, Mount, MountKind, ProgramFile, Text};
+use crate::plan::step::Keep;
+use crate::plan::{HostPath, JailPath};
+
+pub(super) fn jail(path: &str) -> JailPath {
+    JailPath::parse(path).unwrap()
+}
+
+pub(super) fn host(path: &str) -> HostPath {
+    HostPath::parse(path).unwrap()
+}
+
+pub(super) fn program(path: &str) -> ProgramFile {
+    ProgramFile { path: host(path), keep: Keep::default() }
+}
+
+pub(super) fn text(path: &str, content: &str) -> Text {
+    Text { path: jail(path), content: content.into(), owner: None, group: None, mode: None }
+}
+
+pub(super) fn directory(path: &str) -> Directory {
+    Directory { path: jail(path), owner: None, group: None, mode: None }
+}
+
+pub(super) fn bind(source: &str, target: &str) -> Mount {
+    let kind = MountKind::Bind { source: host(source), recursive: None, optional: false };
+    Mount { target: jail(target), kind, read_only: None, executable: None }
+}
+
+/// A host with merged /usr.
+pub(super) fn merged(name: &str) -> Scene {
+    let scene = Scene::new(name);
+    scene.directory("usr/bin", 0o755).link("bin", "usr/bin");
+    scene
+}

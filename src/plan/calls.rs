@@ -1,0 +1,331 @@
+//! The system calls a step is made of, in order and in the notation of strace(1) on x86-64: the kernel's names, not the C
+//! library's (`openat` for open(), `prlimit64` for setrlimit()). What cannot be known beforehand stands in angle brackets:
+//! `<mount>` and the like for a descriptor, `<report>` for a message, `<environment>` for an address.
+
+use std::ffi::OsStr;
+use std::fmt;
+
+use super::capability;
+use super::display::join;
+use super::notation::{SIGNALS, attributes, bound, mask, persona, text};
+use super::step::{Action, CapabilitySet, MountFlags, RootMethod, Step};
+
+/// One system call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The kernel's name of it.
+    pub name: &'static str,
+    /// Its arguments, separated by `, `.
+    pub arguments: String,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}({})", self.name, self.arguments)
+    }
+}
+
+/// Short for one call.
+fn call(name: &'static str, arguments: impl Into<String>) -> Call {
+    Call { name, arguments: arguments.into() }
+}
+
+/// The calls of step `at` of a plan. Unlike [`Action::calls`] it sees the other steps: setresuid(2) is told to keep capabilities
+/// (`PR_SET_KEEPCAPS`) when a later step wants some.
+pub fn of(steps: &[Step], at: usize) -> Vec<Call> {
+    let Some(step) = steps.get(at) else { return Vec::new() };
+    let mut calls = step.action.calls();
+    let keeps = |step: &Step| matches!(&step.action, Action::SetCapabilities { set } if set.0 != 0);
+    if matches!(step.action, Action::SetUid { .. }) && steps.iter().any(keeps) {
+        calls.insert(0, call("prctl", "PR_SET_KEEPCAPS, 1"));
+    }
+    calls
+}
+
+impl Action {
+    /// The system calls of a step that runs, in order; none for a step of the build, which `tree` decides by what it finds on
+    /// disk. Those of the process that runs the step: what PID 1 goes on to do after `ForkProgram` is its own affair.
+    #[allow(clippy::too_many_lines, reason = "one arm an action, in the order of the type")]
+    pub fn calls(&self) -> Vec<Call> {
+        match self {
+            Self::MakeDirectory { .. }
+            | Self::CopyFile { .. }
+            | Self::MakeHardLink { .. }
+            | Self::MakeSymlink { .. }
+            | Self::WriteFile { .. }
+            | Self::MakeDevice { .. } => Vec::new(),
+            Self::Clone { namespaces } => {
+                let flags = ["CLONE_PIDFD"].into_iter().chain(namespaces.flags().map(|(flag, _)| flag));
+                let flags = join("|", flags.chain(["SIGCHLD"]));
+                vec![call("clone", format!("child_stack=NULL, flags={flags}, parent_tid=[<pidfd>]"))]
+            }
+            Self::MapIds { inside, outside } => [
+                write("/proc/self/setgroups", "deny"),
+                write("/proc/self/uid_map", &format!("{} {} 1", inside.uid, outside.uid)),
+                write("/proc/self/gid_map", &format!("{} {} 1", inside.gid, outside.gid)),
+            ]
+            .concat(),
+            Self::MakePrivate => vec![call("mount", "NULL, \"/\", NULL, MS_REC|MS_PRIVATE, NULL")],
+            Self::NewSession => vec![call("setsid", "")],
+            Self::SetUndumpable => vec![call("prctl", "PR_SET_DUMPABLE, SUID_DUMP_DISABLE")],
+            Self::AttachTerminal { onto } => [call("ioctl", "<terminal>, TIOCSCTTY, 0")]
+                .into_iter()
+                .chain(onto.iter().map(|fd| call("dup2", format!("<terminal>, {fd}"))))
+                .collect(),
+            Self::LoopbackUp => vec![
+                call("socket", "AF_INET, SOCK_DGRAM|SOCK_CLOEXEC, IPPROTO_IP"),
+                call("ioctl", "<socket>, SIOCSIFFLAGS, {ifr_name=\"lo\", ifr_flags=IFF_UP|IFF_RUNNING}"),
+                call("close", "<socket>"),
+            ],
+            Self::SetHostname { name } => {
+                vec![call("sethostname", format!("{}, {}", text(name), name.len()))]
+            }
+            Self::SetOomScore { adjustment } => write("/proc/self/oom_score_adj", &adjustment.to_string()),
+            Self::CloneTree { source, flags, recursive, .. } => {
+                clone_tree(source.as_path(), *flags, *recursive)
+            }
+            Self::CloneRoot { tree, flags } => clone_tree(tree.as_path(), *flags, false),
+            Self::EnterRoot { tree, method } => {
+                let change: &[(&str, &str)] = match method {
+                    RootMethod::Pivot => &[("pivot_root", "\".\", \".\""), ("umount2", "\".\", MNT_DETACH")],
+                    RootMethod::Move => {
+                        &[("mount", "\".\", \"/\", NULL, MS_MOVE, NULL"), ("chroot", "\".\"")]
+                    }
+                    RootMethod::Chroot => &[("chroot", "\".\"")],
+                };
+                let rest = [("fchdir", "<mount>"), ("close", "<mount>")]
+                    .iter()
+                    .chain(change)
+                    .chain(&[("chdir", "\"/\"")])
+                    .map(|(name, arguments)| call(name, *arguments));
+                std::iter::once(attach(tree.as_path())).chain(rest).collect()
+            }
+            Self::AttachTree { target } => vec![attach(target.as_path()), call("close", "<mount>")],
+            Self::CreateFileSystem { kind, flags, options, .. } => {
+                let mut calls = vec![
+                    call("fsopen", format!("\"{kind}\", FSOPEN_CLOEXEC")),
+                    call("fsconfig", format!("<context>, FSCONFIG_SET_STRING, \"source\", \"{kind}\", 0")),
+                ];
+                calls.extend(options.iter().map(|(key, value)| {
+                    let (command, value) = match value.as_str() {
+                        "" => ("FSCONFIG_SET_FLAG", "NULL".to_owned()),
+                        value => ("FSCONFIG_SET_STRING", text(value)),
+                    };
+                    call("fsconfig", format!("<context>, {command}, {}, {value}, 0", text(key)))
+                }));
+                calls.extend([
+                    call("fsconfig", "<context>, FSCONFIG_CMD_CREATE, NULL, NULL, 0"),
+                    call("fsmount", format!("<context>, FSMOUNT_CLOEXEC, {}", attributes(*flags))),
+                    call("close", "<context>"),
+                ]);
+                calls
+            }
+            Self::SetLimit { resource, soft, hard } => {
+                let limit = format!("{{rlim_cur={}, rlim_max={}}}", bound(*soft), bound(*hard));
+                vec![call("prlimit64", format!("0, {resource}, {limit}, NULL"))]
+            }
+            Self::SetUmask { mask: bits } => vec![call("umask", mask(*bits))],
+            Self::SetPersonality { flags, .. } => vec![call("personality", persona(flags))],
+            Self::SetNice { nice } => vec![call("setpriority", format!("PRIO_PROCESS, 0, {nice}"))],
+            Self::SetAffinity { processors } => {
+                let mut processors = processors.clone();
+                processors.sort_unstable();
+                processors.dedup();
+                let bytes = processors.last().map_or(8, |last| (last / 64 + 1) * 8);
+                vec![call("sched_setaffinity", format!("0, {bytes}, [{}]", join(" ", processors)))]
+            }
+            Self::DropBounding { keep } => capability::NAMES
+                .iter()
+                .zip(0..)
+                .filter(|(_, number)| !keep.has(*number))
+                .map(|(name, _)| call("prctl", format!("PR_CAPBSET_DROP, CAP_{name}")))
+                .chain([past_last("PR_CAPBSET_DROP")])
+                .collect(),
+            Self::SetGroups { groups } => {
+                vec![call("setgroups", format!("{}, [{}]", groups.len(), join(", ", groups)))]
+            }
+            Self::SetGid { gid } => vec![call("setresgid", format!("{gid}, {gid}, {gid}"))],
+            Self::SetUid { uid } => vec![call("setresuid", format!("{uid}, {uid}, {uid}"))],
+            Self::SetCapabilities { set } => vec![capability_sets("capset", *set)],
+            Self::SetAmbient { set } => [call("prctl", "PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0")]
+                .into_iter()
+                .chain(set.names().map(|name| {
+                    call("prctl", format!("PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_{name}, 0, 0"))
+                }))
+                .collect(),
+            Self::NoNewPrivileges => vec![call("prctl", "PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0")],
+            Self::DieWithParent => vec![
+                call("prctl", "PR_SET_PDEATHSIG, SIGKILL"),
+                call("close", "<supervisor>"),
+                call("poll", "[{fd=<status>, events=0}], 1, 0"),
+            ],
+            Self::ForkProgram => vec![
+                call("close_range", "3, <before status>, 0"),
+                call("close_range", "<after status>, 4294967295, 0"),
+                call(
+                    "signalfd4",
+                    "-1, [HUP INT QUIT USR1 USR2 ALRM TERM CHLD CONT WINCH], 8, SFD_CLOEXEC|SFD_NONBLOCK",
+                ),
+                call("prctl", "PR_SET_NAME, \"stockade\""),
+                call("clone", "child_stack=<stack>, flags=CLONE_VM|CLONE_VFORK|SIGCHLD"),
+            ],
+            Self::ResetSignals => SIGNALS
+                .iter()
+                .map(|name| (*name).to_owned())
+                .chain(["SIGRTMIN".to_owned()])
+                .chain((1..=32).map(|number| format!("SIGRT_{number}")))
+                .map(|name| {
+                    let default = "{sa_handler=SIG_DFL, sa_mask=[], sa_flags=0}";
+                    call("rt_sigaction", format!("{name}, {default}, NULL, 8"))
+                })
+                .chain([call("rt_sigprocmask", "SIG_SETMASK, [], ~[KILL STOP], 8")])
+                .collect(),
+            Self::NewProcessGroup { terminal } => [call("setpgid", "0, 0")]
+                .into_iter()
+                .chain(terminal.iter().flat_map(|fd| {
+                    [call("getpgrp", ""), call("ioctl", format!("{fd}, TIOCSPGRP, [<group>]"))]
+                }))
+                .collect(),
+            Self::ChangeDirectory { path } => vec![call("chdir", text(path.as_path()))],
+            Self::Verify { uid, gid, groups, capabilities, .. } => {
+                let mut calls = vec![
+                    call("sendto", "<status>, <report>, 33, MSG_NOSIGNAL, NULL, 0"),
+                    call("getresuid", format!("[{uid}], [{uid}], [{uid}]")),
+                    call("getresgid", format!("[{gid}], [{gid}], [{gid}]")),
+                ];
+                calls.extend(
+                    groups.iter().map(|groups| call("getgroups", format!("64, [{}]", join(", ", groups)))),
+                );
+                calls.push(capability_sets("capget", *capabilities));
+                calls.extend(
+                    capability::NAMES
+                        .iter()
+                        .map(|name| call("prctl", format!("PR_CAPBSET_READ, CAP_{name}"))),
+                );
+                calls.push(past_last("PR_CAPBSET_READ"));
+                calls.push(call("prctl", "PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0"));
+                calls
+            }
+            Self::CloseDescriptors => vec![call("close_range", "3, 4294967295, CLOSE_RANGE_CLOEXEC")],
+            Self::Execute { path, arguments, environment } => {
+                let variables = if environment.len() == 1 { "var" } else { "vars" };
+                vec![call(
+                    "execve",
+                    format!(
+                        "{}, [{}], <environment> /* {} {variables} */",
+                        text(path.as_path()),
+                        join(", ", arguments.iter().map(text)),
+                        environment.len()
+                    ),
+                )]
+            }
+        }
+    }
+}
+
+/// A file of /proc opened, written and closed.
+fn write(path: &str, content: &str) -> Vec<Call> {
+    vec![
+        call("openat", format!("AT_FDCWD, {}, O_WRONLY|O_CLOEXEC", text(path))),
+        call("write", format!("<file>, {}, {}", text(content), content.len())),
+        call("close", "<file>"),
+    ]
+}
+
+/// A detached copy of a mount with its attributes.
+fn clone_tree(source: impl AsRef<OsStr>, flags: MountFlags, recursive: bool) -> Vec<Call> {
+    let below = if recursive { "|AT_RECURSIVE" } else { "" };
+    let set =
+        format!("{{attr_set={}, attr_clr=0, propagation=0 /* MS_??? */, userns_fd=0}}", attributes(flags));
+    vec![
+        call("open_tree", format!("AT_FDCWD, {}, OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC{below}", text(source))),
+        call("mount_setattr", format!("<mount>, \"\", AT_EMPTY_PATH{below}, {set}, 32")),
+    ]
+}
+
+/// A detached mount becomes visible.
+fn attach(target: impl AsRef<OsStr>) -> Call {
+    call("move_mount", format!("<mount>, \"\", AT_FDCWD, {}, MOVE_MOUNT_F_EMPTY_PATH", text(target)))
+}
+
+/// The call with the first number past the last capability: EINVAL there ends the loop, see capabilities(7). A kernel that knows
+/// fewer capabilities ends it sooner.
+fn past_last(option: &str) -> Call {
+    call("prctl", format!("{option}, 0x{:x} /* CAP_??? */", capability::NAMES.len()))
+}
+
+/// capset(2) or capget(2) with three equal sets.
+fn capability_sets(name: &'static str, set: CapabilitySet) -> Call {
+    let members = join("|", set.names().map(|name| format!("1<<CAP_{name}")));
+    let members = if members.is_empty() { "0" } else { &members };
+    let header = "{version=_LINUX_CAPABILITY_VERSION_3, pid=0}";
+    call(name, format!("{header}, {{effective={members}, permitted={members}, inheritable={members}}}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::super::step::Action;
+    use super::*;
+
+    /// The calls of the first sample step that `wanted` picks.
+    fn shown(wanted: impl Fn(&Action) -> bool) -> Vec<String> {
+        let steps = sample::run();
+        let at = steps.iter().position(|step| wanted(&step.action)).unwrap();
+        of(&steps, at).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_bind_is_a_detached_copy_with_its_flags() {
+        assert_eq!(
+            shown(|action| matches!(action, Action::CloneTree { .. })),
+            [
+                r#"open_tree(AT_FDCWD, "/srv/www", OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_RECURSIVE)"#,
+                "mount_setattr(<mount>, \"\", AT_EMPTY_PATH|AT_RECURSIVE, {attr_set=MOUNT_ATTR_RDONLY|MOUNT_ATTR_NOSUID\
+                 |MOUNT_ATTR_NODEV, attr_clr=0, propagation=0 /* MS_??? */, userns_fd=0}, 32)",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_file_system_is_opened_configured_and_made() {
+        assert_eq!(
+            shown(|action| matches!(action, Action::CreateFileSystem { .. })),
+            [
+                r#"fsopen("proc", FSOPEN_CLOEXEC)"#,
+                r#"fsconfig(<context>, FSCONFIG_SET_STRING, "source", "proc", 0)"#,
+                r#"fsconfig(<context>, FSCONFIG_SET_STRING, "subset", "pid", 0)"#,
+                "fsconfig(<context>, FSCONFIG_CMD_CREATE, NULL, NULL, 0)",
+                "fsmount(<context>, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID|MOUNT_ATTR_NODEV|MOUNT_ATTR_NOEXEC)",
+                "close(<context>)",
+            ]
+        );
+    }
+
+    #[test]
+    fn capabilities_are_kept_over_the_change_of_ids_only_if_some_are_wanted() {
+        let set_uid = |action: &Action| matches!(action, Action::SetUid { .. });
+        assert_eq!(shown(set_uid), ["prctl(PR_SET_KEEPCAPS, 1)", "setresuid(33, 33, 33)"]);
+        assert_eq!(Action::SetUid { uid: 33 }.calls().len(), 1);
+    }
+
+    #[test]
+    fn repeated_calls_are_listed_each() {
+        let drop = shown(|action| matches!(action, Action::DropBounding { .. }));
+        assert_eq!(drop.len(), 41);
+        assert_eq!(drop[0], "prctl(PR_CAPBSET_DROP, CAP_CHOWN)");
+        assert_eq!(drop[40], "prctl(PR_CAPBSET_DROP, 0x29 /* CAP_??? */)");
+        let reset = shown(|action| matches!(action, Action::ResetSignals));
+        assert_eq!(reset.len(), 63);
+        let default = "{sa_handler=SIG_DFL, sa_mask=[], sa_flags=0}, NULL, 8)";
+        assert_eq!(reset[61], format!("rt_sigaction(SIGRT_32, {default}"));
+    }
+
+    #[test]
+    fn execve_shows_its_arguments_and_counts_its_variables() {
+        assert_eq!(
+            shown(|action| matches!(action, Action::Execute { .. })),
+            [r#"execve("/usr/sbin/nginx", ["nginx", "-g", "daemon off;\n"], <environment> /* 1 var */)"#]
+        );
+    }
+}

@@ -1,0 +1,207 @@
+//! Kinds of actions, as far as their order is concerned: what the rules of [`super::order`] speak of.
+
+use super::JailPath;
+use super::step::Action;
+
+/// A set of actions that a rule speaks of. An action may be in several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// clone(2) with the new namespaces.
+    Clone,
+    /// Everything a process of the jail does.
+    Inside,
+    /// The id maps of a user namespace.
+    IdMaps,
+    /// What takes on an id, or needs one to own what it makes.
+    Owning,
+    /// Propagation made private.
+    Propagation,
+    /// Everything that makes, moves or copies a mount.
+    Mounting,
+    /// A host's tree copied by descriptor, to be shown inside.
+    Source,
+    /// The jail's own tree, copied and mounted.
+    RootTree,
+    /// The change of root.
+    Root,
+    /// A mount becoming visible at a path of the jail.
+    Attach,
+    /// A new /proc.
+    Proc,
+    /// What is mounted on something below /proc.
+    ProcMask,
+    /// A session of its own.
+    Session,
+    /// The program's terminal.
+    Terminal,
+    /// The out-of-memory score.
+    OomScore,
+    /// Memory made undumpable.
+    Undumpable,
+    /// Limits and priorities whose raising needs a capability.
+    Limits,
+    /// The bounding set.
+    Bounding,
+    /// Supplementary groups.
+    Groups,
+    /// Group ids.
+    Gid,
+    /// User ids.
+    Uid,
+    /// Group or user ids.
+    Ids,
+    /// Capability sets.
+    Capabilities,
+    /// Ambient capabilities.
+    Ambient,
+    /// no_new_privs.
+    NoNewPrivileges,
+    /// Everything that takes a right away for good.
+    Confinement,
+    /// The parent-death signal.
+    ParentDeath,
+    /// The fork of the program's process.
+    Fork,
+    /// A process group for the program.
+    ProcessGroup,
+    /// That group taking the terminal's foreground.
+    Foreground,
+    /// Default dispositions and an empty mask.
+    Signals,
+    /// The working directory.
+    Directory,
+    /// Reading back what the kernel holds.
+    Verify,
+    /// Marking descriptors to be closed.
+    Close,
+    /// All but closing and executing.
+    BeforeClose,
+    /// All but executing.
+    BeforeExecute,
+    /// execve(2).
+    Execute,
+}
+
+impl Class {
+    /// Whether an action belongs to it.
+    pub fn has(self, action: &Action) -> bool {
+        use Action as A;
+        match self {
+            Self::Clone => matches!(action, A::Clone { .. }),
+            Self::Inside => !on_disk(action) && !Self::Clone.has(action),
+            Self::IdMaps => matches!(action, A::MapIds { .. }),
+            Self::Owning => {
+                matches!(action, A::CreateFileSystem { .. })
+                    || Self::Groups.has(action)
+                    || Self::Ids.has(action)
+            }
+            Self::Propagation => matches!(action, A::MakePrivate),
+            Self::Mounting => {
+                [Self::Source, Self::RootTree, Self::Root, Self::Attach].iter().any(|class| class.has(action))
+            }
+            Self::Source => matches!(action, A::CloneTree { .. } | A::CreateFileSystem { .. }),
+            Self::RootTree => matches!(action, A::CloneRoot { .. }),
+            Self::Root => matches!(action, A::EnterRoot { .. }),
+            Self::Attach => target(action).is_some(),
+            Self::Proc => {
+                matches!(action, A::AttachTree { target } if target.as_path() == std::path::Path::new("/proc"))
+            }
+            Self::ProcMask => {
+                target(action).is_some_and(|path| path.as_path().starts_with("/proc"))
+                    && !Self::Proc.has(action)
+            }
+            Self::Session => matches!(action, A::NewSession),
+            Self::Terminal => matches!(action, A::AttachTerminal { .. }),
+            Self::OomScore => matches!(action, A::SetOomScore { .. }),
+            Self::Undumpable => matches!(action, A::SetUndumpable),
+            Self::Limits => matches!(action, A::SetLimit { .. } | A::SetNice { .. } | A::SetOomScore { .. }),
+            Self::Bounding => matches!(action, A::DropBounding { .. }),
+            Self::Groups => matches!(action, A::SetGroups { .. }),
+            Self::Gid => matches!(action, A::SetGid { .. }),
+            Self::Uid => matches!(action, A::SetUid { .. }),
+            Self::Ids => matches!(action, A::SetGid { .. } | A::SetUid { .. }),
+            Self::Capabilities => matches!(action, A::SetCapabilities { .. }),
+            Self::Ambient => matches!(action, A::SetAmbient { .. }),
+            Self::NoNewPrivileges => matches!(action, A::NoNewPrivileges),
+            Self::Confinement => {
+                let classes = [Self::Bounding, Self::Groups, Self::Ids, Self::Capabilities, Self::Ambient];
+                classes.iter().any(|class| class.has(action)) || Self::NoNewPrivileges.has(action)
+            }
+            Self::ParentDeath => matches!(action, A::DieWithParent),
+            Self::Fork => matches!(action, A::ForkProgram),
+            Self::ProcessGroup => matches!(action, A::NewProcessGroup { .. }),
+            Self::Foreground => matches!(action, A::NewProcessGroup { terminal: Some(_) }),
+            Self::Signals => matches!(action, A::ResetSignals),
+            Self::Directory => matches!(action, A::ChangeDirectory { .. }),
+            Self::Verify => matches!(action, A::Verify { .. }),
+            Self::Close => matches!(action, A::CloseDescriptors),
+            Self::BeforeClose => Self::BeforeExecute.has(action) && !Self::Close.has(action),
+            Self::BeforeExecute => !on_disk(action) && !Self::Execute.has(action),
+            Self::Execute => matches!(action, A::Execute { .. }),
+        }
+    }
+
+    /// What it is, to stand after "before" or "after".
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Clone => "clone(2)",
+            Self::Inside => "everything inside",
+            Self::IdMaps => "the id maps",
+            Self::Owning => "whatever takes an id",
+            Self::Propagation => "private propagation",
+            Self::Mounting => "the mount calls",
+            Self::Source => "copying what comes from the host",
+            Self::RootTree => "mounting the tree",
+            Self::Root => "the change of root",
+            Self::Attach => "mounting at a path of the jail",
+            Self::Proc => "mounting /proc",
+            Self::ProcMask => "covering parts of /proc",
+            Self::Session => "the new session",
+            Self::Terminal => "the terminal",
+            Self::OomScore => "the out-of-memory score",
+            Self::Undumpable => "making memory undumpable",
+            Self::Limits => "limits, priority and out-of-memory score",
+            Self::Bounding => "the bounding set",
+            Self::Groups => "the supplementary groups",
+            Self::Gid => "the group ids",
+            Self::Uid => "the user ids",
+            Self::Ids => "the user and group ids",
+            Self::Capabilities => "the capability sets",
+            Self::Ambient => "the ambient set",
+            Self::NoNewPrivileges => "no_new_privs",
+            Self::Confinement => "everything that takes rights away",
+            Self::ParentDeath => "the parent-death signal",
+            Self::Fork => "the fork",
+            Self::ProcessGroup => "the process group",
+            Self::Foreground => "taking the foreground",
+            Self::Signals => "resetting signals",
+            Self::Directory => "the working directory",
+            Self::Verify => "reading back",
+            Self::Close => "closing descriptors",
+            Self::BeforeClose | Self::BeforeExecute => "everything else",
+            Self::Execute => "execve(2)",
+        }
+    }
+}
+
+/// Whether an action is one of the build.
+pub(super) fn on_disk(action: &Action) -> bool {
+    use Action as A;
+    matches!(
+        action,
+        A::MakeDirectory { .. }
+            | A::CopyFile { .. }
+            | A::MakeHardLink { .. }
+            | A::MakeSymlink { .. }
+            | A::WriteFile { .. }
+            | A::MakeDevice { .. }
+    )
+}
+
+/// Where an action makes a mount visible.
+pub(super) fn target(action: &Action) -> Option<&JailPath> {
+    match action {
+        Action::AttachTree { target } => Some(target),
+        _ => None,
+    }
+}

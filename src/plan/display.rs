@@ -1,0 +1,239 @@
+//! A step in one line, like a man page: the call, or the name of what is done, with its arguments. [`Action::calls`] has the
+//! system calls one by one.
+
+use std::fmt;
+
+use super::quote::Quoted;
+use super::step::{Action, Bound, MountFlags, Owner, RootMethod};
+use super::{HostPath, JailPath};
+
+impl fmt::Display for Action {
+    #[allow(clippy::too_many_lines, reason = "one arm an action, in the order of the type")]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MakeDirectory { path, mode, owner } => write!(f, "mkdir({}, {mode}, {owner})", jail(path)),
+            Self::CopyFile { source, path, mode, owner, keep } => {
+                write!(f, "copy({} \u{2192} ", host(source))?;
+                if source.as_path() == path.as_path() {
+                    f.write_str("same")?;
+                } else {
+                    write!(f, "{}", jail(path))?;
+                }
+                write!(f, ", {mode}, {owner}")?;
+                for (kept, name) in [(keep.setid, "setid"), (keep.capabilities, "capabilities")] {
+                    if kept {
+                        write!(f, ", keep {name}")?;
+                    }
+                }
+                f.write_str(")")
+            }
+            Self::MakeHardLink { existing, path } => write!(f, "link({}, {})", jail(existing), jail(path)),
+            Self::MakeSymlink { text, path, owner } => {
+                write!(f, "symlink({}, {}, {owner})", Quoted::of(text), jail(path))
+            }
+            Self::WriteFile { path, content, mode, owner } => {
+                let bytes = if content.len() == 1 { "byte" } else { "bytes" };
+                write!(f, "write({}, {} {bytes}, {mode}, {owner})", jail(path), content.len())
+            }
+            Self::MakeDevice { path, device } => {
+                write!(f, "mknod({}, S_IFCHR|0666, makedev({}, {}))", jail(path), device.major, device.minor)
+            }
+            Self::Clone { namespaces } => {
+                write!(f, "clone({})", join("|", namespaces.flags().map(|(flag, _)| flag).chain(["SIGCHLD"])))
+            }
+            Self::MapIds { inside, outside } => write!(
+                f,
+                "write(setgroups \"deny\", uid_map \"{} {} 1\", gid_map \"{} {} 1\")",
+                inside.uid, outside.uid, inside.gid, outside.gid
+            ),
+            Self::MakePrivate => f.write_str("mount(\"/\", private, recursive)"),
+            Self::NewSession => f.write_str("setsid()"),
+            Self::SetUndumpable => f.write_str("prctl(PR_SET_DUMPABLE, 0)"),
+            Self::AttachTerminal { onto } => {
+                write!(f, "ioctl(<terminal>, TIOCSCTTY), dup2 onto {}", join(" ", onto))
+            }
+            Self::LoopbackUp => f.write_str("ioctl(SIOCSIFFLAGS, \"lo\", IFF_UP|IFF_RUNNING)"),
+            Self::SetHostname { name } => write!(f, "sethostname({})", Quoted::of(name)),
+            Self::SetOomScore { adjustment } => {
+                write!(f, "write(\"/proc/self/oom_score_adj\", \"{adjustment}\")")
+            }
+            Self::CloneTree { source, target, flags, recursive } => write!(
+                f,
+                "open_tree({} \u{2192} {}, {}, {})",
+                host(source),
+                jail(target),
+                if *recursive { "rbind" } else { "bind" },
+                Flags(*flags)
+            ),
+            Self::CloneRoot { tree, flags } => {
+                write!(f, "open_tree({} \u{2192} \"/\", bind, {})", host(tree), Flags(*flags))
+            }
+            Self::EnterRoot { method, .. } => f.write_str(match method {
+                RootMethod::Pivot => "pivot_root(\".\", \".\")",
+                RootMethod::Move => "mount(\".\", \"/\", move), chroot(\".\")",
+                RootMethod::Chroot => "chroot(\".\")",
+            }),
+            Self::AttachTree { target } => write!(f, "move_mount(<mount>, {})", jail(target)),
+            Self::CreateFileSystem { kind, target, flags, options } => {
+                write!(f, "fsmount(\"{kind}\" \u{2192} {}, {}", jail(target), Flags(*flags))?;
+                for (at, (key, value)) in options.iter().enumerate() {
+                    f.write_str(if at == 0 { ", " } else { " " })?;
+                    f.write_str(key)?;
+                    if !value.is_empty() {
+                        write!(f, "={}", super::quote::Escaped(value.as_bytes()))?;
+                    }
+                }
+                f.write_str(")")
+            }
+            Self::SetLimit { resource, soft, hard } => {
+                write!(f, "setrlimit({resource}, {}, {})", Limit(*soft), Limit(*hard))
+            }
+            Self::SetUmask { mask } => write!(f, "umask({mask})"),
+            Self::SetPersonality { flags, .. } => write!(f, "personality({})", join("|", flags)),
+            Self::SetNice { nice } => write!(f, "setpriority(PRIO_PROCESS, 0, {nice})"),
+            Self::SetAffinity { processors } => {
+                write!(f, "sched_setaffinity(0, [{}])", join(" ", processors))
+            }
+            Self::DropBounding { keep } if keep.0 == 0 => f.write_str("prctl(PR_CAPBSET_DROP, all)"),
+            Self::DropBounding { keep } => write!(f, "prctl(PR_CAPBSET_DROP, all but {keep})"),
+            Self::SetGroups { groups } => write!(f, "setgroups({}, [{}])", groups.len(), join(", ", groups)),
+            Self::SetGid { gid } => write!(f, "setresgid({gid}, {gid}, {gid})"),
+            Self::SetUid { uid } => write!(f, "setresuid({uid}, {uid}, {uid})"),
+            Self::SetCapabilities { set } => {
+                write!(f, "capset(effective permitted inheritable = {set})")
+            }
+            Self::SetAmbient { set } if set.0 == 0 => f.write_str("prctl(PR_CAP_AMBIENT, clear)"),
+            Self::SetAmbient { set } => write!(f, "prctl(PR_CAP_AMBIENT, clear, raise {set})"),
+            Self::NoNewPrivileges => f.write_str("prctl(PR_SET_NO_NEW_PRIVS, 1)"),
+            Self::DieWithParent => f.write_str("prctl(PR_SET_PDEATHSIG, SIGKILL)"),
+            Self::ForkProgram => f.write_str("fork()"),
+            Self::ResetSignals => f.write_str("sigaction(every signal, SIG_DFL), sigprocmask(none)"),
+            Self::NewProcessGroup { terminal: None } => f.write_str("setpgid(0, 0)"),
+            Self::NewProcessGroup { terminal: Some(fd) } => write!(f, "setpgid(0, 0), tcsetpgrp({fd})"),
+            Self::ChangeDirectory { path } => write!(f, "chdir({})", jail(path)),
+            Self::Verify { uid, gid, groups, capabilities, no_new_privileges } => {
+                write!(f, "verify(uid {uid}, gid {gid}")?;
+                if let Some(groups) = groups {
+                    write!(f, ", groups [{}]", join(" ", groups))?;
+                }
+                let privileges = if *no_new_privileges { "no_new_privs" } else { "new privileges allowed" };
+                write!(f, ", capabilities {capabilities}, {privileges})")
+            }
+            Self::CloseDescriptors => f.write_str("close_range(3, ~0, CLOSE_RANGE_CLOEXEC)"),
+            Self::Execute { path, arguments, environment } => {
+                let variables = if environment.len() == 1 { "variable" } else { "variables" };
+                let arguments = join(", ", arguments.iter().map(Quoted::of));
+                write!(f, "execve({}, [{arguments}], {} {variables})", jail(path), environment.len())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Owner {
+    /// `root:root`, or numbers: names mean different users on the host and in the jail.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { uid: 0, gid: 0 } => f.write_str("root:root"),
+            Self { uid, gid } => write!(f, "{uid}:{gid}"),
+        }
+    }
+}
+
+/// Mount flags between other arguments: `ro nosuid nodev`.
+struct Flags(MountFlags);
+
+impl fmt::Display for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.to_string().replace(',', " "))
+    }
+}
+
+/// One bound of a limit.
+struct Limit(Bound);
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(bound) => bound.fmt(f),
+            None => f.write_str("RLIM_INFINITY"),
+        }
+    }
+}
+
+/// A path of the jail, quoted.
+fn jail(path: &JailPath) -> Quoted<'_> {
+    Quoted::of(path.as_path())
+}
+
+/// A path of the host, quoted.
+fn host(path: &HostPath) -> Quoted<'_> {
+    Quoted::of(path.as_path())
+}
+
+/// Several values with something between them.
+pub(super) fn join<T: fmt::Display>(between: &str, values: impl IntoIterator<Item = T>) -> String {
+    values.into_iter().map(|value| value.to_string()).collect::<Vec<_>>().join(between)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+
+    #[test]
+    fn a_step_reads_like_its_man_page() {
+        let shown: Vec<String> = sample::all().iter().map(ToString::to_string).collect();
+        let expected = [
+            r#"mkdir("/var/www", 0750, 33:33)"#,
+            r#"copy("/usr/sbin/nginx" → same, 0755, root:root, keep capabilities)"#,
+            r#"link("/usr/sbin/nginx", "/usr/sbin/web")"#,
+            r#"symlink("usr/lib", "/lib", root:root)"#,
+            r#"write("/etc/hosts", 20 bytes, 0644, root:root)"#,
+            r#"mknod("/dev/null", S_IFCHR|0666, makedev(1, 3))"#,
+            "clone(CLONE_NEWNS|CLONE_NEWUSER|CLONE_NEWPID|SIGCHLD)",
+            r#"write(setgroups "deny", uid_map "33 1000 1", gid_map "33 1000 1")"#,
+            r#"mount("/", private, recursive)"#,
+            "setsid()",
+            r#"write("/proc/self/oom_score_adj", "500")"#,
+            "prctl(PR_SET_DUMPABLE, 0)",
+            "ioctl(<terminal>, TIOCSCTTY), dup2 onto 0 1",
+            r#"ioctl(SIOCSIFFLAGS, "lo", IFF_UP|IFF_RUNNING)"#,
+            r#"sethostname("web")"#,
+            r#"open_tree("/srv/www" → "/var/www", rbind, ro nosuid nodev)"#,
+            r#"open_tree("/var/lib/stockade/web/tree" → "/", bind, ro nosuid nodev)"#,
+            "fsmount(\"proc\" \u{2192} \"/proc\", rw nosuid nodev noexec, subset=pid)",
+            r#"pivot_root(".", ".")"#,
+            r#"move_mount(<mount>, "/var/www")"#,
+            "setrlimit(RLIMIT_NOFILE, 1024, 4096)",
+            "umask(0022)",
+            "personality(ADDR_NO_RANDOMIZE|UNAME26)",
+            "setpriority(PRIO_PROCESS, 0, 5)",
+            "sched_setaffinity(0, [2 0])",
+            "prctl(PR_CAPBSET_DROP, all but NET_BIND_SERVICE)",
+            "setgroups(2, [33, 44])",
+            "setresgid(33, 33, 33)",
+            "setresuid(33, 33, 33)",
+            "capset(effective permitted inheritable = NET_BIND_SERVICE)",
+            "prctl(PR_CAP_AMBIENT, clear, raise NET_BIND_SERVICE)",
+            "prctl(PR_SET_NO_NEW_PRIVS, 1)",
+            "prctl(PR_SET_PDEATHSIG, SIGKILL)",
+            "fork()",
+            "setpgid(0, 0), tcsetpgrp(0)",
+            "sigaction(every signal, SIG_DFL), sigprocmask(none)",
+            r#"chdir("/var/www")"#,
+            "verify(uid 33, gid 33, groups [33 44], capabilities NET_BIND_SERVICE, no_new_privs)",
+            "close_range(3, ~0, CLOSE_RANGE_CLOEXEC)",
+            r#"execve("/usr/sbin/nginx", ["nginx", "-g", "daemon off;\n"], 1 variable)"#,
+        ];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_name_from_a_manifest_cannot_move_the_cursor() {
+        let action = super::Action::MakeDirectory {
+            path: sample::jail("/a\u{1b}[2K\nb"),
+            mode: super::super::Mode(0o755),
+            owner: super::Owner::default(),
+        };
+        assert_eq!(action.to_string(), r#"mkdir("/a\u{1b}[2K\nb", 0755, root:root)"#);
+    }
+}

@@ -1,0 +1,157 @@
+//! The texts of the actions that take something away.
+
+use super::Text;
+
+pub(super) const SET_LIMIT: Text = Text {
+    why: "A resource limit holds one process: the soft bound is enforced, the hard bound is how far the program may raise the soft one \
+          itself. Children inherit both.",
+    man: &["getrlimit(2)", "prlimit(1)"],
+    without: "A runaway or hostile program takes what there is, and the host pays: processor time and file size have no bound by default.",
+};
+
+pub(super) const LIMIT_PROCESSES: Text = Text {
+    why: "Bounds how many processes and threads the user may have. The kernel counts by user id, not by jail: PID 1 counts too, and \
+          so do the same user's processes outside unless there is a user namespace. Root is exempt.",
+    man: &["getrlimit(2)", "credentials(7)"],
+    without: "A fork bomb, `:(){ :|:& };:`, fills the process table of the whole machine in a second.",
+};
+
+pub(super) const LIMIT_CORE: Text = Text {
+    why: "Bounds the file the kernel writes when a process crashes; 0 means none. That file is the process's memory, keys and \
+          passwords included.",
+    man: &["core(5)", "getrlimit(2)"],
+    without: "A crash leaves memory on disk for whoever reads the directory. If core_pattern is a pipe, the kernel starts its helper \
+              on the host, as root, on input of the jail's choosing (a limit of 0 is passed over there; a limit of 1 is not).",
+};
+
+pub(super) const LIMIT_FILES: Text = Text {
+    why: "Bounds the highest descriptor number a process may get. The soft bound is kept modest because select(2) breaks above 1024; \
+          servers raise it themselves up to the hard one.",
+    man: &["getrlimit(2)", "select(2)"],
+    without: "With a high limit inherited from the caller, a leak of descriptors goes on until the system-wide table is full and every program on the host sees ENFILE.",
+};
+
+pub(super) const LIMIT_MEMORY: Text = Text {
+    why: "Bounds the memory of each single process: address space, data, stack or locked pages. It is a fence against accidents; a sum \
+          over all processes of a jail needs a memory cgroup.",
+    man: &["getrlimit(2)", "mmap(2)", "mlock(2)"],
+    without: "A program that goes wrong allocates until the kernel starts killing, and it may kill something else first.",
+};
+
+pub(super) const SET_UMASK: Text = Text {
+    why: "The umask takes permission bits off every file the program creates. It is inherited, so without a step of its own the jail \
+          would run with whatever the caller's shell had.",
+    man: &["umask(2)"],
+    without: "Started from a shell with umask 000, a daemon creates files that every user can write; with 077, its clients cannot \
+              open its socket. The same jail would behave differently by who starts it.",
+};
+
+pub(super) const SET_PERSONALITY: Text = Text {
+    why: "Old binaries expect an old system: uname(2) that says i686 or 2.6, no address randomisation, pages that can be executed \
+          because they can be read. personality(2) gives it to this process and its children only.",
+    man: &["personality(2)", "setarch(8)"],
+    without: "A 32-bit installer refuses a 64-bit machine, a version check does not understand 6.x, a Lisp that dumps its own memory \
+              crashes. Note the price: without randomisation every address in an exploit is right the first time.",
+};
+
+pub(super) const SET_NICE: Text = Text {
+    why: "The nice value weighs this jail's share of the processor against others': each step is about 1.25 times. Raising it (being \
+          nicer) is free; lowering it needs CAP_SYS_NICE.",
+    man: &["setpriority(2)", "sched(7)"],
+    without: "A batch job competes with interactive programs on equal terms, and everything feels slow while it runs.",
+};
+
+pub(super) const SET_AFFINITY: Text = Text {
+    why: "Binds the jail to some processors, for steady timing or to leave the others free. Programs that ask how many there are \
+          (nproc, most runtimes) start that many threads.",
+    man: &["sched_setaffinity(2)", "cpuset(7)", "taskset(1)"],
+    without: "The jail spreads over every processor. This is no boundary: the program may widen its own mask again, only a cpuset \
+              cgroup holds it.",
+};
+
+pub(super) const DROP_BOUNDING: Text = Text {
+    why: "The bounding set is the ceiling of what execve(2) can add to the inheritable set, for a set-user-id program, one with file \
+          capabilities, and uid 0. A capability once dropped never returns to it, in this process or its children.",
+    man: &["capabilities(7)", "prctl(2)"],
+    without: "A program that runs as uid 0 gets every capability back at execve(2), however empty its sets were before: the kernel \
+              gives root its inheritable set and the whole bounding set.",
+};
+
+pub(super) const SET_GROUPS: Text = Text {
+    why: "Supplementary groups are a list beside the group id, inherited from the caller. The list is replaced by the one the manifest \
+          gives, mostly an empty one.",
+    man: &["setgroups(2)", "credentials(7)"],
+    without: "A daemon that changes its uid but keeps the groups of its caller still opens what they open, wherever it is in reach: disks \
+              through `disk`, /etc/shadow through `shadow`, root's own containers through `docker`.",
+};
+
+pub(super) const SET_GID: Text = Text {
+    why: "Real, effective and saved group id all become the program's. All three, because any of them can be taken back into the \
+          effective one.",
+    man: &["setresgid(2)", "credentials(7)"],
+    without: "Files open to group root stay open, and files the program creates belong to group root.",
+};
+
+pub(super) const SET_UID: Text = Text {
+    why: "Real, effective and saved user id all become the program's; with the last 0 gone the kernel empties the permitted, effective \
+          and ambient capability sets. If the manifest grants capabilities, the permitted ones are kept over this call \
+          (PR_SET_KEEPCAPS) for the next step to choose from.",
+    man: &["setresuid(2)", "capabilities(7)", "prctl(2)"],
+    without: "The program is root. seteuid(2) alone would not do: a saved 0 lets any exploit call seteuid(0) and be root again. And \
+              a result nobody looks at may be a failure: sendmail went on as root that way (CVE-2000-0506).",
+};
+
+pub(super) const SET_UID_ROOT: Text = Text {
+    why: "The manifest lets the program start as user 0, for daemons that drop rights by themselves. All three ids are set so that \
+          they agree; what holds it are the bounding set and no_new_privs.",
+    man: &["setresuid(2)", "user_namespaces(7)", "capabilities(7)"],
+    without: "The ids could differ, depending on who starts the jail. Mind that without a user namespace this is the host's root: \
+              files that belong to root, also below /proc/sys, are its own to write, with no capability at all.",
+};
+
+pub(super) const NO_CAPABILITIES: Text = Text {
+    why: "All three sets become empty. Permitted says what a process may use, effective what it uses now, inheritable what it may pass \
+          on through execve(2). A user namespace gives its first process all of them, so they are taken away there too.",
+    man: &["capset(2)", "capabilities(7)"],
+    without: "Whoever is in the jail could mount, change root, load packet filters or trace other users' programs: CAP_SYS_ADMIN \
+              alone undoes most of what was set up here.",
+};
+
+pub(super) const SET_CAPABILITIES: Text = Text {
+    why: "The three sets become just what the manifest grants: one capability for the one thing that needed root, such as a port below \
+          1024. They are inheritable as well, which the ambient set asks for.",
+    man: &["capset(2)", "capabilities(7)", "capsh(1)"],
+    without: "The program has none of them, since leaving uid 0 emptied the effective set, or, if it stays uid 0, all of root's. A \
+              stale inheritable set is what runc's CVE-2022-29162 was about.",
+};
+
+pub(super) const SET_AMBIENT: Text = Text {
+    why: "A program of an ordinary user, without file capabilities, loses its capabilities at execve(2). The ambient set is what stays. \
+          It is emptied first, then filled with what the manifest grants.",
+    man: &["capabilities(7)", "prctl(2)"],
+    without: "The daemon gets EACCES when it binds port 80, although the step before granted the capability: it was gone after \
+              execve(2).",
+};
+
+pub(super) const NO_AMBIENT: Text = Text {
+    why: "Some callers, a service manager among them, start their children with ambient capabilities. Emptying the set makes the \
+          jail independent of who starts it.",
+    man: &["prctl(2)", "capabilities(7)"],
+    without: "Nothing in the usual case, as capset(2) with an empty permitted set empties it as well. It is done all the same: a \
+              right is taken away by name, not as the side effect of another call.",
+};
+
+pub(super) const NO_NEW_PRIVILEGES: Text = Text {
+    why: "From now on execve(2) grants nothing: set-user-id and set-group-id bits and file capabilities are ignored, for this process \
+          and all its children, and the mark cannot be removed. It is also what allows an ordinary user to install a seccomp filter.",
+    man: &["prctl(2)", "execve(2)", "seccomp(2)"],
+    without: "A forgotten set-user-id program in the tree or on a mount is a way back to root: su with the jail's own passwd, or an \
+              old sudo with CVE-2021-3156.",
+};
+
+pub(super) const DIE_WITH_PARENT: Text = Text {
+    why: "If the supervisor dies, however it does, the kernel kills PID 1, and with PID 1 everything in the jail. A look at the \
+          supervisor's socket afterwards closes the gap: had it died just before this call, no signal would come.",
+    man: &["prctl(2)", "pid_namespaces(7)"],
+    without: "After `kill -9` of the supervisor the jail runs on, with nobody to keep its time limit, collect its status or stop it.",
+};

@@ -1,0 +1,152 @@
+//! The texts of the actions that make the jail's surroundings, until the host's files are out of reach.
+
+use super::Text;
+
+pub(super) const CLONE: Text = Text {
+    why: "One call makes the jail's first process together with its namespaces: its own table of mounts, its own process numbers and \
+          whatever else is asked for. In a new PID namespace it is process 1, and when it ends the kernel kills all others in it.",
+    man: &["clone(2)", "namespaces(7)", "pid_namespaces(7)"],
+    without: "Every later step would happen to the host: the mounts, the host name, the root of the caller. Without a PID namespace \
+              the program sees and may signal every process of its user, and a daemon that forks twice outlives its jail.",
+};
+
+pub(super) const MAP_IDS: Text = Text {
+    why: "In a new user namespace a process has every capability over the namespace but no user id yet. The map says which id outside \
+          an id inside stands for. An ordinary user may map its own ids alone, the group only after giving up setgroups(2).",
+    man: &["user_namespaces(7)", "capabilities(7)"],
+    without: "Ids without a map show as 65534 and cannot be taken on. If setgroups(2) were left allowed, a user could drop a group by \
+              which a file is closed to it (mode 0604 denies the group) and so gain access: CVE-2014-8989.",
+};
+
+pub(super) const MAKE_PRIVATE: Text = Text {
+    why: "A new mount namespace starts as a copy whose mounts are still tied to the host's: systemd makes them all shared, and what is \
+          mounted on one side appears on the other. This cuts every tie, in both directions.",
+    man: &["mount_namespaces(7)", "mount(2)"],
+    without: "The jail's mounts would appear on the host and stay there after its end; detaching the old root could take the host's own file systems with it. pivot_root(2) refuses shared mounts with EINVAL for that reason.",
+};
+
+pub(super) const NEW_SESSION: Text = Text {
+    why: "A process inherits the session of who started it, and with it the controlling terminal, which it can open as /dev/tty even \
+          with all its descriptors closed. A new session has no terminal until it takes one.",
+    man: &["setsid(2)", "credentials(7)"],
+    without: "The jailed program could push characters into the caller's terminal (TIOCSTI), which the caller's shell then runs as \
+              if typed: CVE-2017-5226 in bubblewrap. A key such as Ctrl-C would also reach the jail's processes past PID 1.",
+};
+
+pub(super) const SET_UNDUMPABLE: Text = Text {
+    why: "PID 1 is a copy of the supervisor: it still holds the caller's environment and memory. Undumpable memory may be neither \
+          traced nor dumped, and its files under /proc belong to root, although the program will have the same user id. execve(2) \
+          ends this for the program itself.",
+    man: &["prctl(2)", "ptrace(2)", "proc(5)"],
+    without: "The program could read the caller's secrets from /proc/1/environ, or take over PID 1 with ptrace(2) and use what it \
+              holds: CVE-2016-8659 in bubblewrap, CVE-2016-9962 in runc.",
+};
+
+pub(super) const ATTACH_TERMINAL: Text = Text {
+    why: "The program gets a pseudo-terminal of its own; the supervisor holds the other end and passes bytes both ways. Only the \
+          descriptors that were a terminal of the caller's are replaced, so pipes and files stay what they are.",
+    man: &["pty(7)", "ioctl_tty(2)", "dup(2)"],
+    without: "A shell in the jail would have no job control (\"cannot set terminal process group\"). Handing over the caller's \
+              terminal instead gives the program a descriptor of the host that it can read, reconfigure and type into.",
+};
+
+pub(super) const LOOPBACK_UP: Text = Text {
+    why: "A new network namespace holds nothing but a loopback interface, and that one is down. Bringing it up gives the jail \
+          127.0.0.1 and ::1, reachable from inside alone.",
+    man: &["network_namespaces(7)", "netdevice(7)"],
+    without: "Connecting to localhost fails with ENETUNREACH, which breaks test suites, database clients and language runtimes that \
+              talk to themselves.",
+};
+
+pub(super) const SET_HOSTNAME: Text = Text {
+    why: "The UTS namespace holds the name that uname(2) tells. Naming it after the jail makes prompts and log lines say where they \
+          come from, and keeps the host's name to the host.",
+    man: &["sethostname(2)", "uts_namespaces(7)"],
+    without: "Log lines of the jail look like the host's own, and the program learns the name of the machine it runs on.",
+};
+
+pub(super) const SET_OOM_SCORE: Text = Text {
+    why: "When memory runs out the kernel kills the process with the highest score. The adjustment, from -1000 (never) to 1000 (first), \
+          is inherited by everything in the jail. Raising it is free, lowering it needs CAP_SYS_RESOURCE.",
+    man: &["proc(5)", "choom(1)"],
+    without: "A jail that eats memory is as likely to survive as the database beside it: the kernel takes the largest process, not \
+              the guilty one.",
+};
+
+pub(super) const CLONE_TREE: Text = Text {
+    why: "Something of the host is to be visible inside: the kernel makes a second mount of it, attached nowhere yet and held by a \
+          descriptor. Its flags are set before anybody can see it: set-user-id bits and devices count for nothing on it. A descriptor \
+          cannot be exchanged for another file as a path can.",
+    man: &["open_tree(2)", "mount_setattr(2)"],
+    without: "The jail has no access to the data it works on. Binding by path instead, in a tree others write to, is a race that runc \
+              lost in CVE-2021-30465; and the old mount(2) makes only the topmost mount read-only, not those below it.",
+};
+
+pub(super) const CLONE_ROOT: Text = Text {
+    why: "The tree becomes a mount of its own, on top of itself. Only a mount can be made the root, and only a mount can be made \
+          read-only as a whole, whatever the modes of its files are.",
+    man: &["open_tree(2)", "move_mount(2)", "pivot_root(2)"],
+    without: "pivot_root(2) fails with EINVAL on a plain directory. If the tree stays writable, a program that is broken into can \
+              replace its own binary and configuration and be there again after a restart.",
+};
+
+pub(super) const ROOT_PIVOT: Text = Text {
+    why: "The tree becomes the root of the whole mount namespace. Called with \".\" twice, pivot_root stacks the old root on the new \
+          one, and unmounting \".\" takes it off: from here on no path, and no mount, leads to the host's files.",
+    man: &["pivot_root(2)", "umount2(2)"],
+    without: "The host's files stay one chroot(2) away: a process with CAP_SYS_CHROOT makes a directory, changes root into it without \
+              changing directory, and climbs out with \"..\". Here there is nothing left above to climb to.",
+};
+
+pub(super) const ROOT_MOVE: Text = Text {
+    why: "For hosts that run from an initial ramfs, which pivot_root(2) refuses to leave: the tree is moved over the root and chroot(2) \
+          follows it there. The host's files are covered, not gone.",
+    man: &["mount(2)", "chroot(2)"],
+    without: "There would be no root to run in on such a host. Even so it is the weaker way: with CAP_SYS_ADMIN the tree can be \
+              unmounted again, which uncovers the host. Prefer pivot wherever it works.",
+};
+
+pub(super) const ROOT_CHROOT: Text = Text {
+    why: "chroot(2) changes one thing: where this process's paths begin. It is enough for a program that has no capability and no \
+          descriptor of a directory outside. The change of directory after it is part of it.",
+    man: &["chroot(2)", "path_resolution(7)"],
+    without: "Every path would be the host's. With it alone, root inside still gets out in two lines (a second chroot(2), then \"..\"), \
+              and the host's whole tree is still mounted. It is here for teaching and for hosts that can do nothing better.",
+};
+
+pub(super) const ATTACH_TREE: Text = Text {
+    why: "The copied mount, held by its descriptor until now, is put at its place. Its target is looked up with the jail's root as \
+          root, so that no link in the tree can lead out of it.",
+    man: &["move_mount(2)"],
+    without: "The mount would vanish as soon as its descriptor is closed. Attached before the change of root, a link planted at the \
+              target would have put it on top of a directory of the host.",
+};
+
+pub(super) const MOUNT_PROC: Text = Text {
+    why: "/proc shows the processes of the PID namespace it is mounted in, so the jail needs a new one to see its own. It is also where \
+          programs find their descriptors, their memory map and their limits. It is made while the host's is still in sight: a user \
+          namespace gets a new one only where it sees one that nothing covers.",
+    man: &["proc(5)", "pid_namespaces(7)", "fsopen(2)"],
+    without: "ps, and many runtimes, fail. A bind of the host's /proc would show every process of the host, with its command line, and \
+              /proc/1/root as a door. As root, /proc/sys/kernel/core_pattern names a program that the host runs: CVE-2025-31133.",
+};
+
+pub(super) const MOUNT_DEVPTS: Text = Text {
+    why: "Terminals opened inside (by ssh, screen, script) are numbered in a devpts of their own, with its own ptmx.",
+    man: &["devpts(5)", "pts(4)"],
+    without: "Opening a terminal fails inside. Sharing the host's devpts would show every terminal of the host, and let root in the \
+              jail write to them.",
+};
+
+pub(super) const MOUNT_MQUEUE: Text = Text {
+    why: "POSIX message queues belong to the IPC namespace; mounting them shows the jail's own as files.",
+    man: &["mq_overview(7)", "ipc_namespaces(7)"],
+    without: "mq_open(3) still works, but nobody can list the queues or remove one that was left behind by a crash.",
+};
+
+pub(super) const MOUNT_TMPFS: Text = Text {
+    why: "A place to write in a root that is read-only: memory of its own, empty at every start, of a limited size, gone with the jail.",
+    man: &["tmpfs(5)", "fsopen(2)", "fsmount(2)"],
+    without: "Programs that make temporary files fail with EROFS. On a shared /tmp they would meet files the host planted there, and \
+              the other way round (CVE-2026-3888 in snap-confine); without a size limit one file takes all memory.",
+};

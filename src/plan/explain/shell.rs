@@ -1,0 +1,181 @@
+//! A shell line for each action: what a person would type to see the same happen.
+
+use super::super::display::join;
+use super::super::quote::shell as word;
+use super::super::step::{Action, CapabilitySet, MountFlags, Owner, RootMethod};
+use super::super::{Bound, JailPath};
+
+/// The line for an action, if the shell has one.
+#[allow(clippy::too_many_lines, reason = "one arm an action, in the order of the type")]
+pub(super) fn line(action: &Action) -> Option<String> {
+    Some(match action {
+        Action::MakeDirectory { path, mode, owner } => {
+            format!("install --directory --mode={mode} {} {}", owned(*owner), below(path))
+        }
+        Action::CopyFile { source, path, mode, owner, .. } => {
+            let (source, path) = (word(source.as_path()), below(path));
+            format!("install -p --mode={mode} {} {source} {path}", owned(*owner))
+        }
+        Action::MakeHardLink { existing, path } => format!("ln {} {}", below(existing), below(path)),
+        Action::MakeSymlink { text, path, .. } => format!("ln -s -- {} {}", word(text), below(path)),
+        Action::WriteFile { path, mode, owner, .. } => {
+            format!("install --mode={mode} {} /dev/stdin {} < content", owned(*owner), below(path))
+        }
+        Action::MakeDevice { path, device } => {
+            format!("mknod --mode=0666 {} c {} {}", below(path), device.major, device.minor)
+        }
+        Action::Clone { namespaces } => {
+            format!(
+                "unshare {} --fork \u{2026}",
+                join(" ", namespaces.flags().map(|(_, name)| format!("--{name}")))
+            )
+        }
+        Action::MapIds { inside, .. } => {
+            format!("unshare --user --map-user={} --map-group={} \u{2026}", inside.uid, inside.gid)
+        }
+        Action::MakePrivate => "mount --make-rprivate /".into(),
+        Action::NewSession => "setsid --wait \u{2026}".into(),
+        Action::AttachTerminal { .. } => "script --quiet --return --command \u{2026} /dev/null".into(),
+        Action::LoopbackUp => "ip link set lo up".into(),
+        Action::SetHostname { name } => format!("hostname {}", word(name)),
+        Action::SetOomScore { adjustment } => format!("choom --adjust {adjustment} --pid $$"),
+        Action::CloneTree { source, target, flags, recursive } => {
+            let bind = if *recursive { "--rbind" } else { "--bind" };
+            let target = below(target);
+            format!("mount {bind} {} {target} && {}", word(source.as_path()), remount(*flags, &target))
+        }
+        Action::CloneRoot { tree, flags } => {
+            let tree = word(tree.as_path());
+            format!("mount --bind {tree} {tree} && {} && tree={tree}", remount(*flags, &tree))
+        }
+        Action::EnterRoot { method, .. } => match method {
+            RootMethod::Pivot => "cd \"$tree\" && pivot_root . . && umount --lazy . && cd /",
+            RootMethod::Move => "cd \"$tree\" && mount --move . / && exec chroot . \u{2026}",
+            RootMethod::Chroot => "exec chroot \"$tree\" \u{2026}",
+        }
+        .into(),
+        Action::CreateFileSystem { kind, target, flags, options } => {
+            let flags = flags.to_string();
+            let options = options.iter().map(|(key, value)| match value.as_str() {
+                "" => (*key).to_owned(),
+                value => format!("{key}={value}"),
+            });
+            let options = join(",", [flags].into_iter().chain(options));
+            format!("mount -t {kind} -o {} {kind} {}", word(options), below(target))
+        }
+        Action::SetLimit { resource, soft, hard } => {
+            let name = resource.trim_start_matches("RLIMIT_").to_ascii_lowercase();
+            format!("prlimit --pid $$ --{name}={}:{}", bound(*soft), bound(*hard))
+        }
+        Action::SetUmask { mask } => format!("umask {mask}"),
+        Action::SetPersonality { flags, .. } => {
+            format!("setarch {} \u{2026}", join(" ", flags.iter().map(|flag| persona(flag))))
+        }
+        Action::SetNice { nice } => format!("renice --priority {nice} --pid $$"),
+        Action::SetAffinity { processors } => {
+            format!("taskset --pid --cpu-list {} $$", join(",", processors))
+        }
+        Action::DropBounding { keep } => format!("setpriv --bounding-set={} \u{2026}", kept(*keep)),
+        Action::SetGroups { groups } if groups.is_empty() => "setpriv --clear-groups \u{2026}".into(),
+        Action::SetGroups { groups } => format!("setpriv --groups={} \u{2026}", join(",", groups)),
+        Action::SetGid { gid } => format!("setpriv --regid={gid} --keep-groups \u{2026}"),
+        Action::SetUid { uid } => format!("setpriv --reuid={uid} \u{2026}"),
+        Action::SetCapabilities { set } => {
+            let names = join(",", set.names().map(|name| format!("cap_{}", name.to_ascii_lowercase())));
+            let flags = if names.is_empty() { "" } else { "eip" };
+            format!("capsh --caps={names}={flags} -- -c \u{2026}")
+        }
+        Action::SetAmbient { set } => format!("setpriv --ambient-caps={} \u{2026}", kept(*set)),
+        Action::NoNewPrivileges => "setpriv --no-new-privs \u{2026}".into(),
+        Action::DieWithParent => "setpriv --pdeathsig=KILL \u{2026}".into(),
+        Action::ForkProgram => "trap 'kill -TERM $program' TERM; \u{2026} & program=$!; wait $program".into(),
+        Action::ResetSignals => "env --default-signal \u{2026}".into(),
+        Action::NewProcessGroup { terminal: None } => "set -m; \u{2026} &".into(),
+        Action::NewProcessGroup { terminal: Some(_) } => "set -m; \u{2026}".into(),
+        Action::ChangeDirectory { path } => format!("cd {}", word(path.as_path())),
+        Action::Verify { .. } => "setpriv --dump".into(),
+        Action::CloseDescriptors => {
+            "for fd in $(ls /proc/self/fd); do [ \"$fd\" -le 2 ] || eval \"exec $fd>&-\"; done".into()
+        }
+        Action::Execute { path, arguments, environment } => {
+            let variables = environment.iter().map(|(name, value)| {
+                let mut variable = name.clone();
+                variable.push("=");
+                variable.push(value);
+                word(variable)
+            });
+            let words = variables.chain([word(path.as_path())]).chain(arguments.iter().skip(1).map(word));
+            format!("exec env -i {}", join(" ", words))
+        }
+        // No command makes a shell undumpable; mount(8) binds and attaches in one.
+        Action::SetUndumpable | Action::AttachTree { .. } => return None,
+    })
+}
+
+/// A path below the tree.
+fn below(path: &JailPath) -> String {
+    format!("\"$tree\"{}", word(path.as_path()))
+}
+
+/// Owner and group for install(1).
+fn owned(owner: Owner) -> String {
+    format!("--owner={} --group={}", owner.uid, owner.gid)
+}
+
+/// Flags of a bind have to be set in a second call.
+fn remount(flags: MountFlags, target: &str) -> String {
+    format!("mount -o remount,bind,{flags} {target}")
+}
+
+/// One bound for prlimit(1).
+fn bound(bound: Bound) -> String {
+    bound.map_or("unlimited".into(), |bound| bound.to_string())
+}
+
+/// A set for setpriv(1): nothing but these.
+fn kept(set: CapabilitySet) -> String {
+    join(
+        ",",
+        ["-all".to_owned()]
+            .into_iter()
+            .chain(set.names().map(|name| format!("+{}", name.to_ascii_lowercase()))),
+    )
+}
+
+/// The option of setarch(8) for a flag of personality(2).
+fn persona(flag: &str) -> String {
+    match flag {
+        "PER_LINUX" => "linux64".into(),
+        "PER_LINUX32" => "linux32".into(),
+        "UNAME26" => "--uname-2.6".into(),
+        "ADDR_LIMIT_3GB" => "--3gb".into(),
+        // The others are spelled alike.
+        flag => format!("--{}", flag.to_ascii_lowercase().replace('_', "-")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::sample;
+    use super::*;
+
+    #[test]
+    fn a_line_can_be_typed() {
+        let lines: Vec<_> = sample::all().iter().filter_map(line).collect();
+        for expected in [
+            "install --directory --mode=0750 --owner=33 --group=33 \"$tree\"/var/www",
+            "ln -s -- usr/lib \"$tree\"/lib",
+            "mknod --mode=0666 \"$tree\"/dev/null c 1 3",
+            "unshare --mount --user --pid --fork \u{2026}",
+            "mount --rbind /srv/www \"$tree\"/var/www && mount -o remount,bind,ro,nosuid,nodev \"$tree\"/var/www",
+            "mount -t proc -o rw,nosuid,nodev,noexec,subset=pid proc \"$tree\"/proc",
+            "prlimit --pid $$ --nofile=1024:4096",
+            "setarch --addr-no-randomize --uname-2.6 \u{2026}",
+            "setpriv --bounding-set=-all,+net_bind_service \u{2026}",
+            "capsh --caps=cap_net_bind_service=eip -- -c \u{2026}",
+            "exec env -i TZ=UTC /usr/sbin/nginx -g $'daemon off;\\012'",
+        ] {
+            assert!(lines.iter().any(|line| line == expected), "{expected} is not in {lines:#?}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! One action of every kind, for the tests of everything that must know all of them.
+
+use super::step::{Action, CapabilitySet, DEVICES, Keep, MountFlags, Namespaces, Owner, RootMethod};
+use super::{HostPath, JailPath, Mode, Origin, Phase, Step};
+
+/// A path of the jail.
+pub(crate) fn jail(path: &str) -> JailPath {
+    JailPath::parse(path).unwrap()
+}
+
+/// A path of the host.
+pub(crate) fn host(path: &str) -> HostPath {
+    HostPath::parse(path).unwrap()
+}
+
+/// A step of a phase that is there by default.
+pub(crate) fn step(phase: Phase, action: Action) -> Step {
+    Step { action, phase, origin: Origin::Default("every jail has it") }
+}
+
+/// The steps of the build, one of each kind.
+pub(crate) fn build() -> Vec<Action> {
+    let www = Owner { uid: 33, gid: 33 };
+    let root = Owner::default();
+    let program = "/usr/sbin/nginx";
+    vec![
+        Action::MakeDirectory { path: jail("/var/www"), mode: Mode(0o750), owner: www },
+        Action::CopyFile {
+            source: host(program),
+            path: jail(program),
+            mode: Mode(0o755),
+            owner: root,
+            keep: Keep { setid: false, capabilities: true },
+        },
+        Action::MakeHardLink { existing: jail(program), path: jail("/usr/sbin/web") },
+        Action::MakeSymlink { text: "usr/lib".into(), path: jail("/lib"), owner: root },
+        Action::WriteFile {
+            path: jail("/etc/hosts"),
+            content: b"127.0.0.1 localhost\n".to_vec(),
+            mode: Mode(0o644),
+            owner: root,
+        },
+        Action::MakeDevice { path: jail("/dev/null"), device: DEVICES[0] },
+    ]
+}
+
+/// The steps of a run in a good order, at least one of each kind.
+pub(crate) fn run() -> Vec<Step> {
+    let capabilities = CapabilitySet::EMPTY.with(10);
+    let parent = [Action::Clone {
+        namespaces: Namespaces { user: true, mount: true, pid: true, ..Namespaces::default() },
+    }];
+    let enter = [
+        Action::MapIds { inside: Owner { uid: 33, gid: 33 }, outside: Owner { uid: 1000, gid: 1000 } },
+        Action::MakePrivate,
+        Action::NewSession,
+        Action::SetOomScore { adjustment: 500 },
+        Action::SetUndumpable,
+        Action::AttachTerminal { onto: vec![0, 1] },
+        Action::LoopbackUp,
+        Action::SetHostname { name: "web".into() },
+        Action::CloneTree {
+            source: host("/srv/www"),
+            target: jail("/var/www"),
+            flags: MountFlags::GUARDED.read_only(),
+            recursive: true,
+        },
+        Action::CloneRoot {
+            tree: host("/var/lib/stockade/web/tree"),
+            flags: MountFlags::GUARDED.read_only(),
+        },
+        Action::CreateFileSystem {
+            kind: "proc",
+            target: jail("/proc"),
+            flags: MountFlags::GUARDED.no_exec(),
+            options: vec![("subset", "pid".into())],
+        },
+        Action::EnterRoot { tree: host("/var/lib/stockade/web/tree"), method: RootMethod::Pivot },
+        Action::AttachTree { target: jail("/var/www") },
+        Action::AttachTree { target: jail("/proc") },
+    ];
+    let confine = [
+        Action::SetLimit { resource: "RLIMIT_NOFILE", soft: Some(1024), hard: Some(4096) },
+        Action::SetUmask { mask: Mode(0o22) },
+        Action::SetPersonality { flags: vec!["ADDR_NO_RANDOMIZE", "UNAME26"], value: 0x6_0000 },
+        Action::SetNice { nice: 5 },
+        Action::SetAffinity { processors: vec![2, 0] },
+        Action::DropBounding { keep: capabilities },
+        Action::SetGroups { groups: vec![33, 44] },
+        Action::SetGid { gid: 33 },
+        Action::SetUid { uid: 33 },
+        Action::SetCapabilities { set: capabilities },
+        Action::SetAmbient { set: capabilities },
+        Action::NoNewPrivileges,
+        Action::DieWithParent,
+    ];
+    let exec = [
+        Action::ForkProgram,
+        Action::NewProcessGroup { terminal: Some(0) },
+        Action::ResetSignals,
+        Action::ChangeDirectory { path: jail("/var/www") },
+        Action::Verify {
+            uid: 33,
+            gid: 33,
+            groups: Some(vec![33, 44]),
+            capabilities,
+            no_new_privileges: true,
+        },
+        Action::CloseDescriptors,
+        Action::Execute {
+            path: jail("/usr/sbin/nginx"),
+            arguments: vec!["nginx".into(), "-g".into(), "daemon off;\n".into()],
+            environment: vec![("TZ".into(), "UTC".into())],
+        },
+    ];
+    let phase = |phase, actions: Vec<Action>| actions.into_iter().map(move |action| step(phase, action));
+    phase(Phase::Parent, parent.into())
+        .chain(phase(Phase::Enter, enter.into()))
+        .chain(phase(Phase::Confine, confine.into()))
+        .chain(phase(Phase::Exec, exec.into()))
+        .collect()
+}
+
+/// One action of every kind.
+pub(crate) fn all() -> Vec<Action> {
+    let mut all: Vec<_> = build().into_iter().chain(run().into_iter().map(|step| step.action)).collect();
+    all.dedup_by_key(|action| std::mem::discriminant(action));
+    all
+}

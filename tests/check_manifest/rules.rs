@@ -1,0 +1,322 @@
+//! Broken manifests: values that do not go together.
+
+use super::{broken, broken_file};
+
+#[test]
+fn no_command() {
+    broken(
+        r#"# nothing runs
+summary = "nothing"
+[program]
+user = "root"
+"#,
+        r#"error: no program to run
+  --> jails/web.toml:3:1
+    3 | [program]
+      | ^^^^^^^^^
+hint: write `command = ["/usr/bin/program", "argument"]` under `[program]`
+"#,
+    );
+}
+
+#[test]
+fn no_program() {
+    broken(
+        r#"summary = "nothing"
+"#,
+        r#"error: no program to run
+  --> jails/web.toml:1:1
+    1 | summary = "nothing"
+      | ^
+hint: write `command = ["/usr/bin/program", "argument"]` under `[program]`
+"#,
+    );
+}
+
+#[test]
+fn relative_command() {
+    broken(
+        r#"[program]
+command = ["bin/true"]
+"#,
+        r#"error: cannot run `bin/true`
+  --> jails/web.toml:2:11
+    2 | command = ["bin/true"]
+      |           ^^^^^^^^^^^^
+  why: a path in the jail must be absolute (start with `/`), `bin/true` is not
+hint: write the whole path in the jail, or a name that is looked up in PATH
+"#,
+    );
+}
+
+#[test]
+fn empty_command() {
+    broken(
+        r"[program]
+command = []
+",
+        r#"error: the command is empty
+  --> jails/web.toml:2:11
+    2 | command = []
+      |           ^^
+hint: write `command = ["/usr/bin/program", "argument"]`
+"#,
+    );
+}
+
+#[test]
+fn targets_that_are_taken() {
+    broken(
+        r#"[program]
+command = ["/bin/true"]
+[[mounts]]
+source = "/srv"
+target = "/"
+[[mounts]]
+source = "/srv"
+target = "/proc/sys"
+[[mounts]]
+source = "/srv"
+target = "/dev"
+"#,
+        r"error: nothing can be mounted on `/`: it is the tree itself
+  --> jails/web.toml:3:1
+    3 | [[mounts]]
+      | ^^^^^^^^^^
+hint: mount below it; `read_only = false` under `[root]` makes the tree writable
+
+error: nothing can be mounted on `/proc/sys`: stockade mounts the jail's own /proc
+  --> jails/web.toml:6:1
+    6 | [[mounts]]
+      | ^^^^^^^^^^
+hint: choose how much of it by `proc` under `[root]`
+
+error: nothing can be mounted on `/dev`: stockade makes the jail's own /dev
+  --> jails/web.toml:9:1
+    9 | [[mounts]]
+      | ^^^^^^^^^^
+hint: name `devices` under `[tree]`; one more of the host is mounted below, such as `/dev/fuse`
+
+3 errors in jails/web.toml
+",
+    );
+}
+
+#[test]
+fn target_twice() {
+    broken(
+        r#"[program]
+command = ["/bin/true"]
+[[mounts]]
+source = "/srv"
+target = "/srv"
+[[mounts]]
+source = "/var/www"
+target = "/srv/"
+"#,
+        r"error: `/srv` is mounted on twice
+  --> jails/web.toml:6:1
+    6 | [[mounts]]
+      | ^^^^^^^^^^
+hint: the second would hide the first; take one out
+",
+    );
+}
+
+#[test]
+fn the_whole_host() {
+    broken(
+        r#"[program]
+command = ["/bin/true"]
+[[mounts]]
+source = "/"
+target = "/host"
+read_only = false
+"#,
+        r"error: the jail could write every file of the host
+  --> jails/web.toml:3:1
+    3 | [[mounts]]
+      | ^^^^^^^^^^
+hint: name as `source` only what the program needs
+",
+    );
+}
+
+#[test]
+fn our_own_state() {
+    broken(
+        r#"[program]
+command = ["/bin/true"]
+[[mounts]]
+source = "/var/lib/stockade/web"
+target = "/data"
+"#,
+        r"error: `/var/lib/stockade` is where stockade keeps its own trees and records
+  --> jails/web.toml:3:1
+    3 | [[mounts]]
+      | ^^^^^^^^^^
+hint: show another directory
+",
+    );
+}
+
+#[test]
+fn soft_above_hard() {
+    broken(
+        r#"[program]
+command = ["/bin/true"]
+[limits]
+open_files = "4096:1024"
+stack_size = { soft = "unlimited", hard = "8M" }
+"#,
+        r#"error: the soft bound of `open_files` is above the hard one
+  --> jails/web.toml:4:14
+    4 | open_files = "4096:1024"
+      |              ^^^^^^^^^^^
+hint: the soft bound is what is enforced, the hard one how far it may be raised; write `"soft:hard"`
+
+error: the soft bound of `stack_size` is above the hard one
+  --> jails/web.toml:5:14
+    5 | stack_size = { soft = "unlimited", hard = "8M" }
+      |              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+hint: the soft bound is what is enforced, the hard one how far it may be raised; write `"soft:hard"`
+
+2 errors in jails/web.toml
+"#,
+    );
+}
+
+#[test]
+fn umask_too_large() {
+    broken(
+        r#"[program]
+command = ["/bin/true"]
+umask = "1777"
+"#,
+        r#"error: a umask of 1777 has bits that umask(2) ignores
+  --> jails/web.toml:3:9
+    3 | umask = "1777"
+      |         ^^^^^^
+hint: write at most `"0777"`; `"0027"` is a common one
+"#,
+    );
+}
+
+#[test]
+fn no_processor() {
+    broken(
+        r#"[program]
+command = ["/bin/true"]
+cpu_affinity = []
+"#,
+        r"error: no processor is left to run on
+  --> jails/web.toml:3:16
+    3 | cpu_affinity = []
+      |                ^^
+hint: name at least one, or leave `cpu_affinity` out to use all
+",
+    );
+}
+
+#[test]
+fn no_time() {
+    broken(
+        r#"[program]
+command = ["/bin/true"]
+[limits]
+runtime_max = "0s"
+"#,
+        r#"error: the program would be killed before it starts
+  --> jails/web.toml:4:15
+    4 | runtime_max = "0s"
+      |               ^^^^
+hint: leave `runtime_max` out for no limit
+"#,
+    );
+}
+
+#[test]
+fn host_renamed() {
+    broken(
+        r#"[program]
+command = ["/bin/true"]
+[namespaces]
+uts = "host"
+hostname = "web"
+"#,
+        r#"error: with `uts = "host"` this would rename the host
+  --> jails/web.toml:5:12
+    5 | hostname = "web"
+      |            ^^^^^
+hint: take out `uts` or `hostname`
+"#,
+    );
+}
+
+#[test]
+fn test_of_nothing() {
+    broken(
+        r#"[program]
+command = ["/bin/true"]
+[test]
+timeout = "5s"
+"#,
+        r"error: the test looks at nothing
+  --> jails/web.toml:3:1
+    3 | [test]
+      | ^^^^^^
+hint: add `command`, a client that must succeed, or `expect`, text the program must print
+",
+    );
+}
+
+#[test]
+fn colliding_paths() {
+    broken(
+        r#"[program]
+command = ["/bin/true"]
+[tree]
+directories = ["/srv", "/etc/motd/d"]
+links = [{ path = "/srv", target = "var" }]
+text = [{ path = "/etc/motd", content = "" }, { path = "/etc/motd", content = "x" }]
+"#,
+        r#"error: `/etc/motd/d` cannot be below `/etc/motd`, which is a file
+  --> jails/web.toml:4:24
+    4 | directories = ["/srv", "/etc/motd/d"]
+      |                        ^^^^^^^^^^^^^
+hint: take one out
+
+error: `/srv` cannot be a directory and a link
+  --> jails/web.toml:5:10
+    5 | links = [{ path = "/srv", target = "var" }]
+      |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+hint: take one out
+
+error: `/etc/motd` is made twice
+  --> jails/web.toml:6:47
+    6 | text = [{ path = "/etc/motd", content = "" }, { path = "/etc/motd", content = "x" }]
+      |                                               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+hint: take one out
+
+3 errors in jails/web.toml
+"#,
+    );
+}
+
+#[test]
+fn file_name_is_no_name() {
+    broken_file(
+        "jails/my jail.toml",
+        &[],
+        r#"[program]
+command = ["/bin/true"]
+"#,
+        r#"error: the jail cannot be named after its file, `my jail`
+  --> jails/my jail.toml:1:1
+    1 | [program]
+      | ^
+  why: a jail's name is made of letters, digits, `-`, `_` and `.`; ' ' is none of them
+hint: rename the file, or write `name = "…"` at its top
+"#,
+    );
+}

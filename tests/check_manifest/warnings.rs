@@ -1,0 +1,237 @@
+//! Manifests that are accepted, but probably do not say what was meant.
+
+use super::doubtful;
+
+#[test]
+fn chroot() {
+    doubtful(
+        r#"[program]
+command = ["/bin/true"]
+[root]
+method = "chroot"
+"#,
+        r#"warning: chroot alone does not hold a program that is root or can become it
+  --> jails/web.toml:4:10
+    4 | method = "chroot"
+      |          ^^^^^^^^
+  why: chroot(2) moves a pointer; the host's tree stays mounted, and root can move the pointer back
+hint: write `method = "pivot"` where the kernel has mount namespaces
+"#,
+    );
+}
+
+#[test]
+fn mounts_in_the_wrong_order() {
+    doubtful(
+        r#"[program]
+command = ["/bin/true"]
+[[mounts]]
+source = "/a"
+target = "/srv/a"
+[[mounts]]
+source = "/b"
+target = "/srv"
+"#,
+        r"warning: `/srv` hides the earlier mount on `/srv/a`
+  --> jails/web.toml:6:1
+    6 | [[mounts]]
+      | ^^^^^^^^^^
+hint: mounts are made in order; put this one before `/srv/a`
+",
+    );
+}
+
+#[test]
+fn writable_root_for_root() {
+    doubtful(
+        r#"[program]
+command = ["/bin/true"]
+user = "root"
+[root]
+read_only = false
+"#,
+        r"warning: a program that is root can replace every program and library of this jail
+  --> jails/web.toml:5:13
+    5 | read_only = false
+      |             ^^^^^
+hint: keep the root read-only, and give each directory it writes to a `[[mounts]]`
+",
+    );
+}
+
+#[test]
+fn capability_that_frees() {
+    doubtful(
+        r#"[program]
+command = ["/bin/true"]
+[privileges]
+capabilities = ["SYS_ADMIN", "CHOWN"]
+"#,
+        r#"warning: with `SYS_ADMIN` this jail holds nobody
+  --> jails/web.toml:4:17
+    4 | capabilities = ["SYS_ADMIN", "CHOWN"]
+      |                 ^^^^^^^^^^^
+  why: who has it can mount the host's disks
+hint: look for a narrower capability in capabilities(7), or add `user = true` under `[namespaces]`
+"#,
+    );
+}
+
+#[test]
+fn capability_without_effect() {
+    doubtful(
+        r#"[program]
+command = ["/bin/true"]
+[namespaces]
+user = true
+network = "host"
+[privileges]
+capabilities = ["NET_BIND_SERVICE"]
+"#,
+        r#"warning: `NET_BIND_SERVICE` has no effect on the host's network here
+  --> jails/web.toml:7:17
+    7 | capabilities = ["NET_BIND_SERVICE"]
+      |                 ^^^^^^^^^^^^^^^^^^
+  why: with `user = true` a capability counts only in the jail's own user namespace
+hint: run as root without `user = true`, or with `network = "none"`
+"#,
+    );
+}
+
+#[test]
+fn marks_without_effect() {
+    doubtful(
+        r#"[program]
+command = ["/bin/true"]
+[tree]
+programs = [{ path = "/usr/bin/sudo", keep = ["setid"] }]
+[privileges]
+bounding = ["SETUID"]
+"#,
+        r#"warning: kept setuid bits and file capabilities have no effect
+  --> jails/web.toml:4:13
+    4 | programs = [{ path = "/usr/bin/sudo", keep = ["setid"] }]
+      |             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  why: under no_new_privileges, the default, no program gains rights by being started
+hint: add `no_new_privileges = false` under `[privileges]`, or leave this out
+
+warning: capabilities in `bounding` have no effect
+  --> jails/web.toml:6:13
+    6 | bounding = ["SETUID"]
+      |             ^^^^^^^^
+  why: under no_new_privileges, the default, no program gains rights by being started
+hint: add `no_new_privileges = false` under `[privileges]`, or leave this out
+
+2 warnings in jails/web.toml
+"#,
+    );
+}
+
+#[test]
+fn listed_twice() {
+    doubtful(
+        r#"[program]
+command = ["/bin/true"]
+[tree]
+programs = ["/bin/sh", "/bin/sh"]
+"#,
+        r#"warning: `/bin/sh` is listed twice
+  --> jails/web.toml:4:24
+    4 | programs = ["/bin/sh", "/bin/sh"]
+      |                        ^^^^^^^^^
+hint: take one out
+"#,
+    );
+}
+
+#[test]
+fn hidden_by_a_mount() {
+    doubtful(
+        r#"[program]
+command = ["/bin/true"]
+[tree]
+text = [{ path = "/etc/app/x", content = "" }]
+[[mounts]]
+source = "/srv"
+target = "/etc/app"
+"#,
+        r#"warning: `/etc/app/x` is hidden by what is mounted on `/etc/app`
+  --> jails/web.toml:4:9
+    4 | text = [{ path = "/etc/app/x", content = "" }]
+      |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+hint: make it on the mounted side, or take it out
+"#,
+    );
+}
+
+#[test]
+fn sources_that_tell_too_much() {
+    doubtful(
+        r#"[program]
+command = ["/bin/true"]
+[[mounts]]
+source = "/"
+target = "/host"
+[[mounts]]
+source = "/run/docker.sock"
+target = "/run/docker.sock"
+[[mounts]]
+type = "tmpfs"
+target = "/tmp"
+size = 0
+"#,
+        r#"warning: the jail sees every file of the host
+  --> jails/web.toml:3:1
+    3 | [[mounts]]
+      | ^^^^^^^^^^
+hint: name as `source` only what the program needs
+
+warning: who can talk to `/run/docker.sock` is root on the host
+  --> jails/web.toml:6:1
+    6 | [[mounts]]
+      | ^^^^^^^^^^
+  why: it starts containers with any mount, for every client
+
+warning: a tmpfs of size 0 has no limit
+  --> jails/web.toml:9:1
+    9 | [[mounts]]
+      | ^^^^^^^^^^
+  why: see tmpfs(5): it may fill the host's memory
+hint: write a size, such as `size = "64M"`
+
+3 warnings in jails/web.toml
+"#,
+    );
+}
+
+#[test]
+fn variable_twice() {
+    doubtful(
+        r#"[program]
+command = ["/bin/true"]
+environment = { TERM = "dumb" }
+pass_environment = ["TERM"]
+"#,
+        r#"warning: `TERM` has a value in `environment` too
+  --> jails/web.toml:4:21
+    4 | pass_environment = ["TERM"]
+      |                     ^^^^^^
+hint: the value in `environment` wins; take one of the two out
+"#,
+    );
+}
+
+#[test]
+fn command_in_one_word() {
+    doubtful(
+        r#"[program]
+command = ["echo hello"]
+"#,
+        r#"warning: the program's name contains white space
+  --> jails/web.toml:2:11
+    2 | command = ["echo hello"]
+      |           ^^^^^^^^^^^^^^
+hint: no shell takes it apart; write `command = ["echo", "hello"]`
+"#,
+    );
+}

@@ -1,0 +1,202 @@
+//! What `stockade plan` prints is what `stockade run` does: every system call of the plan, with its arguments, is compared in
+//! order with what strace(1) saw of the jail's first processes.
+//!
+//! `<mount>` and the like in a plan stand for descriptors and addresses, which differ from run to run. Not compared are the calls
+//! of the supervisor, and what PID 1 does once the program's process is made.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{Dir, Need, needs};
+use serde_json::Value;
+
+/// A call that is no part of a step: the debug build's look at a descriptor before it closes it.
+const ASIDE: &str = "fcntl(";
+
+/// The calls of a plan's run, each as `name(arguments)`, but the first, which makes PID 1.
+fn planned(plan: &Value) -> Vec<String> {
+    let steps = plan["steps"].as_array().unwrap().iter().filter(|step| step["phase"] != "build");
+    let calls = steps.flat_map(|step| step["calls"].as_array().unwrap());
+    let text =
+        |call: &Value| format!("{}({})", call["name"].as_str().unwrap(), call["arguments"].as_str().unwrap());
+    calls.map(text).collect()
+}
+
+/// The calls strace saw: the one that made PID 1, PID 1's until it has made the program's process, then that process's until it is
+/// the program. `traces` is where strace wrote a file for each process.
+fn traced(traces: &Path) -> Vec<String> {
+    let mut processes: Vec<u32> = fs::read_dir(traces)
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.strip_prefix("trace.")?.parse().ok())
+        .collect();
+    // Supervisor, PID 1, program: each was made by the one before.
+    processes.sort_unstable();
+    let of = |at: usize| fs::read_to_string(traces.join(format!("trace.{}", processes[at]))).unwrap();
+    let is_clone = |line: &&str| line.starts_with("clone(");
+    let clone = |lines: &str| lines.lines().find(is_clone).map(call);
+    let first = of(1);
+    let mut calls = vec![clone(&of(0)).unwrap()];
+    match clone(&first) {
+        None => calls.extend(until_execve(&first)),
+        Some(clone) => {
+            calls.extend(first.lines().take_while(|line| !is_clone(line)).map(call));
+            calls.push(clone);
+            calls.extend(until_execve(&of(2)));
+        }
+    }
+    calls.retain(|call| !call.starts_with(ASIDE));
+    calls
+}
+
+/// The calls up to and with the execution.
+fn until_execve(lines: &str) -> Vec<String> {
+    let before = lines.lines().take_while(|line| !line.starts_with("execve("));
+    before.chain(lines.lines().find(|line| line.starts_with("execve("))).map(call).collect()
+}
+
+/// A line without its result: `close(3)` of `close(3)   = 0`.
+fn call(line: &str) -> String {
+    line.rsplit_once(" = ").map_or(line, |(call, _)| call).trim_end().to_owned()
+}
+
+/// Whether a call that was seen is the one that was planned: `<mount>` in the plan stands for a number, an address or a comment.
+fn same(planned: &str, seen: &str) -> bool {
+    let Some(at) = placeholder(planned) else { return planned == seen };
+    let Some(rest) = seen.strip_prefix(&planned[..at.start]) else { return false };
+    let varying = rest.find([' ', ',', ')', ']', '}']).unwrap_or(rest.len());
+    same(&planned[at.end..], &rest[varying..])
+}
+
+/// Where the first `<word>` stands.
+fn placeholder(text: &str) -> Option<std::ops::Range<usize>> {
+    text.match_indices('<').find_map(|(start, _)| {
+        let length = text[start + 1..].find(|c: char| !c.is_ascii_lowercase() && c != ' ')?;
+        let end = start + 1 + length;
+        (length > 0 && text[end..].starts_with('>')).then_some(start..end + 1)
+    })
+}
+
+/// Builds a jail, plans it and runs it under strace; compares.
+fn compare(dir: &Dir, jail: &str, arguments: &[&str]) {
+    let with = |verb: &str| {
+        let verb = verb.split(' ').chain([jail, "--"]).chain(arguments.iter().copied());
+        dir.stockade(verb)
+    };
+    let built = dir.stockade(["build", jail]).output();
+    assert_eq!(built.code, Some(0), "{}", built.stderr);
+    let planned_output = with("plan --json").output();
+    let plan: Value = serde_json::from_str(&planned_output.stdout).unwrap();
+    // The plan names the current generation, a run the one that is current now.
+    let planned: Vec<String> =
+        planned(&plan).iter().map(|call| call.replace("/current/tree", "/generations/1/tree")).collect();
+    assert!(planned.len() > 150, "only {} calls are planned", planned.len());
+
+    let traces = dir.join(format!("traces{}", jail.replace('/', "-")));
+    fs::create_dir(&traces).unwrap();
+
+    let mut inner = std::process::Command::new("strace");
+    inner.args(["-ff", "-s", "9999", "-o"]).arg(traces.join("trace"));
+    let run = with("run");
+    inner.arg(run.inner.get_program()).args(run.inner.get_args()).current_dir(dir.path());
+    for (name, value) in run.inner.get_envs() {
+        inner.env(name, value.unwrap_or_default());
+    }
+    let status = inner.stdin(std::process::Stdio::null()).output().unwrap();
+    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
+    let seen = traced(&traces);
+
+    for (at, (planned, seen)) in planned.iter().zip(&seen).enumerate() {
+        assert!(same(planned, seen), "call {at} of jail {jail}\n   plan: {planned}\n  trace: {seen}");
+    }
+    assert_eq!(planned.len(), seen.len(), "the longer has: {:?}", longer(&planned, &seen));
+}
+
+/// What one list has more than the other.
+fn longer<'a>(one: &'a [String], other: &'a [String]) -> &'a [String] {
+    if one.len() > other.len() { &one[other.len()..] } else { &other[one.len()..] }
+}
+
+#[test]
+fn a_run_of_the_shell_does_what_its_plan_says() {
+    if !needs(Need::Program("strace")) || !needs(Need::Root) {
+        return;
+    }
+    let dir = Dir::new("trace-shell");
+    dir.write("shell.toml", fs::read_to_string(common::jail("shell.toml")).unwrap());
+    compare(&dir, "./shell.toml", &["-c", "true"]);
+}
+
+#[test]
+fn a_run_of_nginx_does_what_its_plan_says() {
+    if !needs(Need::Program("strace")) || !needs(Need::Root) || !needs(Need::Program("nginx")) {
+        return;
+    }
+    let dir = Dir::new("trace-nginx");
+    dir.write("nginx.toml", fs::read_to_string(common::jail("nginx.toml")).unwrap());
+    // Tests its configuration and ends.
+    compare(&dir, "./nginx.toml", &["-t"]);
+}
+
+#[test]
+fn every_kind_of_step_does_what_its_plan_says() {
+    if !needs(Need::Program("strace")) || !needs(Need::Root) {
+        return;
+    }
+    let dir = Dir::new("trace-all");
+    common::compile_static(&dir.join("program"), "int main(void) { return 0; }");
+    let program = dir.join("program").display().to_string();
+    fs::create_dir(dir.join("shared")).unwrap();
+    let shared = dir.join("shared").display().to_string();
+    for (name, method, init, user) in [
+        ("pivot", "pivot", true, "daemon"),
+        ("chroot", "chroot", true, "root"),
+        ("alone", "pivot", false, "daemon"),
+    ] {
+        dir.write(
+            format!("{name}.toml"),
+            format!(
+                r#"
+                [program]
+                command = ["/program"]
+                user = "{user}"
+                supplementary_groups = ["tty", "daemon"]
+                init = {init}
+                nice = 5
+                oom_score_adjust = 100
+                cpu_affinity = [0]
+                personality = ["no-randomize", "uname26"]
+                umask = "027"
+                working_directory = "/tmp"
+                [tree]
+                files = [{{ path = "{program}", target = "/program" }}]
+                devices = ["null", "pts", "shm"]
+                [[mounts]]
+                type = "tmpfs"
+                target = "/tmp"
+                size = "1M"
+                inodes = 100
+                [[mounts]]
+                source = "{shared}"
+                target = "/shared"
+                [[mounts]]
+                type = "mqueue"
+                target = "/mqueue"
+                [root]
+                method = "{method}"
+                [namespaces]
+                hostname = "traced"
+                [limits]
+                open_files = "64:128"
+                core_size = 0
+                [privileges]
+                capabilities = ["NET_BIND_SERVICE", "CHOWN"]
+                "#
+            ),
+        );
+        compare(&dir, &format!("./{name}.toml"), &[]);
+    }
+}
