@@ -5,6 +5,7 @@ use std::process::Stdio;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::common::{Need, needs};
 use crate::support::{Jail, Running, children, until};
 
 /// Numbers that look random, the same in every run.
@@ -47,6 +48,9 @@ fn nothing_is_left_whoever_is_killed_and_whenever() {
 
 #[test]
 fn a_supervisor_killed_before_its_child_watches_it_takes_it_along() {
+    if !needs(Need::Program("strace")) {
+        return;
+    }
     // The child is held at its first call until the supervisor is dead. Without PID 1 of ours there is nobody else to notice.
     for more in ["", "program.init = false"] {
         let jail = Jail::probe("orphaned", more);
@@ -69,10 +73,7 @@ fn a_supervisor_killed_before_its_child_watches_it_takes_it_along() {
             .env("STOCKADE_STATE_DIR", jail.path("state"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
-        let Ok(mut tracer) = strace.spawn() else {
-            crate::support::skip("needs strace");
-            return;
-        };
+        let mut tracer = strace.spawn().unwrap();
         let supervisor = until("the jail's first process", || {
             let parents = children(tracer.id() as i32);
             parents.into_iter().find(|parent| !children(*parent).is_empty())

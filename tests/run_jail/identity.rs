@@ -11,7 +11,7 @@ const NOTHING: &str = "0000000000000000 0000000000000000 0000000000000000 000000
 
 /// The five sets as they are printed: inheritable, permitted, effective, bounding, ambient.
 fn sets(sets: [u64; 5]) -> String {
-    sets.iter().map(|set| format!("{set:016x} ")).collect()
+    sets.map(|set| format!("{set:016x} ")).concat()
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn the_environment_is_what_the_manifest_says_and_no_more() {
         lines
     };
     let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    let default = ["HOME=/nonexistent", "LOGNAME=nobody", path, "USER=nobody"];
+    let default = ["HOME=/", "LOGNAME=nobody", path, "USER=nobody"];
     assert_eq!(run(&Jail::shell("environment", "")), default);
     let jail = Jail::shell(
         "environment",

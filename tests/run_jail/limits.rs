@@ -41,10 +41,7 @@ const EVERY: [(&str, &str, &str, &str, &str, &str); 16] = [
 #[test]
 fn every_limit_has_its_soft_and_its_hard_bound() {
     let manifest = |write: &dyn Fn(&str, &str) -> String| -> String {
-        EVERY
-            .iter()
-            .map(|(key, _, soft, hard, ..)| format!("limits.{key} = {}\n", write(soft, hard)))
-            .collect()
+        EVERY.map(|(key, _, soft, hard, ..)| format!("limits.{key} = {}\n", write(soft, hard))).concat()
     };
     let expected: Vec<_> = EVERY.iter().map(|(_, name, _, _, soft, hard)| (*name, *soft, *hard)).collect();
     for manifest in [

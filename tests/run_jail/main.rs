@@ -5,8 +5,13 @@
 //! Every test ends with a look for what a run may not leave behind: a process, a mount, a file beside the tree.
 
 #![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests are outside the functions clippy takes for tests"
+)]
+#![allow(
     unreachable_pub,
-    reason = "what a module shares with its siblings is `pub` here as elsewhere in `tests/`"
+    reason = "what a module shares with its siblings is `pub`, as elsewhere in `tests/`"
 )]
 
 #[path = "../common/mod.rs"]

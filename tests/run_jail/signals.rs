@@ -3,6 +3,7 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::common::{Need, needs};
 use crate::support::{Jail, Running, finish, status_of, until};
 
 const PASSED: [(Signal, &str); 8] = [
@@ -85,6 +86,9 @@ fn a_program_that_is_stopped_again_and_again_goes_on() {
 #[test]
 fn pid_1_reaps_what_others_leave() {
     Jail::probe("orphans", "").expect(&["orphans"], 0, "all reaped\n");
+    if !needs(Need::Program("python3")) {
+        return;
+    }
     // Also for a caller that ignores SIGCHLD, which makes the kernel reap.
     let jail = Jail::probe("orphans", "");
     jail.build();
@@ -100,6 +104,9 @@ fn pid_1_reaps_what_others_leave() {
 
 #[test]
 fn settings_of_the_caller_do_not_come_in() {
+    if !needs(Need::Program("python3")) {
+        return;
+    }
     let jail = Jail::with_command("settings", "[\"/bin/busybox\", \"grep\", \"Sig[BIC][lg][knt]:\"]", "");
     jail.build();
     let run = jail.command(&["/proc/self/status"]);

@@ -1,7 +1,6 @@
 //! A jail with its manifest in a directory of its own, and the look for what it left behind.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -19,18 +18,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Whether this is root, and a jail is made without a user namespace.
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
-}
-
-/// Says why a test is not run here, past the harness, which shows the output of failures only. Where `STOCKADE_NO_SKIP` is set, a
-/// skip is a failure.
-#[track_caller]
-pub fn skip(why: &str) {
-    assert!(
-        std::env::var_os("STOCKADE_NO_SKIP").is_none(),
-        "skipped although STOCKADE_NO_SKIP is set: {why}"
-    );
-    let text = format!("SKIP: {why}\n");
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
 }
 
 /// Waits until `what` is there.
@@ -128,7 +115,7 @@ impl Jail {
 
     /// `stockade VERB` of this jail.
     pub fn stockade(&self, verb: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stockade"));
+        let mut command = Command::new(common::binary());
         command
             .arg(verb)
             .arg(self.manifest())
@@ -379,9 +366,4 @@ pub fn ticks(pid: i32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-}
-
-/// The inode of something, to tell files apart.
-pub fn inode(path: impl AsRef<Path>) -> u64 {
-    fs::metadata(path).unwrap().ino()
 }

@@ -13,8 +13,11 @@ use crate::support::{Jail, children, status_of, ticks, until};
 /// A jail's run as a command line of a shell.
 fn line(jail: &Jail, arguments: &[&str]) -> String {
     let command = jail.command(arguments);
-    let mut line =
-        format!("STOCKADE_STATE_DIR='{}' '{}'", jail.path("state").display(), env!("CARGO_BIN_EXE_stockade"));
+    let mut line = format!(
+        "STOCKADE_STATE_DIR='{}' '{}'",
+        jail.path("state").display(),
+        crate::common::binary().display()
+    );
     for argument in command.get_args() {
         write!(line, " '{}'", argument.to_str().unwrap().replace('\'', "'\\''")).unwrap();
     }
@@ -252,7 +255,7 @@ fn a_paste_longer_than_any_buffer_arrives_whole() {
     let mut terminal = Terminal::start(&jail.command(&["stty -echo; echo ready; cat; echo end"]));
     terminal.wait_for("ready");
     until("raw modes", || (!terminal.is_cooked()).then_some(()));
-    let text: String = (0..2000).map(|at| format!("{at:099}\n")).collect();
+    let text = (0..2000).map(|at| format!("{at:099}\n")).collect::<Vec<_>>().concat();
     terminal.keys(&text);
     terminal.keys("\x04");
     let shown = terminal.wait_for("end\r\n").replace('\r', "");
