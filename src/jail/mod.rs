@@ -20,6 +20,7 @@ mod program;
 mod report;
 mod supervise;
 mod terminal;
+mod verify;
 
 use std::fmt;
 use std::os::fd::{AsFd as _, AsRawFd as _};

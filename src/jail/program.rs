@@ -8,11 +8,13 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use nix::libc;
 
+use super::verify::Verify;
+
 use crate::plan::step::{Action, Namespaces, RootMethod, Step};
 use crate::plan::{JailPath, Phase};
+use crate::sys;
 use crate::sys::mount::attribute;
 use crate::sys::process::PointerArray;
-use crate::sys::{self, creds};
 
 /// What the child does, in order, and what its first operation needs of clone(2).
 pub struct Program {
@@ -96,17 +98,6 @@ pub(super) enum Operation {
     },
     /// A function of a test's: a fault to be injected, a counter to be read.
     Check(fn() -> Result<(), sys::Error>),
-}
-
-/// What the child expects of itself before it becomes the program.
-#[derive(Debug)]
-pub(super) struct Verify {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) groups: Option<Vec<u32>>,
-    pub(super) capabilities: u64,
-    pub(super) bounding: u64,
-    pub(super) no_new_privileges: bool,
 }
 
 impl Program {
@@ -371,36 +362,4 @@ fn affinity_mask(processors: &[u32]) -> Vec<u64> {
         mask[(processor / 64) as usize] |= 1 << (processor % 64);
     }
     mask
-}
-
-impl Verify {
-    /// Reads back what the process is and compares; `Ok(Err(what))` names a difference.
-    pub(super) fn difference(&self) -> Result<Option<&'static str>, sys::Error> {
-        if creds::uids().map_err(sys::Error::of("getresuid"))? != [self.uid; 3] {
-            return Ok(Some("user ids"));
-        }
-        if creds::gids().map_err(sys::Error::of("getresgid"))? != [self.gid; 3] {
-            return Ok(Some("group ids"));
-        }
-        if let Some(groups) = &self.groups
-            && !creds::groups_are(groups).map_err(sys::Error::of("getgroups"))?
-        {
-            return Ok(Some("supplementary groups"));
-        }
-        let sets = creds::capabilities().map_err(sys::Error::of("capget"))?;
-        if [sets.effective, sets.permitted, sets.inheritable] != [self.capabilities; 3] {
-            return Ok(Some("capability sets"));
-        }
-        for capability in 0..64 {
-            match creds::bounding_has(capability) {
-                Ok(has) if has && self.bounding & (1 << capability) == 0 => return Ok(Some("bounding set")),
-                Ok(_) => {}
-                // Past the last capability of this kernel.
-                Err(nix::errno::Errno::EINVAL) => break,
-                Err(errno) => return Err(sys::Error { call: "prctl", errno }),
-            }
-        }
-        let no_new_privileges = sys::process::no_new_privileges().map_err(sys::Error::of("prctl"))?;
-        Ok((no_new_privileges != self.no_new_privileges).then_some("no_new_privs"))
-    }
 }
