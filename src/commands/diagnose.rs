@@ -1,16 +1,19 @@
 //! Why a program could not be executed. execve(2) says "No such file or directory" of a program that is there when its loader
-//! or interpreter is not; this looks at the file as the kernel did, names what is really missing, and the line that mends it.
+//! or interpreter is not, and "Permission denied" for any of five reasons; this looks at the files as the kernel did, one after
+//! the other, names what is really missing, and the line that mends it.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::sys::statvfs::{FsFlags, statvfs};
 
-use crate::manifest::libs::{self, Error, Kind, Machine, Problem};
-use crate::manifest::links::Root;
-use crate::plan::step::Action;
-use crate::plan::{JailPath, Step};
+use crate::manifest::libs::{self, Error, Kind, Machine, Problem, Why};
+use crate::manifest::links::{self, Root};
+use crate::plan::JailPath;
+use crate::plan::Step;
+use crate::plan::step::{Action, Owner};
 
 /// What was found out: facts, and what to do.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,25 +30,132 @@ impl Diagnosis {
     }
 }
 
+/// Files the kernel opens for one execve(2) at most: five scripts that interpret each other, a program, its loader.
+const MOST_FILES: usize = 7;
+/// Who owns what a user namespace does not map, see user_namespaces(7).
+const UNMAPPED: u32 = 65534;
+
 /// Why execve(2) refused `program` with `errno`, as far as the tree and the mounts tell.
 pub(super) fn refused(steps: &[Step], tree: &Path, program: &JailPath, errno: Errno) -> Diagnosis {
-    if let Some(covering) = covering_mount(steps, program) {
-        return on_mount(&covering, program, errno);
+    let jail = Jail { steps, tree };
+    let mut file = File { path: program.as_path().to_owned(), role: Role::Program };
+    for _ in 0..MOST_FILES {
+        let Some(spot) = jail.spot(&file.path) else { return Diagnosis::default() };
+        if let Some(found) = jail.obstacle(&spot, &file, errno) {
+            return found;
+        }
+        match libs::describe(&spot.root, &spot.path) {
+            Ok(Kind::Script { interpreter, .. }) => {
+                file = File { path: interpreter, role: Role::InterpreterOf(file.path) };
+            }
+            Ok(kind @ Kind::Elf { .. }) if foreign(&file.path, &kind).is_some() => {
+                return foreign(&file.path, &kind).unwrap_or_default();
+            }
+            Ok(Kind::Elf { interpreter: Some(loader), .. })
+                if !matches!(file.role, Role::LoaderOf { .. }) =>
+            {
+                file = File {
+                    path: loader,
+                    role: Role::LoaderOf { program: file.path, in_tree: spot.mount.is_none() },
+                };
+            }
+            Ok(Kind::Elf { .. }) => return Diagnosis::default(),
+            Ok(Kind::Other) => {
+                return match libs::closure(&spot.root, &spot.path) {
+                    Err(error @ Error::File { problem: Problem::NotLoadable, .. }) => Diagnosis::new(
+                        error.to_string(),
+                        "link it into a program, or correct `command` under [program]",
+                    ),
+                    _ => no_program(&spot.path),
+                };
+            }
+            Err(Error::File { problem: Problem::UnknownFormat, .. }) => return no_program(&spot.path),
+            Err(error) => {
+                return Diagnosis::new(
+                    error.to_string(),
+                    "install it anew, or correct `command` under [program]",
+                );
+            }
+        }
     }
-    by_file(&Root::at(tree), program)
-        .or_else(|| by_permission(steps, tree, program).filter(|_| errno == Errno::EACCES))
-        .unwrap_or_default()
+    Diagnosis::new(
+        format!("`{program}` is a script, interpreted by a script, and so on for more than five"),
+        "let the first line of one of them name a program",
+    )
 }
 
 /// Libraries that the loader will not have found, for a program that ended with status 127.
 pub(super) fn missing_libraries(steps: &[Step], tree: &Path, program: &JailPath) -> Option<Diagnosis> {
-    if covering_mount(steps, program).is_some() {
-        return None;
-    }
-    match libs::closure(&Root::at(tree), program.as_path()) {
-        Err(error @ Error::Missing(_)) => Some(library_missing(&error)),
+    let jail = Jail { steps, tree };
+    let spot = jail.spot(program.as_path())?;
+    let Some(mount) = &spot.mount else {
+        return match libs::closure(&spot.root, program.as_path()) {
+            Err(error @ Error::Missing(_)) => Some(library_missing(&error)),
+            _ => None,
+        };
+    };
+    // The program is the host's, and what it needs there may not be in the jail.
+    let closure = libs::closure(&spot.root, &spot.path).ok()?;
+    let is_there = |path: &Path| {
+        mount.source.as_ref().is_some_and(|source| path.starts_with(source))
+            || jail.spot(path).is_none_or(|at| at.root.locate(&at.path).is_ok())
+    };
+    let missing =
+        closure.files.iter().filter(|file| matches!(file.why, Why::Needed { .. }) && !is_there(&file.path));
+    let why: Vec<_> = missing
+        .map(|file| {
+            format!(
+                "library `{}`, needed by `{}`, is not in the jail",
+                file.path.display(),
+                file.by.display()
+            )
+        })
+        .collect();
+    let hint = "a program that is shown by a mount comes without its libraries: list them under `libraries` in [tree]";
+    (!why.is_empty()).then(|| Diagnosis { why, hint: Some(hint.into()) })
+}
+
+/// Why chdir(2) refused the working directory with `errno`.
+pub(super) fn no_directory(steps: &[Step], tree: &Path, path: &JailPath, errno: Errno) -> Option<Diagnosis> {
+    let jail = Jail { steps, tree };
+    let spot = jail.spot(path.as_path())?;
+    match (errno, &spot.mount) {
+        (Errno::EACCES, _) => jail.forbidden(&spot),
+        (Errno::ENOENT, Some(Mount { target, source: None, place, .. })) => Some(Diagnosis::new(
+            format!("`{target}` is an empty file system when the jail starts ({place})"),
+            "choose a `working_directory` outside it; the program can change to this one when it has made it",
+        )),
+        (Errno::ENOENT, Some(mount)) => Some(Diagnosis::new(
+            not_behind(&spot.path, mount),
+            format!("make `{}` on the host, or correct `working_directory`", spot.path.display()),
+        )),
+        (Errno::ENOENT, None) => Some(Diagnosis::new(
+            format!("there is no `{path}` in the tree any more, as something has changed it"),
+            "build it again with `stockade build`",
+        )),
         _ => None,
     }
+}
+
+/// A file that the kernel opens to execute a program.
+struct File {
+    /// Its path in the jail.
+    path: PathBuf,
+    role: Role,
+}
+
+/// What the file is for.
+enum Role {
+    /// It was asked for.
+    Program,
+    /// The `#!` line of this script names it.
+    InterpreterOf(PathBuf),
+    /// `PT_INTERP` of this program names it.
+    LoaderOf {
+        program: PathBuf,
+        /// Whether the program is in the tree, and not behind a mount.
+        in_tree: bool,
+    },
 }
 
 /// A mount other than the root, with the line it comes from.
@@ -56,132 +166,275 @@ struct Mount {
     place: String,
 }
 
-/// The mount a path is on, if it is not on the tree itself.
-fn covering_mount(steps: &[Step], path: &JailPath) -> Option<Mount> {
-    let mounts = steps.iter().filter_map(|step| match &step.action {
-        Action::CloneTree { source, target, flags, .. } => {
-            Some((step, target, Some(source.as_path().to_owned()), flags.no_exec))
-        }
-        Action::CreateFileSystem { target, flags, .. } => Some((step, target, None, flags.no_exec)),
-        _ => None,
-    });
-    mounts
-        .filter(|(_, target, ..)| path.starts_with(target))
-        .max_by_key(|(_, target, ..)| target.as_path().components().count())
-        .map(|(step, target, source, no_exec)| Mount {
-            target: target.clone(),
-            source,
-            no_exec,
-            place: step.origin.to_string(),
-        })
+/// Where a path of the jail's is to be looked at from outside.
+struct Spot {
+    /// The mount it is on, if not on the tree itself.
+    mount: Option<Mount>,
+    /// The tree, or the host that a mount shows.
+    root: Root,
+    /// Its path there.
+    path: PathBuf,
 }
 
-/// For a program that is not in the tree but on something mounted over it.
-fn on_mount(mount: &Mount, program: &JailPath, errno: Errno) -> Diagnosis {
-    let Mount { target, place, .. } = mount;
-    if errno == Errno::EACCES && mount.no_exec {
-        return Diagnosis::new(
-            format!("`{target}` is mounted noexec ({place})"),
-            format!("add `executable = true` to the mount of `{target}`"),
-        );
+/// What there is to look at.
+#[derive(Clone, Copy)]
+struct Jail<'a> {
+    steps: &'a [Step],
+    tree: &'a Path,
+}
+
+impl Jail<'_> {
+    /// Where a path is; `None` when a link leads from the tree to a mount, which only the jail itself can follow.
+    fn spot(self, path: &Path) -> Option<Spot> {
+        if let Some(mount) = self.covering(path) {
+            let below = path.strip_prefix(mount.target.as_path()).unwrap_or(Path::new(""));
+            let path = match &mount.source {
+                // `join("")` would add a slash, which means a directory.
+                Some(source) if below.as_os_str().is_empty() => source.clone(),
+                Some(source) => source.join(below),
+                None => path.to_owned(),
+            };
+            return Some(Spot { mount: Some(mount), root: Root::host(), path });
+        }
+        let root = Root::at(self.tree);
+        match root.real(path) {
+            Err(links::Error::Missing { at, .. }) if self.covering(&at).is_some() => None,
+            Ok(real) if self.covering(&real).is_some() => None,
+            _ => Some(Spot { mount: None, root, path: path.to_owned() }),
+        }
     }
-    let Some(source) = &mount.source else {
-        return Diagnosis::new(
-            format!("`{target}` is an empty file system when the jail starts ({place})"),
-            format!("put the program elsewhere, or copy it into `{target}` from inside first"),
-        );
-    };
-    let rest = program.as_path().strip_prefix(target.as_path()).unwrap_or(Path::new(""));
-    let path = source.join(rest);
-    match fs::metadata(&path) {
-        Err(_) => Diagnosis::new(
-            format!(
-                "`{}` is not on the host, which shows `{}` at `{target}` ({place})",
-                path.display(),
-                source.display()
-            ),
-            "correct `command` under [program]",
+
+    /// The mount a path is on, if it is not on the tree itself.
+    fn covering(self, path: &Path) -> Option<Mount> {
+        let mounts = self.steps.iter().filter_map(|step| match &step.action {
+            Action::CloneTree { source, target, flags, .. } => {
+                Some((step, target, Some(source.as_path().to_owned()), flags.no_exec))
+            }
+            Action::CreateFileSystem { target, flags, .. } => Some((step, target, None, flags.no_exec)),
+            _ => None,
+        });
+        mounts
+            .filter(|(_, target, ..)| path.starts_with(target.as_path()))
+            .max_by_key(|(_, target, ..)| target.as_path().components().count())
+            .map(|(step, target, source, no_exec)| Mount {
+                target: target.clone(),
+                source,
+                no_exec,
+                place: step.origin.to_string(),
+            })
+    }
+
+    /// What keeps the kernel from executing a file before it has read the first byte.
+    fn obstacle(self, spot: &Spot, file: &File, errno: Errno) -> Option<Diagnosis> {
+        if let Some(mount) = &spot.mount {
+            if errno == Errno::EACCES && mount.no_exec {
+                return Some(Diagnosis::new(
+                    format!("`{}` is mounted noexec ({})", mount.target, mount.place),
+                    format!("add `executable = true` to the mount of `{}`", mount.target),
+                ));
+            }
+            if mount.source.is_none() {
+                return Some(Diagnosis::new(
+                    format!(
+                        "`{}` is an empty file system when the jail starts ({})",
+                        mount.target, mount.place
+                    ),
+                    format!("put `{}` elsewhere, or mount this elsewhere", file.path.display()),
+                ));
+            }
+        }
+        let found = spot.root.locate(&spot.path).and_then(|outside| {
+            let metadata = fs::metadata(&outside);
+            metadata.map(|found| (outside, found)).map_err(|source| links::Error::Unreadable {
+                path: spot.path.clone(),
+                at: spot.path.clone(),
+                source,
+            })
+        });
+        let (outside, metadata) = match found {
+            Ok(found) => found,
+            Err(links::Error::Missing { .. } | links::Error::NotADirectory { .. }) => {
+                return Some(absent(spot, file));
+            }
+            Err(error) => return Some(Diagnosis { why: vec![error.to_string()], hint: None }),
+        };
+        if metadata.is_dir() {
+            return Some(Diagnosis::new(
+                format!("`{}` is a directory", file.path.display()),
+                "name a program in it: correct `command` under [program]",
+            ));
+        }
+        if errno != Errno::EACCES {
+            return None;
+        }
+        self.forbidden(spot).or_else(|| without_exec(&outside, spot))
+    }
+
+    /// A directory on the way or the file itself that the program's user may not enter or execute.
+    fn forbidden(self, spot: &Spot) -> Option<Diagnosis> {
+        let verified = self.steps.iter().find_map(|step| match &step.action {
+            Action::Verify { uid, gid, groups, .. } => Some((*uid, *gid, groups.clone().unwrap_or_default())),
+            _ => None,
+        });
+        let (uid, gid, groups) = verified?;
+        let top = spot.mount.as_ref().and_then(|mount| mount.source.as_deref()).unwrap_or(Path::new("/"));
+        let real = spot.root.real(&spot.path).ok()?;
+        let mut ancestors: Vec<_> = real.ancestors().collect();
+        ancestors.reverse();
+        // What is above a mount's source the jail does not go through.
+        let top = spot.root.real(top).ok()?;
+        for path in ancestors.into_iter().filter(|path| path.starts_with(&top)) {
+            let found = fs::metadata(spot.root.locate(path).ok()?).ok()?;
+            let owner = self.owner(&found);
+            if found.is_file() && found.mode() & 0o111 == 0 {
+                return Some(no_execute_bit(path, spot));
+            }
+            let bits = if owner.uid == uid {
+                found.mode() >> 6
+            } else if owner.gid == gid || groups.contains(&owner.gid) {
+                found.mode() >> 3
+            } else {
+                found.mode()
+            };
+            // Root without capabilities is held to the bits like everybody else.
+            if bits & 0o1 == 0 {
+                let hint = if spot.mount.is_some() {
+                    "change its mode or owner on the host, or choose another `user` under [program]"
+                } else {
+                    "give it an `owner` or a `mode` under [tree] that this user may use"
+                };
+                return Some(Diagnosis::new(
+                    format!(
+                        "user {uid} may not {} `{}` (mode {:04o}, owner {}:{})",
+                        if found.is_dir() { "search" } else { "execute" },
+                        path.display(),
+                        found.mode() & 0o7777,
+                        owner.uid,
+                        owner.gid
+                    ),
+                    hint,
+                ));
+            }
+        }
+        None
+    }
+
+    /// The owner as the jail sees it.
+    fn owner(self, found: &Metadata) -> Owner {
+        let mapped = self.steps.iter().find_map(|step| match &step.action {
+            Action::MapIds { inside, outside } => Some((inside, outside)),
+            _ => None,
+        });
+        let Some((inside, outside)) = mapped else { return Owner { uid: found.uid(), gid: found.gid() } };
+        Owner {
+            uid: if found.uid() == outside.uid { inside.uid } else { UNMAPPED },
+            gid: if found.gid() == outside.gid { inside.gid } else { UNMAPPED },
+        }
+    }
+}
+
+/// A file that is not there, by what it is for.
+fn absent(spot: &Spot, file: &File) -> Diagnosis {
+    let path = file.path.display();
+    let on_host = Root::host().real(&file.path).is_ok();
+    match (&file.role, &spot.mount) {
+        (Role::Program, Some(mount)) => Diagnosis::new(
+            not_behind(&spot.path, mount),
+            "put it there, or correct `command` under [program]",
         ),
-        Ok(found) if found.mode() & 0o111 == 0 => not_executable(&path),
-        Ok(_) => match libs::describe(&Root::host(), &path) {
-            Ok(kind) => interpreter_or_machine(program, kind).unwrap_or_default(),
-            Err(error) => Diagnosis { why: vec![error.to_string()], hint: None },
-        },
+        (Role::Program, None) => Diagnosis::new(
+            format!("there is no `{path}` in the tree any more, as something has changed it"),
+            "build it again with `stockade build`",
+        ),
+        (Role::InterpreterOf(script), _) if path.to_string().ends_with('\r') => Diagnosis::new(
+            format!("`{}` is a script for `{path}`: its lines end in CR LF, as on Windows", script.display()),
+            "take the carriage returns out, as dos2unix(1) does",
+        ),
+        (Role::InterpreterOf(script), mount) => Diagnosis::new(
+            format!("`{}` is a script for `{path}`, which is not in the jail", script.display()),
+            match mount {
+                Some(mount) => format!(
+                    "put it into what is mounted on `{}`, or correct the script's first line",
+                    mount.target
+                ),
+                None if on_host => {
+                    format!("add `{path}` to `programs` under [tree], or build again with `stockade build`")
+                }
+                None => "it is not on the host at that path either: install it there, or correct the script's first line".to_owned(),
+            },
+        ),
+        (Role::LoaderOf { program, in_tree }, _) => Diagnosis::new(
+            format!("`{}` is started by its loader `{path}`, which is not in the jail", program.display()),
+            match (on_host, in_tree) {
+                (false, _) => format!("install `{path}` on the host, or use a program built for this system"),
+                (true, true) => format!(
+                    "bring `{}` by `programs` instead of `files`, with its loader and libraries; if so it is, build again with `stockade build`",
+                    program.display()
+                ),
+                (true, false) => format!("add `{path}` to `libraries` under [tree]"),
+            },
+        ),
     }
 }
 
-/// What the file itself, its loader, its interpreter and its libraries tell.
-fn by_file(root: &Root, program: &JailPath) -> Option<Diagnosis> {
-    match libs::closure(root, program.as_path()) {
-        Ok(_) => libs::describe(root, program.as_path()).ok().and_then(|kind| foreign(program, &kind)),
-        Err(Error::File { path, problem: Problem::Absent, .. }) if path == program.as_path() => {
-            Some(Diagnosis::new(
-                format!("there is no `{program}` in the jail"),
-                format!("add `{program}` to `programs` under [tree], or correct `command` under [program]"),
-            ))
-        }
-        Err(Error::File { path, problem: Problem::NotExecutable, .. }) => Some(not_executable(&path)),
-        Err(Error::File { path, problem: Problem::UnknownFormat, .. }) => Some(Diagnosis::new(
-            format!("`{}` is neither an ELF program nor a script that begins with `#!`", path.display()),
-            "begin it with a line such as `#!/bin/sh`, or name its interpreter first in `command`",
-        )),
-        Err(Error::Interpreter { path, by, problem }) => Some(interpreter(root, &path, &by, &problem)),
-        Err(error @ Error::Missing(_)) => Some(library_missing(&error)),
-        Err(error) => Some(Diagnosis { why: vec![error.to_string()], hint: None }),
-    }
+/// A path of the host's that a mount does not show, as it is not there.
+fn not_behind(path: &Path, mount: &Mount) -> String {
+    let source = mount.source.as_deref().unwrap_or(Path::new("")).display();
+    format!(
+        "`{}` is not on the host, which shows `{source}` at `{}` ({})",
+        path.display(),
+        mount.target,
+        mount.place
+    )
 }
 
-/// The loader of a program, or the interpreter of a script, is missing or unusable.
-fn interpreter(root: &Root, path: &Path, by: &Path, problem: &Problem) -> Diagnosis {
-    let (path, shown) = (path.display(), by.display());
-    match libs::describe(root, by) {
-        Ok(Kind::Script { .. }) => Diagnosis::new(
-            format!("`{shown}` is a script for `{path}`: {problem}"),
-            format!("add `{path}` to `programs` under [tree]"),
+/// A file on a file system of the host's that is mounted noexec, which the jail's mount of it inherits.
+fn without_exec(outside: &Path, spot: &Spot) -> Option<Diagnosis> {
+    let no_exec = statvfs(outside).is_ok_and(|found| found.flags().contains(FsFlags::ST_NOEXEC));
+    no_exec.then(|| match &spot.mount {
+        Some(Mount { source: Some(source), .. }) => Diagnosis::new(
+            format!("the host has the file system of `{}` mounted noexec", source.display()),
+            "list the program under `programs` in [tree], which copies it, or mount that file system without noexec",
         ),
         _ => Diagnosis::new(
-            format!("`{shown}` is started by its loader `{path}`: {problem}"),
-            format!(
-                "list `{shown}` under `programs` instead of `files`: its loader and libraries then come along"
-            ),
+            "the state directory is on a file system that is mounted noexec",
+            "set STOCKADE_STATE_DIR to a directory on another file system",
         ),
-    }
-}
-
-/// A file built for another processor, or one that only its loader can start.
-fn interpreter_or_machine(program: &JailPath, kind: Kind) -> Option<Diagnosis> {
-    foreign(program, &kind).or_else(|| match kind {
-        Kind::Elf { interpreter: Some(loader), .. } => Some(Diagnosis::new(
-            format!("`{program}` is started by its loader `{}`, which is not in the jail", loader.display()),
-            format!("add `{}` to `libraries` under [tree]", loader.display()),
-        )),
-        Kind::Script { interpreter, .. } => Some(Diagnosis::new(
-            format!("`{program}` is a script for `{}`, which is not in the jail", interpreter.display()),
-            format!("add `{}` to `programs` under [tree]", interpreter.display()),
-        )),
-        Kind::Elf { .. } | Kind::Other => None,
     })
 }
 
 /// A file built for another processor.
-fn foreign(program: &JailPath, kind: &Kind) -> Option<Diagnosis> {
+fn foreign(program: &Path, kind: &Kind) -> Option<Diagnosis> {
     let (Kind::Elf { machine, .. }, Some(ours)) = (kind, Machine::ours()) else { return None };
     (*machine != ours).then(|| {
         Diagnosis::new(
             format!(
-                "`{program}` is built for {machine} ({}), this machine is {ours} ({})",
-                machine.class, ours.class
+                "`{}` is built for {machine} ({}), this machine is {ours} ({})",
+                program.display(),
+                machine.class,
+                ours.class
             ),
             "use a program built for this machine, or a kernel that can run the other kind",
         )
     })
 }
 
+/// A file that says nothing about how to run it.
+fn no_program(path: &Path) -> Diagnosis {
+    Diagnosis::new(
+        format!("`{}` is neither an ELF program nor a script that begins with `#!`", path.display()),
+        "begin it with a line such as `#!/bin/sh`, or name its interpreter first in `command`",
+    )
+}
+
 /// Nobody may execute it.
-fn not_executable(path: &Path) -> Diagnosis {
+fn no_execute_bit(path: &Path, spot: &Spot) -> Diagnosis {
     Diagnosis::new(
         format!("`{}` has no execute bit", path.display()),
-        "give it `mode = \"0755\"` under [tree], or make it executable on the host",
+        match spot.mount {
+            Some(_) => format!("make it executable on the host: `chmod +x '{}'`", path.display()),
+            None => "give it `mode = \"0755\"` under [tree]".to_owned(),
+        },
     )
 }
 
@@ -189,48 +442,16 @@ fn not_executable(path: &Path) -> Diagnosis {
 fn library_missing(error: &Error) -> Diagnosis {
     let Error::Missing(missing) = error else { return Diagnosis::default() };
     let why = missing.iter().map(|library| {
-        let by =
-            library.chain.last().map_or_else(String::new, |path| format!(", needed by `{}`", path.display()));
+        let by = library
+            .chain
+            .last()
+            .map_or_else(String::new, |path| format!(", needed by `{}`,", path.display()));
         format!("library `{}`{by} is not in the jail", library.name.display())
     });
     Diagnosis {
         why: why.collect(),
         hint: Some(
-            "list the program under `programs` instead of `files`, or the library under `libraries`, in [tree]".into(),
+            "list the program under `programs` instead of `files`, or the library under `libraries`, in [tree]; if so it is, build again with `stockade build`".into(),
         ),
     }
-}
-
-/// A directory on the way or the file itself that the program's user may not enter or execute.
-fn by_permission(steps: &[Step], tree: &Path, program: &JailPath) -> Option<Diagnosis> {
-    let verified = steps.iter().find_map(|step| match &step.action {
-        Action::Verify { uid, gid, .. } => Some((*uid, *gid)),
-        _ => None,
-    });
-    let (uid, gid) = verified?;
-    let real = Root::at(tree).real(program.as_path()).ok()?;
-    let mut ancestors: Vec<_> = real.ancestors().collect();
-    ancestors.reverse();
-    for path in ancestors {
-        let found = fs::metadata(tree.join(path.strip_prefix("/").unwrap_or(path))).ok()?;
-        let bits = match (found.uid() == uid, found.gid() == gid) {
-            (true, _) => found.mode() >> 6,
-            (_, true) => found.mode() >> 3,
-            _ => found.mode(),
-        };
-        if uid != 0 && bits & 0o1 == 0 {
-            return Some(Diagnosis::new(
-                format!(
-                    "user {uid} may not {} `{}` (mode {:04o}, owner {}:{})",
-                    if found.is_dir() { "search" } else { "execute" },
-                    path.display(),
-                    found.mode() & 0o7777,
-                    found.uid(),
-                    found.gid()
-                ),
-                "give it an `owner` or a `mode` under [tree] that this user may use",
-            ));
-        }
-    }
-    None
 }

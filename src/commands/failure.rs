@@ -115,8 +115,13 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
         (Action::Clone { .. }, Errno::EPERM) => {
             "making namespaces needs CAP_SYS_ADMIN, which root lacks inside many containers".into()
         }
+        (Action::Clone { .. }, Errno::ENOSPC | Errno::EUSERS) if !host.is_root() => {
+            "user namespaces are forbidden here, or too many are in use: raise user.max_user_namespaces and its like \
+             with sysctl(8), or run as root"
+                .into()
+        }
         (Action::Clone { .. }, Errno::ENOSPC | Errno::EUSERS) => {
-            "a limit on namespaces is reached: see user.max_*_namespaces in sysctl(8)".into()
+            "a limit on namespaces is reached: raise user.max_*_namespaces with sysctl(8)".into()
         }
         (Action::Clone { .. } | Action::ForkProgram, Errno::EAGAIN) => {
             "a limit on processes is reached: RLIMIT_NPROC of this user, or the pids limit of its cgroup".into()
@@ -134,11 +139,20 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
         (Action::AttachTree { target }, Errno::ENOENT | Errno::ENOTDIR) => {
             format!("the tree has nothing at `{target}` to mount on: build it again with `stockade build`")
         }
+        (Action::AttachTree { target }, Errno::EINVAL) => format!(
+            "`{target}` is a directory in the tree and a file on the host, or the reverse: \
+             build it again with `stockade build`"
+        ),
         (Action::MakePrivate, Errno::EINVAL) => {
             "stockade was started where `/` is no mount point, as in a chroot: start it outside".into()
         }
         (Action::EnterRoot { .. }, Errno::EINVAL) => {
             "pivot_root(2) does not work when the host's root is a ramfs: set `method = \"move\"` under [root]".into()
+        }
+        (Action::SetLimit { resource, .. }, Errno::EPERM) if *resource == "RLIMIT_NOFILE" => {
+            "raising a hard limit needs CAP_SYS_RESOURCE, and nobody gets more files than fs.nr_open in sysctl(8): \
+             choose at most what `ulimit -Hn` says"
+                .into()
         }
         (Action::SetLimit { resource, .. }, Errno::EPERM) => {
             format!("raising a hard limit needs CAP_SYS_RESOURCE: choose at most what the caller has of {resource}")
@@ -147,7 +161,8 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
             "the soft limit is above the hard one, or above what the kernel allows".into()
         }
         (Action::SetNice { .. }, Errno::EACCES | Errno::EPERM) => {
-            "only root, or RLIMIT_NICE, allows a more favoured nice value than the caller's".into()
+            "a more favoured nice value than the caller's needs CAP_SYS_NICE or a sufficient RLIMIT_NICE: choose a higher `nice`"
+                .into()
         }
         (Action::SetOomScore { .. }, Errno::EACCES | Errno::EPERM) => {
             "lowering the score below the caller's needs CAP_SYS_RESOURCE: choose a higher `oom_score_adjust`".into()
@@ -159,11 +174,14 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
         (Action::SetUid { .. } | Action::SetGid { .. }, Errno::EINVAL) => {
             "an ordinary user's jail has one user and one group: those of `user` and `group`".into()
         }
-        (Action::ChangeDirectory { path }, Errno::ENOENT) => {
-            format!("add `{path}` to `directories` under [tree], or correct `working_directory`")
-        }
+        (Action::ChangeDirectory { .. }, Errno::ENOENT | Errno::ENOTDIR) => "correct `working_directory`".into(),
         (Action::ChangeDirectory { path }, Errno::EACCES) => {
             format!("the program's user may not search `{path}`: see its mode and owner under [tree]")
+        }
+        (Action::Execute { .. }, Errno::E2BIG) => {
+            "the arguments and the environment are too long together, or one of them is longer than 128K: \
+             put what is long into a file"
+                .into()
         }
         _ => return None,
     };

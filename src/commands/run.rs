@@ -23,7 +23,13 @@ pub(super) fn run(request: &Request) -> Result<u8> {
 fn attempt(request: &Request) -> Result<u8> {
     let jail = Jail::load(request)?;
     let Held { tree, lock } = jail.held(|built, warnings| super::build::announce(&jail, built, warnings))?;
-    let command = jail.command(&tree)?;
+    let command = match jail.command(&tree) {
+        Ok(command) => command,
+        Err(failure) => {
+            failure.report();
+            return Ok(NOT_FOUND);
+        }
+    };
     let (steps, watch) = jail.run_steps(&tree, &command)?;
     let plan = jail.plan(steps)?;
     let program =
@@ -42,8 +48,12 @@ fn attempt(request: &Request) -> Result<u8> {
                 jail.findings(vec![finding]).report();
                 return Ok(if error.errno == nix::errno::Errno::ENOENT { NOT_FOUND } else { NOT_EXECUTABLE });
             }
-            let finding = failure::of_step(&plan.steps, step, error, jail.name.as_str(), &jail.host);
-            Err(jail.findings(finding.into_iter().collect()))
+            Err(jail.findings(not_done(&jail, &plan.steps, step, error, &tree)))
+        }
+        // The first process could not even be made.
+        Err(jail::Error::Supervisor(error)) if error.call == "clone" => {
+            let step = plan.steps.iter().position(|step| matches!(step.action, Action::Clone { .. }));
+            Err(jail.findings(not_done(&jail, &plan.steps, step.unwrap_or(0), error, &tree)))
         }
         Err(jail::Error::Interrupted { signal, .. }) => Ok(128 + signal as u8),
         Err(error) => {
@@ -62,6 +72,25 @@ fn not_lowered(steps: &[Step], error: &jail::Error) -> Finding {
         _ => None,
     };
     Finding { origin, ..Finding::plain("this cannot be handed to the kernel").why(error.to_string()) }
+}
+
+/// The message for any other step that failed.
+fn not_done(
+    jail: &Jail,
+    steps: &[Step],
+    step: usize,
+    error: crate::sys::Error,
+    tree: &HostPath,
+) -> Vec<Finding> {
+    let mut finding = failure::of_step(steps, step, error, jail.name.as_str(), &jail.host);
+    if let (Some(finding), Some(Action::ChangeDirectory { path })) =
+        (&mut finding, steps.get(step).map(|step| &step.action))
+        && let Some(found) = diagnose::no_directory(steps, tree.as_path(), path, error.errno)
+    {
+        finding.why.extend(found.why);
+        finding.hint = found.hint.or(finding.hint.take());
+    }
+    finding.into_iter().collect()
 }
 
 /// For an exit code that looks like the loader's: what the loader missed.

@@ -1,7 +1,8 @@
 //! `test`: starts a jail for real, probes it with a real client, stops it, and says whether it did what its `[test]` expects.
 
 use std::io::{Read as _, Write as _};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ use crate::sys::process;
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two tries of a client.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long a client that was asked shortly before the end may still take.
+const LAST_CHANCE: Duration = Duration::from_secs(1);
 
 /// Tests each of these jails; 1 if any fails.
 pub(super) fn test(test: &cli::Test) -> Result<u8> {
@@ -76,14 +79,40 @@ fn one(request: &Request) -> Result<String> {
 }
 
 /// A test that failed, at the place of its table.
-fn failure(jail: &Jail, test: &At<Test>, why: Vec<String>) -> Finding {
-    let mut finding = Finding::error(format!("the test of jail `{}` failed", jail.name), &test.origin);
-    finding.why = why;
-    finding
+fn failure(jail: &Jail, test: &At<Test>, Trouble { why, hint }: Trouble) -> Finding {
+    let finding = Finding::error(format!("the test of jail `{}` failed", jail.name), &test.origin);
+    Finding { why, hint, ..finding }
 }
 
-/// Facts about a failure.
-type Why<T> = std::result::Result<T, Vec<String>>;
+/// A failure: facts about it, and what to do where that is known.
+#[derive(Default)]
+struct Trouble {
+    why: Vec<String>,
+    hint: Option<String>,
+}
+
+impl From<Vec<String>> for Trouble {
+    fn from(why: Vec<String>) -> Self {
+        Self { why, hint: None }
+    }
+}
+
+impl From<String> for Trouble {
+    fn from(why: String) -> Self {
+        Self { why: vec![why], hint: None }
+    }
+}
+
+/// What may go wrong with a test.
+type Why<T> = std::result::Result<T, Trouble>;
+
+/// How an attempt of the client's ended that is no success.
+enum Attempt {
+    /// It may be repeated.
+    Refused(Trouble),
+    /// It would be the same again.
+    Hopeless(Trouble),
+}
 
 /// A jail started as a user would start it: by this very binary, in a process of its own.
 struct Running {
@@ -94,7 +123,7 @@ struct Running {
 impl Running {
     /// Starts it, with the test's arguments and input.
     fn start(request: &Request, test: &Test) -> Why<Self> {
-        let cannot = |what: &str, error: std::io::Error| vec![format!("cannot {what}: {error}")];
+        let cannot = |what: &str, error: std::io::Error| Trouble::from(format!("cannot {what}: {error}"));
         let (mut reader, writer) = std::io::pipe().map_err(|error| cannot("make a pipe", error))?;
         let mut command = Command::new("/proc/self/exe");
         command.arg("run");
@@ -133,27 +162,30 @@ impl Running {
         let deadline = Instant::now() + limit;
         let probed = loop {
             if let Some(status) = self.ended()? {
-                let output = self.collect();
-                return Err(vec![
-                    format!("the jail ended before it was probed: {}", said(status)),
-                    shown("it said", &output),
-                ]);
+                let mut why = vec![format!("the jail ended before it was probed: {}", said(status))];
+                why.extend(shown("it said", &self.collect()));
+                return Err(why.into());
             }
-            let result = ask(client, test);
-            if result.is_ok() || Instant::now() >= deadline {
-                break result;
+            match ask(client, test, deadline) {
+                Ok(()) => break Ok(()),
+                Err(Attempt::Hopeless(trouble)) => break Err(trouble),
+                Err(Attempt::Refused(trouble)) if Instant::now() >= deadline => break Err(trouble),
+                Err(Attempt::Refused(_)) => std::thread::sleep(PAUSE),
             }
-            std::thread::sleep(PAUSE);
         };
         let stopped = self.stop(Duration::from_secs(10));
         let output = self.collect();
-        probed.map_err(|mut why| {
-            why.push(shown("the jail said", &output));
-            why
+        probed.map_err(|mut trouble| {
+            trouble.why.extend(shown("the jail said", &output));
+            trouble
         })?;
         match stopped? {
             status if status.success() || status.code() == Some(128 + libc::SIGTERM) => Ok(()),
-            status => Err(vec![format!("after SIGTERM {}", said(status)), shown("the jail said", &output)]),
+            status => {
+                let mut why = vec![format!("after SIGTERM {}", said(status))];
+                why.extend(shown("the jail said", &output));
+                Err(why.into())
+            }
         }
     }
 
@@ -166,18 +198,20 @@ impl Running {
             }
             if Instant::now() >= deadline {
                 self.stop(Duration::ZERO)?;
-                let output = self.collect();
-                return Err(vec![format!("not done after {}", Span(limit)), shown("it said", &output)]);
+                let mut why = vec![format!("not done after {}", Span(limit))];
+                why.extend(shown("it said", &self.collect()));
+                let hint = "a longer `timeout` under [test] gives it more time; a server needs a `command` that probes it";
+                return Err(Trouble { why, hint: Some(hint.into()) });
             }
             std::thread::sleep(PAUSE / 10);
         };
         let output = self.collect();
-        judge(status, &output, test)
+        judge(status, &output, test).map_err(Trouble::from)
     }
 
     /// The jail's exit status if it has ended.
     fn ended(&mut self) -> Why<Option<ExitStatus>> {
-        self.supervisor.try_wait().map_err(|error| vec![format!("cannot wait for the jail: {error}")])
+        self.supervisor.try_wait().map_err(|error| format!("cannot wait for the jail: {error}").into())
     }
 
     /// SIGTERM, and SIGKILL when that was not enough in time, which is a failure unless no time was given.
@@ -185,7 +219,7 @@ impl Running {
         let pid = self.supervisor.id() as i32;
         let deadline = Instant::now() + grace;
         if process::kill(pid, libc::SIGTERM).is_err() {
-            return self.ended()?.ok_or_else(|| vec!["the jail cannot be signalled".into()]);
+            return self.ended()?.ok_or_else(|| "the jail cannot be signalled".to_owned().into());
         }
         loop {
             if let Some(status) = self.ended()? {
@@ -196,13 +230,12 @@ impl Running {
             }
             std::thread::sleep(PAUSE / 10);
         }
-        self.supervisor.kill().map_err(|error| vec![format!("cannot kill the jail: {error}")])?;
-        let status =
-            self.supervisor.wait().map_err(|error| vec![format!("cannot wait for the jail: {error}")])?;
+        self.supervisor.kill().map_err(|error| format!("cannot kill the jail: {error}"))?;
+        let status = self.supervisor.wait().map_err(|error| format!("cannot wait for the jail: {error}"))?;
         if grace.is_zero() {
             Ok(status)
         } else {
-            Err(vec![format!("it did not stop within {}", Span(grace))])
+            Err(format!("it did not stop within {}", Span(grace)).into())
         }
     }
 
@@ -221,22 +254,56 @@ impl Drop for Running {
     }
 }
 
-/// Asks a client once.
-fn ask(client: &[std::ffi::OsString], test: &Test) -> Why<()> {
+/// Asks a client once, and kills it if it has no answer by the deadline.
+fn ask(client: &[std::ffi::OsString], test: &Test, deadline: Instant) -> std::result::Result<(), Attempt> {
     let Some((program, arguments)) = client.split_first() else {
-        return Err(vec!["the client is empty".into()]);
+        return Err(Attempt::Hopeless("the client is empty".to_owned().into()));
     };
-    match Command::new(program).args(arguments).stdin(Stdio::null()).output() {
-        Ok(Output { status, mut stdout, stderr }) => {
-            stdout.extend(stderr);
-            judge(status, &stdout, test)
+    let failed = |what: &str, error: &std::io::Error| {
+        let errno = nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
+        let why =
+            format!("the client `{}` cannot be {what}: {}", program.display(), crate::sys::describe(errno));
+        let hint = "install it on the host, or correct `command` under [test]";
+        Attempt::Hopeless(Trouble { why: vec![why], hint: Some(hint.into()) })
+    };
+    let (mut reader, writer) = std::io::pipe().map_err(|error| failed("given a pipe", &error))?;
+    let errors = writer.try_clone().map_err(|error| failed("given a pipe", &error))?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(writer).stderr(errors).process_group(0);
+    let mut asking = command.spawn().map_err(|error| failed("started", &error))?;
+    drop(command);
+    let deadline = deadline.max(Instant::now() + LAST_CHANCE);
+    let answer = std::thread::spawn(move || {
+        let mut said = Vec::new();
+        match reader.read_to_end(&mut said) {
+            Ok(_) | Err(_) => said,
         }
-        Err(error) => Err(vec![format!("the client `{}` cannot be started: {error}", program.display())]),
+    });
+    let status = loop {
+        match asking.try_wait().map_err(|error| failed("waited for", &error))? {
+            Some(status) => break Some(status),
+            None if Instant::now() >= deadline => break None,
+            None => std::thread::sleep(PAUSE / 10),
+        }
+    };
+    // With whatever it has started: a shell's children hold the pipe.
+    match process::kill(-(asking.id() as i32), libc::SIGKILL) {
+        Ok(()) | Err(_) => {}
     }
+    let reaped = asking.wait().map_err(|error| failed("waited for", &error));
+    let answer = answer.join().unwrap_or_default();
+    if let Some(status) = status {
+        return judge(status, &answer, test).map_err(|why| Attempt::Refused(why.into()));
+    }
+    reaped?;
+    let mut why = vec![format!("the client `{}` had not ended when the time was over", program.display())];
+    why.extend(shown("it said", &answer));
+    let hint = "a longer `timeout` under [test] gives it more time";
+    Err(Attempt::Refused(Trouble { why, hint: Some(hint.into()) }))
 }
 
 /// Compares a status and an output with what is expected.
-fn judge(status: ExitStatus, output: &[u8], test: &Test) -> Why<()> {
+fn judge(status: ExitStatus, output: &[u8], test: &Test) -> std::result::Result<(), Vec<String>> {
     // A terminal's or a protocol's carriage returns are not what a manifest means to expect.
     let said_text = String::from_utf8_lossy(output).replace("\r\n", "\n");
     let expected = test.status.unwrap_or(0);
@@ -253,7 +320,7 @@ fn judge(status: ExitStatus, output: &[u8], test: &Test) -> Why<()> {
     if why.is_empty() {
         return Ok(());
     }
-    why.push(shown("the output was", output));
+    why.extend(shown("the output was", output));
     Err(why)
 }
 
@@ -267,12 +334,14 @@ fn said(status: ExitStatus) -> String {
     }
 }
 
-/// The end of an output, for a message.
-fn shown(what: &str, output: &[u8]) -> String {
+/// The end of an output, for a message, line by line.
+fn shown(what: &str, output: &[u8]) -> Vec<String> {
     const MOST: usize = 2000;
     let text = String::from_utf8_lossy(&output[output.len().saturating_sub(MOST)..]).into_owned();
     match text.trim_end() {
-        "" => format!("{what} nothing"),
-        text => format!("{what}:\n{text}"),
+        "" => vec![format!("{what} nothing")],
+        text => {
+            std::iter::once(format!("{what}:")).chain(text.lines().map(|line| format!("| {line}"))).collect()
+        }
     }
 }

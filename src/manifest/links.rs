@@ -15,6 +15,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 use std::{fmt, fs, io};
 
+use nix::errno::Errno;
+
 /// Links followed before the path counts as a loop: the kernel's `MAXSYMLINKS`, see path_resolution(7).
 const MOST_LINKS: usize = 40;
 
@@ -120,7 +122,10 @@ impl fmt::Display for Error {
                 seen(f, path, at, "more than 40 symbolic links, probably a loop (ELOOP)")
             }
             Self::TooLong { path } => write!(f, "`{}` has too many components", path.display()),
-            Self::Unreadable { path, at, source } => seen(f, path, at, &source.to_string()),
+            Self::Unreadable { path, at, source } => match source.raw_os_error() {
+                Some(number) => seen(f, path, at, &crate::sys::describe(Errno::from_raw(number))),
+                None => seen(f, path, at, &source.to_string()),
+            },
         }
     }
 }

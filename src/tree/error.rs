@@ -188,7 +188,7 @@ impl Cause {
 }
 
 /// What to do about a failed call on the tree or the store.
-fn tree_hint(call: &str, errno: Errno) -> Option<&'static str> {
+pub(super) fn tree_hint(call: &str, errno: Errno) -> Option<&'static str> {
     Some(match errno {
         Errno::ENOSPC => {
             "the file system of the state directory is full (blocks or inodes); see df(1) with and without `-i`"
@@ -252,7 +252,8 @@ impl fmt::Display for Error {
                 write!(f, "`{}`: {call}(2): {} ({errno:?})", path.display(), errno.desc())
             }
             Self::Untrusted { store, distrust } => {
-                write!(f, "the state directory `{}` cannot be trusted: {distrust}", store.display())
+                let verb = if distrust.is_of_others() { "trusted" } else { "used" };
+                write!(f, "the state directory `{}` cannot be {verb}: {distrust}", store.display())
             }
             Self::Busy { jail, pid: Some(pid) } => write!(f, "process {pid} is building jail `{jail}`"),
             Self::Busy { jail, pid: None } => write!(f, "another process is building jail `{jail}`"),

@@ -17,6 +17,8 @@ use nix::libc;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat};
 use nix::unistd::geteuid;
 
+use super::error::tree_hint;
+
 /// Most links followed on one path, as in path_resolution(7).
 const MAX_LINKS: usize = 40;
 
@@ -47,10 +49,19 @@ pub enum Fault {
 }
 
 impl Distrust {
+    /// Whether somebody else could use it, and not merely we cannot.
+    pub(super) fn is_of_others(&self) -> bool {
+        matches!(self.fault, Fault::Owner(_) | Fault::Writable(_) | Fault::Link(_))
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> String {
         let path = self.path.display();
         match self.fault {
+            // Nobody else can own `/`: its owner is one whom this user namespace does not know.
+            Fault::Owner(_) if self.path == Path::new("/") => {
+                "run stockade outside this user namespace, which does not know the host's root".to_owned()
+            }
             Fault::Owner(_) => {
                 format!("chown root '{path}', or set STOCKADE_STATE_DIR to a directory that is yours")
             }
@@ -66,7 +77,9 @@ impl Distrust {
                 format!("move `{path}` away, or set STOCKADE_STATE_DIR to another directory")
             }
             Fault::Relative => "write the path from `/` on".to_owned(),
-            Fault::Call(..) => "STOCKADE_STATE_DIR names another state directory".to_owned(),
+            Fault::Call(call, errno) => tree_hint(call, errno)
+                .unwrap_or("STOCKADE_STATE_DIR names another state directory")
+                .to_owned(),
         }
     }
 }

@@ -136,7 +136,7 @@ pub(crate) struct Output {
 }
 
 /// Two texts line by line: what both have at the start and at the end is kept, between them first what was expected.
-fn difference(expected: &str, found: &str) -> String {
+pub(crate) fn difference(expected: &str, found: &str) -> String {
     let (expected, found): (Vec<_>, Vec<_>) = (expected.lines().collect(), found.lines().collect());
     let shorter = expected.len().min(found.len());
     let head = (0..shorter).take_while(|at| expected[*at] == found[*at]).count();

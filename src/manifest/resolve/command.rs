@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use super::content::Content;
 use super::draft::Draft;
 use super::programs::{self, Role};
-use crate::manifest::finding::Finding;
+use crate::manifest::finding::{Finding, Severity};
 use crate::manifest::libs::Resolver;
 use crate::manifest::links::Root;
-use crate::manifest::schema::{Manifest, MountKind};
+use crate::manifest::schema::{Manifest, Mount, MountKind, Text};
 use crate::manifest::suggest::nearest;
 use crate::plan::step::Keep;
 use crate::plan::{At, JailPath, Origin};
@@ -38,8 +38,11 @@ pub(super) fn place(draft: &mut Draft<'_>, libs: &mut Resolver<'_>, manifest: &M
         candidates.iter().find(on_host).map(|path| (path, Place::Host(path.clone())))
     });
     let Some((path, place)) = found else {
-        let finding = not_found(draft, &candidates, name, origin);
-        draft.findings.push(finding);
+        // What an entry that failed would have brought has been missed once already.
+        if !candidates.iter().any(|path| failed_to_bring(draft, manifest, path)) {
+            let finding = not_found(draft, manifest, &candidates, name, origin);
+            draft.findings.push(finding);
+        }
         return None;
     };
     match place {
@@ -55,18 +58,22 @@ pub(super) fn place(draft: &mut Draft<'_>, libs: &mut Resolver<'_>, manifest: &M
 pub(super) fn place_interpreter(
     draft: &mut Draft<'_>,
     libs: &mut Resolver<'_>,
-    text: &str,
-    path: &Path,
-    origin: &Origin,
+    manifest: &Manifest,
+    At { value: Text { path, content, .. }, origin }: &At<Text>,
 ) {
-    let Some(line) = text.strip_prefix("#!").and_then(|rest| rest.lines().next()) else { return };
+    let Some(line) = content.strip_prefix("#!").and_then(|rest| rest.lines().next()) else { return };
     let mut words = line.split_whitespace();
     let Some(interpreter) = words.next().map(Path::new).filter(|path| path.is_absolute()) else { return };
-    let origin = origin.found(format!("first line of {}, #!{}", path.display(), line.trim()));
-    let mut bring = |path: &Path| {
-        if draft.find(path).is_none() {
-            programs::place(draft, libs, path, Role::Program, Keep::default(), &origin);
+    let origin = origin.found(format!("first line of {}, #!{}", path, line.trim()));
+    let mut bring = |path: &Path| match draft.find(path).map(|(_, node)| node.map(|node| &node.content)) {
+        // A copy by `files` comes without what it needs.
+        Some(Some(Content::File { source, .. })) => {
+            let source = source.clone();
+            programs::place_needs(draft, libs, &source, &origin);
         }
+        Some(_) => {}
+        None if mounted(manifest, path).is_some() => {}
+        None => programs::place(draft, libs, path, Role::Program, Keep::default(), &origin),
     };
     bring(interpreter);
     if interpreter.file_name() == Some(OsStr::new("env"))
@@ -92,7 +99,7 @@ pub fn in_tree(manifest: &Manifest, host: &Host, tree: &Path) -> Result<JailPath
     let tree = Root::at(tree);
     let is_there = |path: &PathBuf| {
         let at = match mounted(manifest, path) {
-            Some(source) => source.map(|source| host.path(&source)),
+            Some((_, source)) => source.map(|source| host.path(&source)),
             None => tree.locate(path).ok(),
         };
         at.and_then(|at| at.metadata().ok()).is_some_and(|found| found.is_file() && found.mode() & 0o111 != 0)
@@ -103,8 +110,10 @@ pub fn in_tree(manifest: &Manifest, host: &Host, tree: &Path) -> Result<JailPath
         candidates.iter().find(|path| is_there(path))
     };
     let found = found.ok_or_else(|| {
+        let searched: Vec<_> = candidates.iter().map(|path| format!("`{}`", path.display())).collect();
         Finding::error(format!("there is no program `{}` in the jail", name.display()), origin)
-            .hint("add it to `programs` under [tree], or write its whole path")
+            .why(format!("looked for at {}", searched.join(", ")))
+            .hint("build it again with `stockade build`, which finds it or says what is wrong")
     })?;
     JailPath::parse(found).map_err(|error| Finding::error(error, origin))
 }
@@ -140,7 +149,7 @@ fn candidates(manifest: &Manifest, name: &OsString, origin: &Origin) -> Result<V
 
 /// The program in the tree or behind a mount.
 fn locate(draft: &Draft<'_>, manifest: &Manifest, path: &Path, bare: bool) -> Option<Place> {
-    if let Some(source) = mounted(manifest, path) {
+    if let Some((_, source)) = mounted(manifest, path) {
         return runnable(draft, source.as_deref()?, bare).then_some(Place::Mount);
     }
     let executable = |mode: u32| !bare || mode & 0o111 != 0;
@@ -152,17 +161,17 @@ fn locate(draft: &Draft<'_>, manifest: &Manifest, path: &Path, bare: bool) -> Op
 }
 
 /// What a path will show when it is behind a mount: the host's path, or nothing when the mount starts out empty.
-#[allow(clippy::option_option, reason = "no mount, and a mount with nothing in it, are different answers")]
-fn mounted(manifest: &Manifest, path: &Path) -> Option<Option<PathBuf>> {
+fn mounted<'m>(manifest: &'m Manifest, path: &Path) -> Option<(&'m At<Mount>, Option<PathBuf>)> {
     // The last one that covers the path is on top.
     let mount = manifest.mounts.iter().rev().find(|mount| path.starts_with(mount.value.target.as_path()))?;
     let below = path.strip_prefix(mount.value.target.as_path()).ok()?;
-    Some(match &mount.value.kind {
+    let source = match &mount.value.kind {
         // `join("")` would add a slash, which means a directory.
         MountKind::Bind { source, .. } if below.as_os_str().is_empty() => Some(source.as_path().to_owned()),
         MountKind::Bind { source, .. } => Some(source.as_path().join(below)),
         MountKind::Tmpfs { .. } | MountKind::Mqueue => None,
-    })
+    };
+    Some((mount, source))
 }
 
 /// Whether the host has a file there. A name is only found where it may be executed, as execvp(3) does; for a path the
@@ -171,13 +180,33 @@ fn runnable(draft: &Draft<'_>, path: &Path, bare: bool) -> bool {
     draft.view.follow(path).is_some_and(|at| at.is_file() && (!bare || at.mode() & 0o111 != 0))
 }
 
-fn not_found(draft: &Draft<'_>, candidates: &[PathBuf], name: &OsStr, origin: &Origin) -> Finding {
+/// Whether an entry of the manifest names a path that is not in the tree, and something has gone wrong.
+fn failed_to_bring(draft: &Draft<'_>, manifest: &Manifest, path: &Path) -> bool {
+    let tree = &manifest.tree;
+    let files = tree
+        .files
+        .iter()
+        .map(|entry| entry.value.target.as_ref().map_or(entry.value.path.as_path(), JailPath::as_path));
+    let programs = tree.programs.iter().map(|entry| entry.value.path.as_path());
+    let texts = tree.text.iter().map(|entry| entry.value.path.as_path());
+    draft.findings.iter().any(|finding| finding.severity == Severity::Error)
+        && draft.find(path).is_none()
+        && files.chain(programs).chain(texts).any(|named| path.starts_with(named))
+}
+
+fn not_found(
+    draft: &Draft<'_>,
+    manifest: &Manifest,
+    candidates: &[PathBuf],
+    name: &OsStr,
+    origin: &Origin,
+) -> Finding {
     if let [path] = candidates
         && Path::new(name).is_absolute()
     {
-        return match draft.view.chain(path) {
-            Err(error) => draft.view.missing(path, &error, origin),
-            Ok(_) => Finding::error(format!("`{}` is not a file that can be run", path.display()), origin),
+        return match mounted(manifest, path) {
+            Some((mount, source)) => not_mounted(draft, path, mount, source.as_deref(), origin),
+            None => not_there(draft, path, origin),
         };
     }
     let name = name.to_string_lossy();
@@ -191,4 +220,51 @@ fn not_found(draft: &Draft<'_>, candidates: &[PathBuf], name: &OsStr, origin: &O
         Some(near) => finding.hint(format!("did you mean `{near}`?")),
         None => finding.hint("install it, or write its whole path"),
     }
+}
+
+/// A path that is neither in the tree nor on the host as a file.
+fn not_there(draft: &Draft<'_>, path: &Path, origin: &Origin) -> Finding {
+    let no_program = |what: &str| {
+        Finding::error(format!("`{}` cannot be run", path.display()), origin).why(format!("it is {what}"))
+    };
+    let link = draft.nodes.get(path).and_then(|node| match &node.content {
+        Content::Symlink { text, .. } => {
+            Some(format!("a link to `{}`, which is not in the tree: {}", text.display(), node.origin))
+        }
+        _ => None,
+    });
+    match (link, draft.view.chain(path)) {
+        (Some(link), _) => no_program(&link).hint("add what the link leads to under `programs` or `files`"),
+        (None, Err(error)) => draft.view.missing(path, &error, origin),
+        (None, Ok(_)) if draft.view.follow(path).is_some_and(|at| at.is_dir()) => {
+            no_program("a directory").hint("name a program in it")
+        }
+        (None, Ok(_)) => no_program("a socket, FIFO or device").hint("name a program"),
+    }
+}
+
+/// A path that a mount covers, and that is not behind it.
+fn not_mounted(
+    draft: &Draft<'_>,
+    path: &Path,
+    mount: &At<Mount>,
+    source: Option<&Path>,
+    origin: &Origin,
+) -> Finding {
+    let (target, place) = (&mount.value.target, &mount.origin);
+    let hidden =
+        draft.find(path).is_some_and(|(_, node)| node.is_some_and(|node| !node.content.is_directory()));
+    let Some(source) = source else {
+        return Finding::error(format!("`{}` cannot be there when the jail starts", path.display()), origin)
+            .why(format!("`{target}` is then an empty file system: {place}"))
+            .hint("put the program elsewhere, or mount this elsewhere");
+    };
+    let finding = match draft.view.chain(source) {
+        Err(error) => draft.view.missing(source, &error, origin),
+        Ok(_) => Finding::error(format!("`{}` is no program", source.display()), origin)
+            .why("it is a directory, or something else that is no file")
+            .hint("name a program"),
+    };
+    let finding = finding.why(format!("a mount shows it at `{}`: {place}", path.display()));
+    if hidden { finding.why("what the tree has at that path is hidden by the mount") } else { finding }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::content::Content;
 use super::draft::{Claim, Draft};
+use crate::manifest::finding::Finding;
 use crate::manifest::schema::{DeviceName, Manifest, MountKind, Proc};
 use crate::plan::step::{DEVICES, Device, Owner};
 use crate::plan::{Mode, Origin};
@@ -101,6 +102,18 @@ fn empty() -> Content {
     Content::Text { bytes: Vec::new(), mode: Mode(0o644), owner: Owner::default() }
 }
 
+/// A directory cannot be mounted on a file nor a file on a directory, see mount(2), ENOTDIR.
+fn mismatch(draft: &Draft<'_>, target: &Path, is_directory: bool, origin: &Origin) -> Option<Finding> {
+    let node = draft.find(target)?.1?;
+    if node.content.is_directory() == is_directory {
+        return None;
+    }
+    let what = if is_directory { "a directory" } else { "a file" };
+    let finding = Finding::error(format!("{what} cannot be mounted on `{}`", target.display()), origin)
+        .why(format!("{} is there: {}", node.content, node.origin));
+    Some(finding.hint("take one of them out, or choose another `target`"))
+}
+
 /// Makes a place for every mount, and the working directory. What the tree has there already serves as well.
 pub(super) fn place_mount_points(draft: &mut Draft<'_>, manifest: &Manifest) {
     for mount in &manifest.mounts {
@@ -111,21 +124,20 @@ pub(super) fn place_mount_points(draft: &mut Draft<'_>, manifest: &Manifest) {
                 Ok(_) => draft.view.follow(source.as_path()).is_none_or(|at| at.is_dir()),
                 Err(_) if *optional => continue,
                 Err(error) => {
-                    let mut finding = draft.view.missing(source.as_path(), &error, origin);
-                    let hint = finding.hint.unwrap_or_default();
-                    finding.hint = Some(format!("{hint}; or write `optional = true` if it may be missing"));
+                    let finding = draft.view.missing_unless_optional(source.as_path(), &error, origin);
                     draft.findings.push(finding);
                     continue;
                 }
             },
         };
+        if let Some(finding) = mismatch(draft, target, is_directory, origin) {
+            draft.findings.push(finding);
+            continue;
+        }
         let origin = origin.found("mount point");
         if is_directory {
             draft.directory(target, &origin);
-        } else if draft
-            .find(target)
-            .is_none_or(|(_, node)| node.is_none_or(|node| node.content.is_directory()))
-        {
+        } else if draft.find(target).is_none() {
             draft.place(target, empty(), Claim::Along, &origin);
         }
     }

@@ -194,11 +194,14 @@ impl<'a> Draft<'a> {
                     let _ = walk.follow(text);
                 }
                 other => {
-                    let finding = Finding::error(
-                        format!("`{}` needs a directory at `{}`", wanted.display(), at.display()),
-                        origin,
-                    )
-                    .why(format!("{other} is there: {}", node.origin));
+                    let message = if at == wanted {
+                        format!("`{}` is no directory, and has to be one", at.display())
+                    } else {
+                        format!("`{}` needs a directory at `{}`", wanted.display(), at.display())
+                    };
+                    let finding = Finding::error(message, origin)
+                        .why(format!("{other} is there: {}", node.origin))
+                        .hint("take one of them out, or choose another path for it");
                     self.findings.push(finding);
                     return None;
                 }

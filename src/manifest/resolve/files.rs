@@ -133,11 +133,7 @@ impl<'e> Copier<'e> {
             Ok(chain) => chain,
             Err(links::Error::Missing { .. }) if self.entry.optional => return,
             Err(error) if claim == Claim::Named => {
-                let mut finding = draft.view.missing(path, &error, self.origin);
-                if matches!(error, links::Error::Missing { .. }) {
-                    let hint = finding.hint.unwrap_or_default();
-                    finding.hint = Some(format!("{hint}; or write `optional = true` if it may be missing"));
-                }
+                let finding = draft.view.missing_unless_optional(path, &error, self.origin);
                 draft.findings.push(finding);
                 return;
             }
@@ -184,6 +180,12 @@ impl<'e> Copier<'e> {
             return;
         }
         if !draft.view.host.can_read(&draft.view.outside(source)) {
+            if claim == Claim::Named {
+                let finding = Finding::error(format!("`{}` cannot be read", source.display()), self.origin);
+                return draft
+                    .findings
+                    .push(finding.hint("run as a user who may read it, or take the entry out"));
+            }
             return self.notes.unreadable(source);
         }
         let content = self.attributes.file(source.to_owned(), metadata);

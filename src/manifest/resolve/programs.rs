@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -170,9 +171,21 @@ fn failures(draft: &Draft<'_>, path: &Path, error: &Error, origin: &Origin) -> V
                 _ => "install it anew, or take the entry out",
             })
         }
-        Error::Interpreter { .. } => Finding::error(format!("`{}` would not start", path.display()), origin)
+        Error::Interpreter { path: interpreter, .. } => {
+            let hint = if interpreter.as_os_str().as_bytes().ends_with(b"\r") {
+                "its lines end in CR LF, as on Windows: take the carriage returns out, as dos2unix(1) does"
+            } else if interpreter.is_absolute() {
+                "install what it is to be started by at that very path"
+            } else {
+                "install it: env(1) looks for it in the directories of PATH"
+            };
+            Finding::error(format!("`{}` would not start", path.display()), origin)
+                .why(error.to_string())
+                .hint(hint)
+        }
+        Error::File { .. } => Finding::error(format!("`{}` would not start", path.display()), origin)
             .why(error.to_string())
-            .hint("install what it is to be started by at that very path"),
+            .hint("install the package of that file anew"),
         _ => Finding::error(format!("`{}` would not start", path.display()), origin).why(error.to_string()),
     };
     vec![finding]

@@ -64,9 +64,9 @@ pub fn tree_steps(
     for entry in &tree.packages {
         packages::place(&mut draft, &mut libs, entry);
     }
-    for At { value: Text { path, content, mode, .. }, origin } in &tree.text {
-        if mode.is_some_and(|mode| mode.0 & 0o111 != 0) {
-            command::place_interpreter(&mut draft, &mut libs, content, path.as_path(), origin);
+    for text in &tree.text {
+        if text.value.mode.is_some_and(|mode| mode.0 & 0o111 != 0) {
+            command::place_interpreter(&mut draft, &mut libs, manifest, text);
         }
     }
     let program = command::place(&mut draft, &mut libs, manifest);

@@ -83,9 +83,33 @@ impl<'a> View<'a> {
     pub(super) fn missing(&self, path: &Path, error: &links::Error, origin: &Origin) -> Finding {
         let finding = Finding::error(format!("`{}` cannot be found on the host", path.display()), origin)
             .why(error.to_string());
+        match error {
+            links::Error::Loop { .. } => return finding.hint("mend the links, or take the entry out"),
+            links::Error::Unreadable { .. } => {
+                return finding.hint("run as a user who may search the way to it");
+            }
+            _ => {}
+        }
         match nearest_path(path, |path| self.exists(path), |directory| self.names(directory)) {
             Some(near) => finding.hint(format!("did you mean `{}`?", near.display())),
             None => finding.hint("install what brings it, or take the entry out"),
         }
+    }
+
+    /// The same for an entry that may say `optional`.
+    pub(super) fn missing_unless_optional(
+        &self,
+        path: &Path,
+        error: &links::Error,
+        origin: &Origin,
+    ) -> Finding {
+        let mut finding = self.missing(path, error, origin);
+        if matches!(error, links::Error::Missing { .. }) {
+            finding.hint = finding.hint.map(|hint| match hint.strip_suffix('?') {
+                Some(_) => format!("{hint} Or write `optional = true` if it may be missing"),
+                None => format!("{hint}; or write `optional = true` if it may be missing"),
+            });
+        }
+        finding
     }
 }

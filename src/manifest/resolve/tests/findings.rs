@@ -41,7 +41,12 @@ fn entries_that_disagree_are_named() {
     manifest.tree.files.pop();
     assert_eq!(scene.steps(&manifest), ["dir 0755 /etc", "dir 0755 /etc/app", "text 0644 /etc/app/conf"]);
     manifest.tree.text.push(scene.at(6, text("/etc/app/conf/below", "")));
-    assert_eq!(scene.errors(&manifest), ["`/etc/app/conf/below` needs a directory at `/etc/app/conf`; "]);
+    assert_eq!(
+        scene.errors(&manifest),
+        [
+            "`/etc/app/conf/below` needs a directory at `/etc/app/conf`; take one of them out, or choose another path for it"
+        ]
+    );
 }
 
 /// The part of a line that depends on who runs the test.
@@ -74,7 +79,7 @@ fn everything_wrong_is_said_at_once() {
         [
             "`/usr/bin/nmaed` cannot be found on the host; did you mean `/usr/bin/named`?",
             "`/bin/notes` cannot be run: neither an ELF file nor a script that begins with #!; list it under `files`, which brings it as it is",
-            "`/etc/ngnix/nginx.conf` cannot be found on the host; did you mean `/etc/nginx/nginx.conf`?; or write `optional = true` if it may be missing",
+            "`/etc/ngnix/nginx.conf` cannot be found on the host; did you mean `/etc/nginx/nginx.conf`? Or write `optional = true` if it may be missing",
             "`/proc` belongs to the kernel and is not copied; the jail has its own /proc; see `proc` under `[root]`",
             "the package `ngix` is not installed on the host; did you mean `nginx`?",
             "there is no program `namde`, neither in the tree nor on the host; did you mean `named`?",

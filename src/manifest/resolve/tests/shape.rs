@@ -159,7 +159,7 @@ fn every_mount_has_its_place() {
         ]
     );
     manifest.program.command = Some(scene.at(8, vec!["/etc/zones/tool".into()]));
-    assert!(scene.errors(&manifest)[0].starts_with("`/etc/zones/tool` cannot be found"));
+    assert!(scene.errors(&manifest)[0].starts_with("`/srv/zones/tool` cannot be found"));
     scene.program("srv/zones/tool", 0o755);
     assert_eq!(scene.resolve(&manifest).unwrap().program, Some(jail("/etc/zones/tool")));
 }

@@ -1,0 +1,18 @@
+//! Jails whose manifest is right as text and which are broken all the same: against the host, in the tree, or when they run.
+//! Each has the whole text of its error compared: it must say what failed, on which path and line, why, and what to do.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod client;
+mod exec;
+mod fixture;
+mod host;
+mod libraries;
+mod mounts;
+mod rights;
+mod state;
+
+use fixture::Jail;
