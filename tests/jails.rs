@@ -1,0 +1,160 @@
+//! The manifests of `jails/` do what they promise: each is right, is planned, built, started, probed by a real client and stopped,
+//! and leaves nothing but its tree. And a program that `build` copies into a tree starts there.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use common::{Dir, Need, jail, needs};
+
+/// What a jail could leave on the host: mounts, control groups, records of running jails.
+fn traces() -> BTreeSet<String> {
+    let mut traces: BTreeSet<String> =
+        fs::read_to_string("/proc/self/mountinfo").unwrap().lines().map(str::to_owned).collect();
+    let groups = walkdir::WalkDir::new("/sys/fs/cgroup").into_iter().filter_map(Result::ok);
+    traces.extend(
+        groups.filter(|entry| entry.file_type().is_dir()).map(|entry| entry.path().display().to_string()),
+    );
+    traces.extend(fs::read_dir("/run/stockade").into_iter().flatten().map(|entry| format!("{entry:?}")));
+    traces
+}
+
+/// Processes of this user whose command line names a place.
+fn processes(place: &Path) -> Vec<String> {
+    let place = place.display().to_string();
+    let all = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    all.filter(|name| {
+        name.bytes().all(|byte| byte.is_ascii_digit()) && *name != std::process::id().to_string()
+    })
+    .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/cmdline")).ok())
+    .filter(|line| line.contains(&place))
+    .collect()
+}
+
+/// Runs a manifest's own test from a directory of its own.
+fn passes(name: &str, needed: &[&'static str]) {
+    if !needed.iter().all(|program| needs(Need::Program(program))) {
+        return;
+    }
+    let dir = Dir::new(name);
+    let file = format!("{name}.toml");
+    dir.write(&file, fs::read_to_string(jail(&file)).unwrap());
+    let manifest = dir.join(&file).display().to_string();
+    dir.stockade(["check", &manifest]).expect(0, &format!("{manifest}: ok\n"), "");
+    let planned = dir.stockade(["plan", "--explain", &manifest]).output();
+    assert_eq!((planned.code, planned.stderr.as_str()), (Some(0), ""));
+
+    let before = traces();
+    let tested = dir.stockade(["test", &manifest]).output();
+    assert_eq!(tested.code, Some(0), "{}{}", tested.stdout, tested.stderr);
+    assert!(tested.stdout.starts_with(&format!("test {name} ... ok (")), "{}", tested.stdout);
+    assert_eq!(traces(), before);
+    assert_eq!(processes(dir.path()), Vec::<String>::new());
+    let mut left: Vec<_> = fs::read_dir(dir.join(format!("state/{name}")))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["current", "generations", "lock"]);
+}
+
+#[test]
+fn hello_tells_what_it_sees() {
+    passes("hello", &[]);
+}
+
+#[test]
+fn shell_can_be_walked_around_in() {
+    passes("shell", &["bash", "ps"]);
+}
+
+#[test]
+fn nginx_answers_curl() {
+    passes("nginx", &["nginx", "curl"]);
+}
+
+#[test]
+fn redis_answers_redis_cli() {
+    passes("redis", &["redis-server", "redis-cli"]);
+}
+
+#[test]
+fn python_runs_a_script() {
+    if Path::new("/usr/bin/python3").exists() {
+        passes("python", &[]);
+    } else {
+        assert!(!needs(Need::Program("/usr/bin/python3")));
+    }
+}
+
+#[test]
+fn every_jail_has_a_test_of_its_own_here() {
+    let mut names: Vec<String> = fs::read_dir(jail(""))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["hello.toml", "nginx.toml", "python.toml", "redis.toml", "shell.toml"]);
+    for name in names {
+        let text = fs::read_to_string(jail(&name)).unwrap();
+        assert!(
+            text.starts_with(&format!("# {}: ", name.trim_end_matches(".toml"))),
+            "{name} says what it shows"
+        );
+        assert!(text.contains("\n[test]\n"), "{name} ends with its test");
+    }
+}
+
+#[test]
+fn a_program_that_is_built_into_a_tree_starts_there() {
+    let dir = Dir::new("start");
+    // Plain, through alternatives, scripts, with plugins in private directories, of another interpreter.
+    let programs: [(&str, &[&str], &str); 9] = [
+        ("/bin/ls", &["/"], "proc"),
+        ("/usr/bin/awk", &["BEGIN { print 6 * 7 }"], "42"),
+        ("/usr/bin/env", &["printf", "%s", "found"], "found"),
+        ("/usr/bin/ldd", &["--version"], "ldd "),
+        ("/usr/bin/curl", &["--version"], "curl "),
+        ("/usr/bin/python3", &["-I", "-S", "-c", "print(6 * 7)"], ""),
+        ("/usr/bin/perl", &["-e", "print 6 * 7"], "42"),
+        ("/usr/sbin/nginx", &["-V"], "nginx version"),
+        ("/usr/bin/openssl", &["version"], "OpenSSL"),
+    ];
+    let mut started = 0;
+    for (program, arguments, expected) in programs {
+        if !Path::new(program).exists() {
+            println!("not installed: {program}");
+            continue;
+        }
+        let name = program.rsplit('/').next().unwrap();
+        let extra = match name {
+            "env" => "programs = [\"/usr/bin/printf\"]",
+            "python3" => {
+                "libraries = [\"/usr/lib/python3.*/lib-dynload/_json*.so\"]\nfiles = [\"/usr/lib/python3.*/encodings\"]"
+            }
+            _ => "",
+        };
+        let manifest = format!("{name}.toml");
+        dir.write(&manifest, format!("[program]\ncommand = [\"{program}\"]\n[tree]\n{extra}\n"));
+        let output = dir.stockade(["run", &format!("./{manifest}"), "--"]).args(arguments).output();
+        // What matters is that the loader found everything: a program may still miss its data.
+        assert!(
+            !output.stderr.contains("error while loading shared libraries"),
+            "{program}: {}",
+            output.stderr
+        );
+        assert!(
+            !matches!(output.code, None | Some(125..=127)),
+            "{program}: {:?} {}",
+            output.code,
+            output.stderr
+        );
+        assert!(format!("{}{}", output.stdout, output.stderr).contains(expected), "{program}: {output:?}");
+        started += 1;
+    }
+    assert!(started >= 4, "only {started} programs were there to be started");
+}
