@@ -78,10 +78,12 @@ fn collect(program: i32, inherited: Inherited<'_>) -> Option<libc::c_int> {
     loop {
         match process::wait_any() {
             Ok(Waited::Ended { pid, status: raw }) if pid == program => {
-                // Without a supervisor there is nobody to tell; the exit code says nearly the same.
-                return match (Report::Ended { status: raw }).send(inherited.status) {
-                    Ok(()) | Err(_) => Some(process::exit_code(raw)),
-                };
+                let code = process::exit_code(raw);
+                // PID 1's own exit code says it all, unless it was a signal: told as code 128 + n, it would pass for an exit.
+                if libc::WIFSIGNALED(raw) && (Report::Ended { status: raw }).send(inherited.status).is_err() {
+                    return Some(LOST);
+                }
+                return Some(code);
             }
             // Told only where the supervisor listens, which is where it has a terminal to give back: elsewhere the messages of a
             // program that is stopped again and again would fill the socket.

@@ -21,7 +21,7 @@ pub(super) enum Report {
     Failed { operation: usize, error: Error },
     /// The program was stopped by this signal.
     Stopped { signal: i32 },
-    /// The program ended with this raw wait status.
+    /// The program was killed; its raw wait status.
     Ended { status: i32 },
 }
 

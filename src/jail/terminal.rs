@@ -120,6 +120,7 @@ impl Relay {
     }
 
     /// Passes what was typed to the program. The end of the caller's terminal is passed on as a hang-up by its signal.
+    #[inline(never)] // its buffer would else be touched on the stack of every start
     pub(super) fn pass_input(&mut self) -> Result<(), Error> {
         let Some(input) = self.input() else { return Ok(()) };
         let mut buffer = [0; 4096];
@@ -157,6 +158,7 @@ impl Relay {
     }
 
     /// Passes what the program wrote to the caller; `false` when nothing is left and nobody holds the other end.
+    #[inline(never)] // its buffer would else be touched on the stack of every start
     pub(super) fn pass_output(&mut self) -> Result<bool, Error> {
         let mut buffer = [0; 16384];
         match nix::unistd::read(&self.master, &mut buffer) {
