@@ -18,6 +18,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     if sys::process::fill_standard_descriptors().is_err() {
         return error::exit::FAILED;
     }
+    sys::process::reset_umask();
     match cli::parse(arguments) {
         Ok(command) => commands::run(command).unwrap_or_else(|failure| failure.report()),
         Err(early) => early.report(),

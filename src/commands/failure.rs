@@ -171,6 +171,10 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
         (Action::SetAmbient { .. } | Action::SetCapabilities { .. } | Action::DropBounding { .. }, Errno::EPERM) => {
             "the caller has not got all of these capabilities itself: see `capsh --print`".into()
         }
+        (Action::SetGroups { .. }, Errno::EPERM) => {
+            "the user namespace stockade was started in denies setgroups(2), as one made by `unshare -r` does: start it outside"
+                .into()
+        }
         (Action::SetUid { .. } | Action::SetGid { .. }, Errno::EINVAL) => {
             "an ordinary user's jail has one user and one group: those of `user` and `group`".into()
         }

@@ -56,6 +56,10 @@ fn attempt(request: &Request) -> Result<u8> {
             Err(jail.findings(not_done(&jail, &plan.steps, step.unwrap_or(0), error, &tree)))
         }
         Err(jail::Error::Interrupted { signal, .. }) => Ok(128 + signal as u8),
+        Err(error @ jail::Error::Directory { .. }) => {
+            let finding = Finding::plain(format!("cannot run jail `{}`", jail.name)).why(error.to_string());
+            Err(jail.findings(vec![finding.hint("give it a file, a pipe or /dev/null instead")]))
+        }
         Err(error) => {
             let finding = Finding::plain(format!("cannot run jail `{}`", jail.name)).why(error.to_string());
             Err(jail.findings(vec![finding]))

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -119,7 +119,8 @@ pub(super) fn read(path: &Path, asked: Option<&Origin>) -> Result<(Rc<Source>, F
 
 /// The first bytes of a file, one more than is allowed.
 fn read_bytes(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
-    let file = File::open(path)?;
+    // A FIFO that was named by mistake is not waited for.
+    let file = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
     let metadata = file.metadata()?;
     let mut bytes = Vec::with_capacity(metadata.len().min(LONGEST) as usize + 1);
     file.take(LONGEST + 1).read_to_end(&mut bytes)?;

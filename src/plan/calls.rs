@@ -238,7 +238,13 @@ fn clone_tree(source: impl AsRef<OsStr>, flags: MountFlags, recursive: bool) -> 
     let set =
         format!("{{attr_set={}, attr_clr=0, propagation=0 /* MS_??? */, userns_fd=0}}", attributes(flags));
     vec![
-        call("open_tree", format!("AT_FDCWD, {}, OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC{below}", text(source))),
+        call(
+            "open_tree",
+            format!(
+                "AT_FDCWD, {}, OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_SYMLINK_NOFOLLOW{below}",
+                text(source)
+            ),
+        ),
         call("mount_setattr", format!("<mount>, \"\", AT_EMPTY_PATH{below}, {set}, 32")),
     ]
 }
@@ -280,7 +286,7 @@ mod tests {
         assert_eq!(
             shown(|action| matches!(action, Action::CloneTree { .. })),
             [
-                r#"open_tree(AT_FDCWD, "/srv/www", OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_RECURSIVE)"#,
+                r#"open_tree(AT_FDCWD, "/srv/www", OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_SYMLINK_NOFOLLOW|AT_RECURSIVE)"#,
                 "mount_setattr(<mount>, \"\", AT_EMPTY_PATH|AT_RECURSIVE, {attr_set=MOUNT_ATTR_RDONLY|MOUNT_ATTR_NOSUID\
                  |MOUNT_ATTR_NODEV, attr_clr=0, propagation=0 /* MS_??? */, userns_fd=0}, 32)",
             ]

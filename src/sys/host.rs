@@ -30,7 +30,7 @@ impl Host {
             root: "/".into(),
             uid: nix::unistd::geteuid().as_raw(),
             gid: nix::unistd::getegid().as_raw(),
-            device_nodes: may_make && shows_devices(state),
+            device_nodes: may_make && in_first_user_namespace() && shows_devices(state),
             terminals: (0..=2)
                 .filter(|fd| terminal::is_terminal(process::standard_descriptor(*fd)))
                 .collect(),
@@ -52,6 +52,13 @@ impl Host {
     pub fn path(&self, path: &Path) -> PathBuf {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
+}
+
+/// Whether this is the user namespace the kernel began with: in any other mknod(2) fails, whatever capability one has there. Its
+/// inode number is `PROC_USER_INIT_INO` of the kernel's linux/proc_ns.h.
+fn in_first_user_namespace() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self/ns/user").is_ok_and(|found| found.ino() == 0xEFFF_FFFD)
 }
 
 /// Whether the file system of the nearest existing directory at or above `path` is mounted with devices, see statvfs(3).

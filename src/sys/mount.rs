@@ -47,10 +47,11 @@ fn owned(result: libc::c_long) -> Result<OwnedFd, Errno> {
 }
 
 /// open_tree(2) with `OPEN_TREE_CLONE`: a detached copy of the mount at `path`, of what is mounted below it too if
-/// `recursive`. A trailing symbolic link is followed.
+/// `recursive`. A symbolic link as the last component is not followed: below a tree, a jailed root may have put it there.
 pub fn clone_tree(path: &CStr, recursive: bool) -> Result<OwnedFd, Errno> {
     let flags = OPEN_TREE_CLONE
         | libc::O_CLOEXEC as libc::c_uint
+        | libc::AT_SYMLINK_NOFOLLOW as libc::c_uint
         | if recursive { AT_RECURSIVE as libc::c_uint } else { 0 };
     // SAFETY: a C string and integers.
     owned(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) })

@@ -369,9 +369,11 @@ files = [{ path = "DIR/program", target = "/program" }]
 "#,
     )
     .started_by(&["unshare", "--user", "--map-root-user"])
-    .expect(&["run"], 125, r"error: cannot build jail `web`
-  why: cannot make `/dev/full` in the tree (step N): mknod(2): Operation not permitted (EPERM)
-hint: making devices needs CAP_MKNOD in the first user namespace; build as an ordinary user, who gets the host's devices bound at run time
+    .expect(&["run"], 125, r"built jail `web`
+error: cannot set the supplementary groups in jail `web`
+  why: setgroups(2): Operation not permitted (EPERM), step N of M, inside, before the program
+  why: the step is there by default: the caller's groups are not the jail's
+hint: the user namespace stockade was started in denies setgroups(2), as one made by `unshare -r` does: start it outside
 ");
 }
 

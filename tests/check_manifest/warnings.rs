@@ -71,8 +71,8 @@ capabilities = ["SYS_ADMIN", "CHOWN"]
   --> jails/web.toml:4:17
     4 | capabilities = ["SYS_ADMIN", "CHOWN"]
       |                 ^^^^^^^^^^^
-  why: who has it can mount the host's disks
-hint: look for a narrower capability in capabilities(7), or add `user = true` under `[namespaces]`
+  why: who has it, in a jail started by root, can mount the host's disks
+hint: look for a narrower capability in capabilities(7)
 "#,
     );
 }

@@ -22,11 +22,12 @@ fn covers(privileged: bool) -> Vec<String> {
             covers.push(format!("{path} ro,nosuid,nodev,noexec {kind}"));
         }
     };
-    for path in ["/proc/keys", "/proc/key-users", "/proc/latency_stats", "/proc/sched_debug"] {
+    for path in ["/proc/keys", "/proc/latency_stats"] {
         add(path, "devtmpfs");
     }
     if privileged {
-        for path in ["/proc/kcore", "/proc/kmsg", "/proc/timer_list", "/proc/timer_stats"] {
+        for name in ["iomem", "kcore", "key-users", "kmsg", "slabinfo", "timer_list", "vmallocinfo"] {
+            let path = &format!("/proc/{name}");
             add(path, "devtmpfs");
         }
     }
@@ -338,4 +339,21 @@ fn nothing_of_a_running_jail_is_mounted_on_the_host() {
     let mut running = jail.start(&["pause"]);
     running.expect("ready");
     assert_eq!(mounts(), before);
+}
+
+#[test]
+fn a_link_planted_in_a_writable_tree_is_not_followed() {
+    // Needs the tree's own device nodes, which are root's.
+    if !is_root() {
+        return;
+    }
+    let jail = Jail::shell("planted", "[root]\nread_only = false\n");
+    jail.build();
+    let dev = jail.tree().join("dev");
+    fs::rename(&dev, jail.tree().join("old")).unwrap();
+    std::os::unix::fs::symlink("/etc", &dev).unwrap();
+    let ended = finish(&mut jail.command(&["cat /dev/passwd"]));
+    // The link is the jail's own: at most it leads to the jail's own /etc.
+    assert!(!ended.stdout.contains("\ndaemon:"), "the host's users: {}", ended.stdout);
+    assert_eq!(ended.stdout, fs::read_to_string(jail.tree().join("etc/passwd")).unwrap());
 }

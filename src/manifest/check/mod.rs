@@ -207,8 +207,8 @@ fn capability_leaves_a_jail(manifest: &Manifest, findings: &mut Vec<Finding>) {
             if capability::number(name) == Some(given.value) {
                 findings.push(
                     Finding::warning(format!("with `{name}` this jail holds nobody"), &given.origin)
-                        .why(format!("who has it {why}"))
-                        .hint("look for a narrower capability in capabilities(7), or add `user = true` under `[namespaces]`"),
+                        .why(format!("who has it, in a jail started by root, {why}"))
+                        .hint("look for a narrower capability in capabilities(7)"),
                 );
             }
         }

@@ -128,6 +128,24 @@ fn mounts_do_not_hide_mounts(mounts: &[At<Mount>], findings: &mut Vec<Finding>) 
                 .hint(format!("mounts are made in order; put this one before `{}`", hidden.display())),
             );
         }
+        let empty = mounts.iter().take_while(|other| !std::ptr::eq(*other, mount)).find(|other| {
+            let above = other.value.target.as_path();
+            above != target
+                && target.starts_with(above)
+                && !matches!(other.value.kind, MountKind::Bind { .. })
+        });
+        if let Some(empty) = empty {
+            let message =
+                format!("`{}` is below `{}`, which is mounted empty", mount.value.target, empty.value.target);
+            findings.push(
+                Finding::error(message, &mount.origin)
+                    .why("there is nothing to mount on when the jail starts")
+                    .hint(format!(
+                        "mount it beside `{}`, or mount a directory of the host there",
+                        empty.value.target
+                    )),
+            );
+        }
         earlier.insert(target);
     }
 }
@@ -201,7 +219,12 @@ fn tree_paths_are_visible(manifest: &Manifest, findings: &mut Vec<Finding>) {
         let hidden = |target: &&&Path| {
             path.as_path().starts_with(target) && (what != Made::Directory || path.as_path() != **target)
         };
-        if let Some(target) = targets.iter().find(hidden) {
+        if what == Made::Link && targets.contains(&path.as_path()) {
+            let message = format!("`{path}` is a symbolic link, and something is to be mounted on it");
+            findings.push(
+                Finding::error(message, origin).hint("mount on what the link leads to, or take the link out"),
+            );
+        } else if let Some(target) = targets.iter().find(hidden) {
             findings.push(
                 Finding::warning(
                     format!("`{path}` is hidden by what is mounted on `{}`", target.display()),

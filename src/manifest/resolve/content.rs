@@ -87,7 +87,13 @@ impl fmt::Display for Content {
             }
             Self::Symlink { text, .. } => write!(f, "a link to `{}`", Path::new(text).display()),
             Self::Text { bytes, mode, owner } => {
-                write!(f, "a file of {} bytes, mode {mode}, owner {}:{}", bytes.len(), owner.uid, owner.gid)
+                write!(
+                    f,
+                    "a file of {}, mode {mode}, owner {}:{}",
+                    counted(bytes.len()),
+                    owner.uid,
+                    owner.gid
+                )
             }
             Self::Device(device) => write!(f, "the device `{}`", device.name),
         }
@@ -131,4 +137,12 @@ fn step(path: PathBuf, node: Node, copied: &mut Copied) -> Option<Step> {
         Content::Device(device) => Action::MakeDevice { path, device },
     };
     Some(Step { action, phase: Phase::Build, origin: node.origin })
+}
+
+/// How many bytes, in words.
+fn counted(bytes: usize) -> String {
+    match bytes {
+        1 => "1 byte".into(),
+        bytes => format!("{bytes} bytes"),
+    }
 }

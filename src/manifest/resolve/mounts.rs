@@ -56,13 +56,20 @@ fn known(path: &str) -> (Option<JailPath>, Option<HostPath>) {
     (JailPath::parse(path).ok(), HostPath::parse(path).ok())
 }
 
-/// Files of /proc that tell of the host or act on it; covered where the kernel has them. The list is runc's and systemd's
-/// (`ProtectKernelTunables=`, `ProtectKernelLogs=`) with what the kernel has gained since.
-const COVERED_FILES: [&str; 4] =
-    ["/proc/keys", "/proc/key-users", "/proc/latency_stats", "/proc/sched_debug"];
+/// Files of /proc that tell of the host or act on it; covered where the kernel has them. The list is runc's, without what kernels
+/// that have the mount API no longer have there (`sched_debug`, `timer_stats`).
+const COVERED_FILES: [&str; 2] = ["/proc/keys", "/proc/latency_stats"];
 
 /// More of them, which only the host's root can read: covered when the program may be that.
-const COVERED_ROOT_FILES: [&str; 4] = ["/proc/kcore", "/proc/kmsg", "/proc/timer_list", "/proc/timer_stats"];
+const COVERED_ROOT_FILES: [&str; 7] = [
+    "/proc/iomem",
+    "/proc/kcore",
+    "/proc/key-users",
+    "/proc/kmsg",
+    "/proc/slabinfo",
+    "/proc/timer_list",
+    "/proc/vmallocinfo",
+];
 
 /// Directories of /proc that do.
 const COVERED_DIRECTORIES: [&str; 2] = ["/proc/acpi", "/proc/scsi"];
@@ -175,7 +182,7 @@ fn manifest_mounts(context: &Context<'_>, mounts: &mut Vec<Planned>) {
                     continue;
                 }
                 let recursive = recursive.unwrap_or(true);
-                (flags(true, true), What::Host { source: source.clone(), recursive })
+                (flags(true, true), What::Host { source: context.without_link(source), recursive })
             }
             MountKind::Tmpfs { size, inodes, mode } => {
                 let mut options = vec![

@@ -7,6 +7,7 @@ use super::command::DEFAULT_PATH;
 use super::identity::{self, Identity};
 use super::mounts;
 use crate::manifest::finding::Finding;
+use crate::manifest::links::Root;
 use crate::manifest::schema::{Manifest, Network, Personality, Proc, Share};
 use crate::plan::step::{Action, MountFlags, Namespaces, Owner, RootMethod, Watch};
 use crate::plan::{At, HostPath, JailName, JailPath, Mode, Origin, Phase, Step};
@@ -27,6 +28,13 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// A source as the manifest means it, symbolic links followed: the kernel is told to follow none, since the tree's own entries
+    /// are sources too, and a jailed root may have put a link there. What is absent stays as it is, for the run to say so.
+    pub(super) fn without_link(&self, source: &HostPath) -> HostPath {
+        let real = Root::at(&self.host.root).real(source.as_path()).ok();
+        real.and_then(|real| HostPath::parse(real).ok()).unwrap_or_else(|| source.clone())
+    }
+
     /// Whether the program has any right of the host's root.
     pub(super) fn privileged(&self) -> bool {
         let privileges = &self.manifest.privileges;
