@@ -63,6 +63,7 @@ fn purpose(action: &Action) -> String {
         Action::MapIds { .. } => "map ids into the user namespace".into(),
         Action::MakePrivate => "make the mounts private".into(),
         Action::NewSession => "begin a session".into(),
+        Action::NewKeyring => "join a new session keyring".into(),
         Action::SetUndumpable => "hide the set-up from other processes".into(),
         Action::AttachTerminal { .. } => "attach the program's terminal".into(),
         Action::LoopbackUp => "bring `lo` up".into(),

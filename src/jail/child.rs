@@ -69,6 +69,7 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
             Ok(())
         }
         Operation::NewSession => process::new_session().map_err(Error::of("setsid")),
+        Operation::NewKeyring => creds::join_session_keyring().map_err(Error::of("keyctl")),
         Operation::AttachTerminal(onto) => {
             let slave = inherited.terminal.ok_or(Error { call: "ioctl", errno: Errno::ENOTTY })?;
             terminal::control(slave).map_err(Error::of("ioctl"))?;

@@ -35,6 +35,7 @@ pub struct Program {
 pub(super) enum Operation {
     WriteFiles(Vec<(CString, Vec<u8>)>),
     NewSession,
+    NewKeyring,
     AttachTerminal(Vec<i32>),
     MakePrivate,
     SetUndumpable,
@@ -137,6 +138,7 @@ impl Program {
                 )]),
                 Action::MakePrivate => Operation::MakePrivate,
                 Action::NewSession => Operation::NewSession,
+                Action::NewKeyring => Operation::NewKeyring,
                 Action::SetUndumpable => Operation::SetUndumpable,
                 Action::AttachTerminal { onto } => {
                     program.terminal.clone_from(onto);

@@ -67,6 +67,7 @@ impl Action {
             .concat(),
             Self::MakePrivate => vec![call("mount", "NULL, \"/\", NULL, MS_REC|MS_PRIVATE, NULL")],
             Self::NewSession => vec![call("setsid", "")],
+            Self::NewKeyring => vec![call("keyctl", "KEYCTL_JOIN_SESSION_KEYRING, NULL")],
             Self::SetUndumpable => vec![call("prctl", "PR_SET_DUMPABLE, SUID_DUMP_DISABLE")],
             Self::AttachTerminal { onto } => [call("ioctl", "<terminal>, TIOCSCTTY, 0")]
                 .into_iter()

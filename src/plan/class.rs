@@ -32,6 +32,8 @@ pub enum Class {
     ProcMask,
     /// A session of its own.
     Session,
+    /// The session keyring.
+    Keyring,
     /// The program's terminal.
     Terminal,
     /// The out-of-memory score.
@@ -111,6 +113,7 @@ impl Class {
                     && !Self::Proc.has(action)
             }
             Self::Session => matches!(action, A::NewSession),
+            Self::Keyring => matches!(action, A::NewKeyring),
             Self::Terminal => matches!(action, A::AttachTerminal { .. }),
             Self::OomScore => matches!(action, A::SetOomScore { .. }),
             Self::Undumpable => matches!(action, A::SetUndumpable),
@@ -157,6 +160,7 @@ impl Class {
             Self::Proc => "mounting /proc",
             Self::ProcMask => "covering parts of /proc",
             Self::Session => "the new session",
+            Self::Keyring => "the new session keyring",
             Self::Terminal => "the terminal",
             Self::OomScore => "the out-of-memory score",
             Self::Undumpable => "making memory undumpable",

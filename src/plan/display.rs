@@ -48,6 +48,7 @@ impl fmt::Display for Action {
             ),
             Self::MakePrivate => f.write_str("mount(\"/\", private, recursive)"),
             Self::NewSession => f.write_str("setsid()"),
+            Self::NewKeyring => f.write_str("keyctl(KEYCTL_JOIN_SESSION_KEYRING)"),
             Self::SetUndumpable => f.write_str("prctl(PR_SET_DUMPABLE, 0)"),
             Self::AttachTerminal { onto } => {
                 write!(f, "ioctl(<terminal>, TIOCSCTTY), dup2 onto {}", join(" ", onto))
@@ -193,6 +194,7 @@ mod tests {
             r#"write(setgroups "deny", uid_map "33 1000 1", gid_map "33 1000 1")"#,
             r#"mount("/", private, recursive)"#,
             "setsid()",
+            "keyctl(KEYCTL_JOIN_SESSION_KEYRING)",
             r#"write("/proc/self/oom_score_adj", "500")"#,
             "prctl(PR_SET_DUMPABLE, 0)",
             "ioctl(<terminal>, TIOCSCTTY), dup2 onto 0 1",

@@ -50,6 +50,7 @@ impl Action {
             Self::MapIds { .. } => &enter::MAP_IDS,
             Self::MakePrivate => &enter::MAKE_PRIVATE,
             Self::NewSession => &enter::NEW_SESSION,
+            Self::NewKeyring => &enter::NEW_KEYRING,
             Self::SetUndumpable => &enter::SET_UNDUMPABLE,
             Self::AttachTerminal { .. } => &enter::ATTACH_TERMINAL,
             Self::LoopbackUp => &enter::LOOPBACK_UP,

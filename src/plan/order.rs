@@ -25,7 +25,7 @@ const fn rule(before: Class, after: Class, because: &'static str) -> Rule {
 }
 
 /// Every rule, roughly in the order of a run.
-pub const RULES: [Rule; 36] = [
+pub const RULES: [Rule; 37] = [
     rule(Class::Clone, Class::Inside, "without the new namespaces it would happen to the host"),
     rule(
         Class::IdMaps,
@@ -69,6 +69,11 @@ pub const RULES: [Rule; 36] = [
         Class::Session,
         Class::Terminal,
         "only the leader of a session without a terminal can take one (TIOCSCTTY in ioctl_tty(2))",
+    ),
+    rule(
+        Class::Keyring,
+        Class::Ids,
+        "a keyring made by the jail's user counts against that user's few (keyrings(7)), one made by root does not",
     ),
     rule(
         Class::Limits,

@@ -54,6 +54,7 @@ pub(crate) fn run() -> Vec<Step> {
         Action::MapIds { inside: Owner { uid: 33, gid: 33 }, outside: Owner { uid: 1000, gid: 1000 } },
         Action::MakePrivate,
         Action::NewSession,
+        Action::NewKeyring,
         Action::SetOomScore { adjustment: 500 },
         Action::SetUndumpable,
         Action::AttachTerminal { onto: vec![0, 1] },

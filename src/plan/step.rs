@@ -212,6 +212,8 @@ pub enum Action {
     MakePrivate,
     /// A session of its own: the caller's terminal is not its controlling terminal.
     NewSession,
+    /// A session keyring of its own, empty.
+    NewKeyring,
     /// Memory, environment and descriptors of the jail's first process are nobody else's to read.
     SetUndumpable,
     /// The program's own terminal, relayed by the supervisor, becomes the controlling one and these descriptors.

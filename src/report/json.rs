@@ -120,6 +120,7 @@ fn action(action: &Action) -> Value {
         }
         Action::MakePrivate => json!({ "kind": "make_private" }),
         Action::NewSession => json!({ "kind": "new_session" }),
+        Action::NewKeyring => json!({ "kind": "new_keyring" }),
         Action::SetUndumpable => json!({ "kind": "set_undumpable" }),
         Action::AttachTerminal { onto } => json!({ "kind": "attach_terminal", "onto": onto }),
         Action::LoopbackUp => json!({ "kind": "loopback_up" }),

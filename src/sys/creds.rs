@@ -150,6 +150,28 @@ pub fn limit(resource: u32) -> Result<(u64, u64), Errno> {
     Ok((limit[0], limit[1]))
 }
 
+/// Commands of keyctl(2).
+const KEYCTL_GET_KEYRING_ID: libc::c_int = 0;
+const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
+/// The session keyring, for keyctl(2).
+const KEY_SPEC_SESSION_KEYRING: libc::c_int = -3;
+
+/// keyctl(2) with `KEYCTL_JOIN_SESSION_KEYRING`: a new one without a name.
+pub fn join_session_keyring() -> Result<(), Errno> {
+    let unnamed = std::ptr::null::<u8>();
+    // SAFETY: null asks for an anonymous keyring.
+    check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, unnamed) }).map(drop)
+}
+
+/// Whether keyctl(2) reaches keyrings: not on a kernel without them (ENOSYS), nor under a filter that refuses it (EPERM, as in
+/// many containers), and then not for the jailed program either.
+pub fn has_keyrings() -> bool {
+    // SAFETY: three integers; no keyring is made.
+    let found =
+        unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0) };
+    !matches!(check(found), Err(Errno::ENOSYS | Errno::EPERM))
+}
+
 /// sched_setaffinity(2) of this thread: a bit for each processor.
 pub fn set_affinity(mask: &[u64]) -> Result<(), Errno> {
     // SAFETY: the kernel reads the bytes of the slice.

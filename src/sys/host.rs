@@ -15,6 +15,8 @@ pub struct Host {
     pub gid: u32,
     /// Whether device nodes can be made below the state directory and work there.
     pub device_nodes: bool,
+    /// Whether keyctl(2) can be used, by us and so by the jailed program.
+    pub keyrings: bool,
     /// Which of the standard descriptors 0 to 2 are a terminal.
     pub terminals: Vec<i32>,
 }
@@ -31,6 +33,7 @@ impl Host {
             uid: nix::unistd::geteuid().as_raw(),
             gid: nix::unistd::getegid().as_raw(),
             device_nodes: may_make && in_first_user_namespace() && shows_devices(state),
+            keyrings: creds::has_keyrings(),
             terminals: (0..=2)
                 .filter(|fd| terminal::is_terminal(process::standard_descriptor(*fd)))
                 .collect(),

@@ -228,3 +228,20 @@ fn an_ordinary_user_needs_a_user_namespace_and_root_has_none() {
     let jail = Jail::shell("userns", &format!("namespaces.user = {}", !is_root()));
     jail.expect(&["echo runs"], 0, "runs\n");
 }
+
+#[test]
+fn the_callers_session_keyring_stays_outside() {
+    let jail = Jail::probe("keyring", "");
+    jail.build();
+    let run = jail.command(&["find-key"]);
+    let hold = |program: &std::ffi::OsStr, arguments: &[&std::ffi::OsStr]| {
+        let mut command = std::process::Command::new(jail.path("probe"));
+        command.arg("hold-key").arg(program).args(arguments).env("STOCKADE_STATE_DIR", jail.path("state"));
+        finish(&mut command)
+    };
+    // Outside the key is found: the test can fail.
+    let probe = jail.path("probe");
+    assert_eq!(hold(probe.as_os_str(), &["find-key".as_ref()]).lines(), ["key: ok"]);
+    let inside = hold(run.get_program(), &run.get_args().collect::<Vec<_>>());
+    assert_eq!(inside.lines(), ["key: ENOKEY"]);
+}

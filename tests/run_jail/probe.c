@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -181,6 +182,14 @@ int main(int count, char **arguments) {
     const char *second = count > 3 ? arguments[3] : "";
 #define IS(name) (strcmp(what, name) == 0)
     if (IS("exit")) return atoi(first);
+    // keyctl(2): with a key in a session keyring of its own, becomes ARGUMENTS; looks for that key.
+    if (IS("hold-key")) {
+        syscall(SYS_keyctl, 1 /* JOIN_SESSION_KEYRING */, NULL);
+        if (syscall(SYS_add_key, "user", "stockade-test", "secret", 6, -3 /* SESSION */) < 0) return 2;
+        execv(first, arguments + 2);
+        return 3;
+    }
+    if (IS("find-key")) say("key", syscall(SYS_keyctl, 10 /* SEARCH */, -3, "user", "stockade-test", 0));
     if (IS("die")) {
         raise(atoi(first));
         return 1;

@@ -158,6 +158,9 @@ fn enter(context: &Context<'_>, name: &JailName, steps: &mut Steps) {
     }
     steps.unasked(Phase::Enter, Action::SetUndumpable, "PID 1 is still a copy of the supervisor");
     steps.unasked(Phase::Enter, Action::NewSession, "the caller's terminal is not the jail's");
+    if context.host.keyrings {
+        steps.unasked(Phase::Enter, Action::NewKeyring, "the caller's keys are not the jail's");
+    }
     if !context.host.terminals.is_empty() {
         let onto = context.host.terminals.clone();
         steps.unasked(

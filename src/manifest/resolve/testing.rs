@@ -25,7 +25,10 @@ impl Scene {
         let _ = fs::remove_dir_all(&root);
         fs::create_dir_all(&root).unwrap();
         let source = Rc::new(Source { path: "test.toml".into(), text: String::new() });
-        Self { host: Host { root, uid: 0, gid: 0, device_nodes: true, terminals: Vec::new() }, source }
+        Self {
+            host: Host { root, uid: 0, gid: 0, device_nodes: true, keyrings: true, terminals: Vec::new() },
+            source,
+        }
     }
 
     fn path(&self, path: &str) -> PathBuf {

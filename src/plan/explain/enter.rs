@@ -33,6 +33,14 @@ pub(super) const NEW_SESSION: Text = Text {
               if typed: CVE-2017-5226 in bubblewrap. A key such as Ctrl-C would also reach the jail's processes past PID 1.",
 };
 
+pub(super) const NEW_KEYRING: Text = Text {
+    why: "The kernel keeps keys (Kerberos tickets, disk passwords, tokens) in keyrings, and a process inherits its parent's session \
+          keyring. No namespace separates them. The jail joins a new, empty one.",
+    man: &["session-keyring(7)", "keyctl(2)", "keyrings(7)"],
+    without: "The program could list and read every key of the login session it was started from, as root or not: possession of the \
+              keyring is all the right it needs.",
+};
+
 pub(super) const SET_UNDUMPABLE: Text = Text {
     why: "PID 1 is a copy of the supervisor: it still holds the caller's environment and memory. Undumpable memory may be neither \
           traced nor dumped, and its files under /proc belong to root, although the program will have the same user id. execve(2) \

@@ -35,6 +35,7 @@ pub(super) fn line(action: &Action) -> Option<String> {
         }
         Action::MakePrivate => "mount --make-rprivate /".into(),
         Action::NewSession => "setsid --wait \u{2026}".into(),
+        Action::NewKeyring => "keyctl session - \u{2026}".into(),
         Action::AttachTerminal { .. } => "script --quiet --return --command \u{2026} /dev/null".into(),
         Action::LoopbackUp => "ip link set lo up".into(),
         Action::SetHostname { name } => format!("hostname {}", word(name)),
