@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use argh::FromArgs;
 
-use crate::error::{Failure, exit};
+use crate::error::{self, Failure, exit};
 use crate::manifest::{Request, suggest};
 use crate::report::diagnostic::Diagnostic;
 
@@ -132,12 +132,8 @@ pub(crate) enum Early {
 impl Early {
     /// Tells it. Returns the exit code.
     pub(crate) fn report(&self) -> u8 {
-        use std::io::Write as _;
         match self {
-            Self::Answer(text) => {
-                let _ = std::io::stdout().lock().write_all(text.as_bytes());
-                0
-            }
+            Self::Answer(text) => error::print(text),
             Self::Usage(failure) => failure.report(),
         }
     }

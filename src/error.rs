@@ -72,10 +72,18 @@ pub fn eprint_all(diagnostics: &[Diagnostic], subject: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// A line of data on stdout. That nobody reads it any more is no error of ours.
-pub fn say(line: &str) {
+/// Data on stdout; the exit code. A reader that has gone (`| head`) wanted no more; any other error, such as a full disk, is told.
+#[must_use]
+pub fn print(text: &str) -> u8 {
     use std::io::Write as _;
-    let _ = std::io::stdout().lock().write_all(format!("{line}\n").as_bytes());
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            let diagnostic = Diagnostic::error("cannot write to standard output").why(error.to_string());
+            Failure::new(diagnostic, exit::FAILED).report()
+        }
+        _ => 0,
+    }
 }
 
 /// A message on stderr.

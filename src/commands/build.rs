@@ -17,8 +17,14 @@ pub(super) fn build(request: &Request) -> Result<u8> {
 
 /// Says what was built, and what should be known about it.
 pub(super) fn announce(jail: &Jail, built: &Built, warnings: &[Finding]) {
-    let all: Vec<_> =
-        jail.loaded.warnings.iter().chain(warnings).map(|finding| finding.clone().into()).collect();
+    let all: Vec<_> = jail
+        .loaded
+        .warnings
+        .iter()
+        .filter(|known| !warnings.contains(known))
+        .chain(warnings)
+        .map(|finding| finding.clone().into())
+        .collect();
     error::eprint_all(&all, &jail.loaded.path.display().to_string());
     error::note(&format!(
         "built jail `{}`: {} files, {} directories, {} links, {} in `{}`",

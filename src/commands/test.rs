@@ -37,13 +37,14 @@ pub(super) fn test(test: &cli::Test) -> Result<u8> {
     let mut code = 0;
     for request in &requests {
         let started = Instant::now();
-        match one(request) {
-            Ok(what) => error::say(&format!("test {what} ... ok ({} ms)", started.elapsed().as_millis())),
+        let verdict = match one(request) {
+            Ok(what) => format!("test {what} ... ok ({} ms)\n", started.elapsed().as_millis()),
             Err(failure) => {
-                error::say(&format!("test {} ... FAILED", request.jail.display()));
-                code = failure.report().max(exit::FINDING);
+                code = code.max(failure.report().max(exit::FINDING));
+                format!("test {} ... FAILED\n", request.jail.display())
             }
-        }
+        };
+        code = code.max(error::print(&verdict));
     }
     Ok(code)
 }

@@ -1,7 +1,6 @@
 //! Commands that only look: check, plan.
 
 use std::ffi::OsStr;
-use std::io::Write as _;
 
 use super::prepare::Jail;
 use crate::cli::{Check, Plan};
@@ -46,9 +45,9 @@ pub(crate) fn check(check: &Check) -> Result<u8, Failure> {
         all.extend(diagnostics);
     }
     let text = if check.json { diagnostic::json(&all) } else { lines };
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    let printed = error::print(&text);
     let failed = all.iter().any(|one| one.severity == Severity::Error);
-    Ok(if failed { exit::FINDING } else { 0 })
+    Ok(if failed { exit::FINDING } else { printed })
 }
 
 /// One manifest: its path and what was found.
@@ -85,6 +84,5 @@ pub(crate) fn plan(options: &Plan, request: &Request) -> Result<u8, Failure> {
             TextOptions { all: options.all, explain: options.explain, colour, ..TextOptions::default() };
         report::plan::text(&plan, text)
     };
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
-    Ok(0)
+    Ok(error::print(&text))
 }
