@@ -31,8 +31,10 @@ fn covers(privileged: bool) -> Vec<String> {
             add(path, "devtmpfs");
         }
     }
-    add("/proc/acpi", "tree");
-    add("/proc/scsi", "tree");
+    if privileged {
+        add("/proc/acpi", "tree");
+        add("/proc/scsi", "tree");
+    }
     covers
 }
 

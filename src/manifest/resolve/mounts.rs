@@ -71,8 +71,8 @@ const COVERED_ROOT_FILES: [&str; 7] = [
     "/proc/vmallocinfo",
 ];
 
-/// Directories of /proc that do.
-const COVERED_DIRECTORIES: [&str; 2] = ["/proc/acpi", "/proc/scsi"];
+/// Directories that only it can do anything with.
+const COVERED_ROOT_DIRECTORIES: [&str; 2] = ["/proc/acpi", "/proc/scsi"];
 
 /// /proc, and its covers.
 fn proc(context: &Context<'_>, mounts: &mut Vec<Planned>) {
@@ -94,14 +94,15 @@ fn proc(context: &Context<'_>, mounts: &mut Vec<Planned>) {
         return;
     }
     let there = |path: &&&str| context.host.path(path.as_ref()).exists();
-    let root_files = if context.privileged() { COVERED_ROOT_FILES.as_slice() } else { &[] };
+    let (root_files, root_directories): (&[&str], &[&str]) =
+        if context.privileged() { (&COVERED_ROOT_FILES, &COVERED_ROOT_DIRECTORIES) } else { (&[], &[]) };
     for path in COVERED_FILES.iter().chain(root_files).filter(there) {
         // The host's null device on a mount without devices cannot even be opened.
         if let (_, Some(source)) = known("/dev/null") {
             push(path, What::Host { source, recursive: false });
         }
     }
-    for path in COVERED_DIRECTORIES.iter().filter(there) {
+    for path in root_directories.iter().filter(there) {
         // The tree's own /proc is an empty directory, and cheaper than a new file system.
         if let Ok(source) = HostPath::parse(context.tree.as_path().join("proc")) {
             push(path, What::Host { source, recursive: false });
