@@ -14,8 +14,9 @@ use crate::sys::Error;
 use crate::sys::process::{self, Waited};
 use crate::sys::signal::{self, SignalSet};
 
-/// Signals PID 1 passes on to the program when they are sent to it, beside SIGCHLD, which it takes itself.
-const FORWARDED: [i32; 9] = [
+/// Signals that are passed on to the program: by PID 1 when they are sent to it, beside SIGCHLD, which it takes itself, and by the
+/// supervisor.
+pub(super) const FORWARDED: [i32; 9] = [
     libc::SIGTERM,
     libc::SIGINT,
     libc::SIGHUP,

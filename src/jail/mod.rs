@@ -5,7 +5,7 @@
 //!     |        terminal bytes, keeps the time limit, and ends with the program's exit code. Keeps its rights.
 //!     | socket (reports, and each side's sight of the other's death)
 //! PID 1        in the new namespaces: runs the Enter and Confine operations, so it ends up with the program's rights; then
-//!     |        splits off the program's process, closes what it inherited, reaps, forwards signals.
+//!     |        closes what it inherited, makes the program's process, reaps, forwards signals.
 //! program      runs the Exec operations and becomes the program. With `init = false` PID 1 does so itself.
 //! ```
 //!

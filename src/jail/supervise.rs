@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::init::FORWARDED;
 use super::report::{self, Received, Report};
 use super::terminal::Relay;
 use super::{End, Error};
@@ -14,23 +15,10 @@ use crate::sys;
 use crate::sys::process::{self, Child};
 use crate::sys::signal::{self, SignalSet};
 
-/// Signals the supervisor takes for the program. SIGTSTP and SIGCONT stop and continue both.
-const TAKEN: [i32; 10] = [
-    libc::SIGTERM,
-    libc::SIGINT,
-    libc::SIGHUP,
-    libc::SIGQUIT,
-    libc::SIGUSR1,
-    libc::SIGUSR2,
-    libc::SIGALRM,
-    libc::SIGTSTP,
-    libc::SIGCONT,
-    libc::SIGWINCH,
-];
-
-/// Those of [`TAKEN`] that the caller does not ignore: under nohup(1) a hang-up reaches neither the supervisor nor the program.
+/// The signals the supervisor takes for the program: those that are forwarded, and SIGTSTP, which stops both, unless the caller
+/// ignores them: under nohup(1) a hang-up reaches neither.
 pub(super) fn taken() -> Result<SignalSet, sys::Error> {
-    TAKEN.into_iter().try_fold(SignalSet::EMPTY, |taken, number| {
+    FORWARDED.into_iter().chain([libc::SIGTSTP]).try_fold(SignalSet::EMPTY, |taken, number| {
         let ignored = signal::is_ignored(number).map_err(sys::Error::of("rt_sigaction"))?;
         Ok(if ignored { taken } else { taken.with(number) })
     })

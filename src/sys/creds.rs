@@ -141,15 +141,6 @@ pub fn set_limit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, limit.as_ptr(), none) }).map(drop)
 }
 
-/// The soft and hard bound of a resource limit, see prlimit(2).
-pub fn limit(resource: u32) -> Result<(u64, u64), Errno> {
-    let mut limit = [0_u64; 2];
-    let none = std::ptr::null::<u8>();
-    // SAFETY: the kernel writes two u64 and reads no new value from null.
-    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, none, limit.as_mut_ptr()) })?;
-    Ok((limit[0], limit[1]))
-}
-
 /// Commands of keyctl(2).
 const KEYCTL_GET_KEYRING_ID: libc::c_int = 0;
 const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;

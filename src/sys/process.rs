@@ -82,7 +82,8 @@ pub fn exit(status: libc::c_int) -> ! {
 /// Pointers to C strings, ended by a null pointer: what execve(2) takes, made before clone so that the child allocates nothing.
 #[derive(Debug)]
 pub struct PointerArray {
-    strings: Vec<CString>,
+    /// Owned here so that the pointers stay good.
+    _strings: Vec<CString>,
     pointers: Vec<*const c_char>,
 }
 
@@ -90,12 +91,7 @@ impl PointerArray {
     /// Takes the strings.
     pub fn new(strings: Vec<CString>) -> Self {
         let pointers = strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect();
-        Self { strings, pointers }
-    }
-
-    /// The strings.
-    pub fn strings(&self) -> &[CString] {
-        &self.strings
+        Self { _strings: strings, pointers }
     }
 }
 
