@@ -73,7 +73,7 @@ impl Fixture {
         // Devices are shown one by one, as for an ordinary user, so that the fixture needs no mknod.
         let host = Host { device_nodes: false, terminals: Vec::new(), ..Host::current(Path::new("/")) };
         let accounts = Accounts::read(&host).unwrap();
-        let (steps, _) = run::run_steps(
+        let run::Run { steps, .. } = run::run_steps(
             &manifest,
             &host,
             &accounts,

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use crate::error::{Failure, exit};
 use crate::manifest::finding::Finding;
 use crate::manifest::resolve::accounts::Accounts;
+use crate::manifest::resolve::run::{self, Run};
 use crate::manifest::resolve::tree::{Nodes, TreeSteps, tree_steps};
-use crate::manifest::resolve::{command, run, tree_key};
+use crate::manifest::resolve::{command, tree_key};
 use crate::manifest::{self, Loaded, Request};
-use crate::plan::step::Watch;
-use crate::plan::{HostPath, JailName, JailPath, Plan, Step, order};
+use crate::plan::{HostPath, JailName, JailPath, LayerState, Plan, Step, order};
 use crate::report::diagnostic::Diagnostic;
 use crate::sys::host::Host;
 use crate::tree::{self, Freshness, Generation, Store};
@@ -85,8 +85,8 @@ impl Jail {
             .map_err(|findings| self.findings(findings))
     }
 
-    /// The steps that run `command` in `tree`.
-    pub(super) fn run_steps(&self, tree: &HostPath, command: &JailPath) -> Result<(Vec<Step>, Watch)> {
+    /// What runs `command` in `tree`.
+    pub(super) fn run_steps(&self, tree: &HostPath, command: &JailPath) -> Result<Run> {
         let program = &self.loaded.manifest.program;
         // A jail that names nobody starts without reading who there is.
         let named =
@@ -103,9 +103,9 @@ impl Jail {
     }
 
     /// A plan of these steps, in a legal order.
-    pub(super) fn plan(&self, steps: Vec<Step>) -> Result<Plan> {
+    pub(super) fn plan(&self, steps: Vec<Step>, layers: Vec<LayerState>) -> Result<Plan> {
         match order::check(&steps) {
-            Ok(()) => Ok(Plan { jail: self.name.clone(), steps }),
+            Ok(()) => Ok(Plan { jail: self.name.clone(), steps, layers }),
             Err(violation) => {
                 let message = format!("the plan of jail `{}` is out of order: {violation}", self.name);
                 let hint = "this is a mistake in stockade: please report it with the manifest";
@@ -117,7 +117,7 @@ impl Jail {
     /// Builds the tree anew.
     pub(super) fn build(&self) -> Result<(tree::Built, Vec<Finding>)> {
         let TreeSteps { steps, warnings, .. } = self.build_steps()?;
-        let plan = self.plan(steps)?;
+        let plan = self.plan(steps, Vec::new())?;
         let store = self.store()?;
         let built = tree::build(&store, &plan, &self.key, self.host.is_root())
             .map_err(|error| self.tree_failure(&error))?;

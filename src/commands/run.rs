@@ -6,6 +6,7 @@ use crate::error::exit;
 use crate::jail::{self, End, Program};
 use crate::manifest::Request;
 use crate::manifest::finding::Finding;
+use crate::manifest::resolve::run::Run;
 use crate::plan::step::Action;
 use crate::plan::{HostPath, JailPath, Step};
 
@@ -30,8 +31,8 @@ fn attempt(request: &Request) -> Result<u8> {
             return Ok(NOT_FOUND);
         }
     };
-    let (steps, watch) = jail.run_steps(&tree, &command)?;
-    let plan = jail.plan(steps)?;
+    let Run { steps, layers, watch } = jail.run_steps(&tree, &command)?;
+    let plan = jail.plan(steps, layers)?;
     let program =
         Program::lower(&plan.steps).map_err(|error| jail.findings(vec![not_lowered(&plan.steps, &error)]))?;
     let end = jail::run(&program, watch);

@@ -69,10 +69,13 @@ pub(crate) fn plan(options: &Plan, request: &Request) -> Result<u8, Failure> {
     let jail = Jail::load(request)?;
     let tree = jail.tree_path()?;
     let TreeSteps { mut steps, program, warnings } = jail.build_steps()?;
+    let mut layers = Vec::new();
     if let Some(command) = program {
-        steps.extend(jail.run_steps(&tree, &command)?.0);
+        let run = jail.run_steps(&tree, &command)?;
+        steps.extend(run.steps);
+        layers = run.layers;
     }
-    let plan = jail.plan(steps)?;
+    let plan = jail.plan(steps, layers)?;
     let warnings: Vec<_> =
         jail.loaded.warnings.iter().chain(&warnings).cloned().map(Diagnostic::from).collect();
     error::eprint_all(&warnings, &jail.loaded.path.display().to_string());

@@ -146,6 +146,7 @@ pub const KEYS: &[Key] = &[
     key("privileges", "capabilities", TEXTS, "capabilities = [\"NET_BIND_SERVICE\"]"),
     key("privileges", "bounding", TEXTS, "bounding = [\"SETUID\", \"SETGID\"]"),
     key("privileges", "no_new_privileges", FLAG, "no_new_privileges = true"),
+    key("privileges", "best_effort", TEXTS, "best_effort = [\"landlock\"]"),
 
     key("test", "command", WORDS, "command = [\"curl\", \"-sf\", \"http://127.0.0.1/\"]"),
     key("test", "arguments", WORDS, "arguments = [\"--version\"]"),

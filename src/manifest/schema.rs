@@ -6,7 +6,7 @@ use std::ffi::OsString;
 
 use crate::plan::step::{Keep, RootMethod};
 use crate::plan::value::{Account, HostPath, JailName, JailPath, Mode, Size, Span};
-use crate::plan::{At, Bound};
+use crate::plan::{At, Bound, Layer};
 
 /// A manifest with everything it includes and every command-line option, decoded.
 #[derive(Clone, Debug, Default)]
@@ -363,6 +363,8 @@ pub struct Privileges {
     pub bounding: Vec<At<u8>>,
     /// `no_new_privileges`: true if absent.
     pub no_new_privileges: Option<At<bool>>,
+    /// `best_effort`: layers that may be weaker, or missing, where the host lacks something. All others are required.
+    pub best_effort: Vec<At<Layer>>,
 }
 
 /// `[test]`: how `stockade test` proves that the jail works.

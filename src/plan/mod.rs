@@ -6,6 +6,7 @@ pub mod capability;
 mod class;
 mod display;
 pub mod explain;
+pub mod layer;
 mod notation;
 pub mod order;
 pub mod quote;
@@ -18,6 +19,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+pub use layer::{Enforcement, Layer, LayerState};
 pub use step::{Action, Bound, Step};
 pub use value::{Account, HostPath, JailName, JailPath, Mode, Size, Span};
 
@@ -28,6 +30,8 @@ pub struct Plan {
     pub jail: JailName,
     /// The steps, grouped by phase in the order of [`Phase`].
     pub steps: Vec<Step>,
+    /// What became of each layer of the run's confinement; empty for a plan that only builds.
+    pub layers: Vec<LayerState>,
 }
 
 impl Plan {

@@ -3,6 +3,7 @@
 //! ```text
 //! format            1; raised when a member changes its meaning or disappears
 //! jail              the jail's name
+//! layers[]          of the run's confinement: layer (its name), state (enforced, degraded, off), reason (null if enforced), origin
 //! steps[]           in order
 //!   number          counted from 1 within the build and within the run, as in the text and in messages
 //!   phase           build, parent, enter, confine or exec
@@ -33,7 +34,7 @@ use serde_json::{Value, json};
 use super::explain;
 use super::plan::origin as origin_text;
 use crate::plan::step::{CapabilitySet, MountFlags, Owner};
-use crate::plan::{Action, Origin, Plan, calls};
+use crate::plan::{Action, LayerState, Origin, Plan, calls};
 
 /// The plan as JSON.
 pub fn json(plan: &Plan) -> Value {
@@ -63,7 +64,20 @@ pub fn json(plan: &Plan) -> Value {
             })
         })
         .collect();
-    json!({ "format": 1, "jail": plan.jail.as_str(), "steps": steps })
+    json!({ "format": 1, "jail": plan.jail.as_str(), "layers": layers(&plan.layers), "steps": steps })
+}
+
+/// What became of each layer, for a plan and for a report of a run.
+pub fn layers(layers: &[LayerState]) -> Vec<Value> {
+    let layer = |state: &LayerState| {
+        json!({
+            "layer": state.layer.name(),
+            "state": state.enforcement.name(),
+            "reason": state.enforcement.reason(),
+            "origin": origin(&state.origin),
+        })
+    };
+    layers.iter().map(layer).collect()
 }
 
 /// An origin with the place it goes back to.
@@ -264,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_whole_run_can_be_written() {
-        let plan = Plan { jail: JailName::parse("web").unwrap(), steps: sample::run() };
+        let plan = Plan { jail: JailName::parse("web").unwrap(), steps: sample::run(), layers: Vec::new() };
         let value = json(&plan);
         let steps = value["steps"].as_array().unwrap();
         assert_eq!(steps.len(), plan.steps.len());

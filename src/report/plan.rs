@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::explain;
 use super::layout::{self, Style};
 use crate::plan::quote::Escaped;
-use crate::plan::{Action, Origin, Phase, Plan, Step};
+use crate::plan::{Action, LayerState, Origin, Phase, Plan, Step};
 
 /// How a plan is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,22 @@ pub fn text(plan: &Plan, options: TextOptions) -> String {
             sheet.page().kinds(&mut out, &steps);
         }
     }
+    layers(&mut out, style, &plan.layers);
     out
+}
+
+/// What became of each layer of confinement, a line each.
+fn layers(out: &mut String, style: Style, layers: &[LayerState]) {
+    if layers.is_empty() {
+        return;
+    }
+    out.push('\n');
+    line(out, &format!("{}: what confines the program", style.bold("layers")));
+    for state in layers {
+        let reason = state.enforcement.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let text = format!("    {:15} {}{reason}", state.layer.name(), state.enforcement.name());
+        line(out, &text);
+    }
 }
 
 /// What every line of one plan has in common.
@@ -200,7 +215,7 @@ pub(super) mod tests {
             let action = &step.action;
             matches!(action, Action::Clone { .. } | Action::SetGid { .. } | Action::SetUid { .. })
         }));
-        Plan { jail: JailName::parse("nginx").unwrap(), steps }
+        Plan { jail: JailName::parse("nginx").unwrap(), steps, layers: Vec::new() }
     }
 
     #[test]

@@ -107,7 +107,7 @@ pub fn jail() -> JailName {
 pub fn plan(actions: Vec<Action>) -> Plan {
     let origin = |index| Origin::CommandLine(format!("step {index}"));
     let step = |(index, action)| Step { action, phase: Phase::Build, origin: origin(index) };
-    Plan { jail: jail(), steps: actions.into_iter().enumerate().map(step).collect() }
+    Plan { jail: jail(), steps: actions.into_iter().enumerate().map(step).collect(), layers: Vec::new() }
 }
 
 pub fn inside(path: &str) -> JailPath {

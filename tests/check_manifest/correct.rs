@@ -109,6 +109,7 @@ runtime_max = "1h30m"
 capabilities = ["CAP_CHOWN", "net_bind_service"]
 bounding = ["SETUID"]
 no_new_privileges = false
+best_effort = ["landlock"]
 
 [test]
 command = ["curl", "-sf", "http://127.0.0.1/"]

@@ -13,7 +13,7 @@ use super::schema::{
     ResourceLimit, Root, Share, Test,
 };
 use crate::plan::step::RootMethod;
-use crate::plan::{At, Origin};
+use crate::plan::{At, Layer, Origin};
 
 /// Decodes a merged manifest; what cannot be decoded is left out and reported.
 pub(super) fn manifest(table: Table, origin: &Origin, findings: &mut Vec<Finding>) -> Manifest {
@@ -167,12 +167,24 @@ fn limit(table: &mut Cursor, resource: Resource) -> Option<At<ResourceLimit>> {
     Some(At { value, origin })
 }
 
+/// The layers by the names a manifest has for them.
+const LAYERS: [(&str, Layer); Layer::ALL.len()] = {
+    let mut names = [("", Layer::Seccomp); Layer::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = (Layer::ALL[at].name(), Layer::ALL[at]);
+        at += 1;
+    }
+    names
+};
+
 /// `[privileges]`
 fn privileges(table: &mut Cursor) -> Privileges {
     Privileges {
         capabilities: table.list("capabilities", read::capability),
         bounding: table.list("bounding", read::capability),
         no_new_privileges: table.value("no_new_privileges", read::flag),
+        best_effort: table.list("best_effort", read::one_of(&LAYERS)),
     }
 }
 

@@ -5,12 +5,12 @@ use std::ffi::OsString;
 use super::accounts::Accounts;
 use super::command::DEFAULT_PATH;
 use super::identity::{self, Identity};
-use super::mounts;
+use super::{layers, mounts};
 use crate::manifest::finding::Finding;
 use crate::manifest::links::Root;
 use crate::manifest::schema::{Manifest, Network, Personality, Proc, Share};
 use crate::plan::step::{Action, MountFlags, Namespaces, Owner, RootMethod, Watch};
-use crate::plan::{At, HostPath, JailName, JailPath, Mode, Origin, Phase, Step};
+use crate::plan::{At, HostPath, JailName, JailPath, Layer, LayerState, Mode, Origin, Phase, Step};
 use crate::sys::host::Host;
 
 /// Everything the run part depends on.
@@ -43,6 +43,17 @@ impl Context<'_> {
     }
 }
 
+/// The run part of a plan.
+#[derive(Debug, Default)]
+pub struct Run {
+    /// Its steps, in order.
+    pub steps: Vec<Step>,
+    /// What became of each layer.
+    pub layers: Vec<LayerState>,
+    /// What the supervisor watches meanwhile.
+    pub watch: Watch,
+}
+
 /// Steps in the making.
 #[derive(Default)]
 pub(super) struct Steps(pub(super) Vec<Step>);
@@ -67,7 +78,7 @@ fn or_default<T: Clone>(given: Option<&At<T>>, default: T, reason: &'static str)
     }
 }
 
-/// The steps that run `command` in `tree`, and what the supervisor watches meanwhile.
+/// What runs `command` in `tree`.
 pub fn run_steps(
     manifest: &Manifest,
     host: &Host,
@@ -75,7 +86,7 @@ pub fn run_steps(
     name: &JailName,
     tree: &HostPath,
     command: &JailPath,
-) -> Result<(Vec<Step>, Watch), Vec<Finding>> {
+) -> Result<Run, Vec<Finding>> {
     let mut findings = Vec::new();
     let user_namespace = user_namespace(manifest, host).unwrap_or_else(|finding| {
         findings.push(finding);
@@ -86,6 +97,16 @@ pub fn run_steps(
         return Err(findings);
     }
     let context = Context { manifest, host, tree, user_namespace, identity };
+    let mut layers = Vec::new();
+    for layer in Layer::ALL {
+        match layers::state(&context, layer) {
+            Ok(state) => layers.push(state),
+            Err(finding) => findings.push(finding),
+        }
+    }
+    if !findings.is_empty() {
+        return Err(findings);
+    }
     let mut steps = Steps::default();
     parent(&context, &mut steps);
     enter(&context, name, &mut steps);
@@ -93,7 +114,7 @@ pub fn run_steps(
     identity::confine(&context, &mut steps);
     execute(&context, command, &mut steps);
     let watch = Watch { runtime_max: manifest.limits.runtime_max.as_ref().map(|limit| limit.value.0) };
-    Ok((steps.0, watch))
+    Ok(Run { steps: steps.0, layers, watch })
 }
 
 /// Whether the jail has a user namespace: an ordinary user's must, root's ids are the host's own.
