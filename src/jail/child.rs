@@ -174,7 +174,9 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
                 Some(what) => Err(Error { call: what, errno: Errno::EPERM }),
             }
         }
-        Operation::CloseDescriptors => process::close_at_exec(3).map_err(Error::of("close_range")),
+        Operation::CloseDescriptors => {
+            process::close_others(inherited.status).map_err(Error::of("close_range"))
+        }
         Operation::Execute { path, arguments, environment } => {
             Err(Error { call: "execve", errno: process::execve(path, arguments, environment) })
         }

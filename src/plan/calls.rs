@@ -207,7 +207,10 @@ impl Action {
                 calls.push(call("prctl", "PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0"));
                 calls
             }
-            Self::CloseDescriptors => vec![call("close_range", "3, 4294967295, CLOSE_RANGE_CLOEXEC")],
+            // All but the socket to the supervisor.
+            Self::CloseDescriptors => ["3, <before status>, 0", "<after status>, 4294967295, 0"]
+                .map(|arguments| call("close_range", arguments))
+                .into(),
             Self::Execute { path, arguments, environment } => {
                 let variables = if environment.len() == 1 { "var" } else { "vars" };
                 vec![call(

@@ -74,10 +74,10 @@ pub enum Class {
     Directory,
     /// Reading back what the kernel holds.
     Verify,
-    /// Marking descriptors to be closed.
+    /// Closing descriptors.
     Close,
-    /// All but closing and executing.
-    BeforeClose,
+    /// What opens a descriptor or needs one.
+    Opening,
     /// All but executing.
     BeforeExecute,
     /// execve(2).
@@ -138,7 +138,10 @@ impl Class {
             Self::Directory => matches!(action, A::ChangeDirectory { .. }),
             Self::Verify => matches!(action, A::Verify { .. }),
             Self::Close => matches!(action, A::CloseDescriptors),
-            Self::BeforeClose => Self::BeforeExecute.has(action) && !Self::Close.has(action),
+            Self::Opening => {
+                let classes = [Self::IdMaps, Self::OomScore, Self::Terminal, Self::Mounting];
+                classes.iter().any(|class| class.has(action)) || matches!(action, A::LoopbackUp)
+            }
             Self::BeforeExecute => !on_disk(action) && !Self::Execute.has(action),
             Self::Execute => matches!(action, A::Execute { .. }),
         }
@@ -182,7 +185,8 @@ impl Class {
             Self::Directory => "the working directory",
             Self::Verify => "reading back",
             Self::Close => "closing descriptors",
-            Self::BeforeClose | Self::BeforeExecute => "everything else",
+            Self::Opening => "whatever opens a descriptor",
+            Self::BeforeExecute => "everything else",
             Self::Execute => "execve(2)",
         }
     }

@@ -120,7 +120,7 @@ impl fmt::Display for Action {
                 let privileges = if *no_new_privileges { "no_new_privs" } else { "new privileges allowed" };
                 write!(f, ", capabilities {capabilities}, {privileges})")
             }
-            Self::CloseDescriptors => f.write_str("close_range(3, ~0, CLOSE_RANGE_CLOEXEC)"),
+            Self::CloseDescriptors => f.write_str("close_range(3, ~0)"),
             Self::Execute { path, arguments, environment } => {
                 let variables = if environment.len() == 1 { "variable" } else { "variables" };
                 let arguments = join(", ", arguments.iter().map(Quoted::of));
@@ -220,10 +220,10 @@ mod tests {
             "prctl(PR_SET_PDEATHSIG, SIGKILL)",
             "fork()",
             "setpgid(0, 0), tcsetpgrp(0)",
+            "close_range(3, ~0)",
             "sigaction(every signal, SIG_DFL), sigprocmask(none)",
             r#"chdir("/var/www")"#,
             "verify(uid 33, gid 33, groups [33 44], capabilities NET_BIND_SERVICE, no_new_privs)",
-            "close_range(3, ~0, CLOSE_RANGE_CLOEXEC)",
             r#"execve("/usr/sbin/nginx", ["nginx", "-g", "daemon off;\n"], 1 variable)"#,
         ];
         assert_eq!(shown, expected);

@@ -25,7 +25,7 @@ const fn rule(before: Class, after: Class, because: &'static str) -> Rule {
 }
 
 /// Every rule, roughly in the order of a run.
-pub const RULES: [Rule; 37] = [
+pub const RULES: [Rule; 38] = [
     rule(Class::Clone, Class::Inside, "without the new namespaces it would happen to the host"),
     rule(
         Class::IdMaps,
@@ -166,9 +166,14 @@ pub const RULES: [Rule; 37] = [
     ),
     rule(Class::Confinement, Class::Verify, "what is read back must be what the program will have"),
     rule(
-        Class::BeforeClose,
+        Class::Opening,
         Class::Close,
-        "a descriptor opened afterwards would reach the program (CVE-2024-21626 was one that did)",
+        "a descriptor opened afterwards would not be closed (CVE-2024-21626 was one that stayed)",
+    ),
+    rule(
+        Class::Close,
+        Class::Directory,
+        "a link that a jailed root left in its tree may lead to /proc/self/fd: whatever of the host is still open there would become the working directory (CVE-2024-21626)",
     ),
     rule(
         Class::BeforeExecute,

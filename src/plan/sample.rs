@@ -98,6 +98,7 @@ pub(crate) fn run() -> Vec<Step> {
     let exec = [
         Action::ForkProgram,
         Action::NewProcessGroup { terminal: Some(0) },
+        Action::CloseDescriptors,
         Action::ResetSignals,
         Action::ChangeDirectory { path: jail("/var/www") },
         Action::Verify {
@@ -107,7 +108,6 @@ pub(crate) fn run() -> Vec<Step> {
             capabilities,
             no_new_privileges: true,
         },
-        Action::CloseDescriptors,
         Action::Execute {
             path: jail("/usr/sbin/nginx"),
             arguments: vec!["nginx".into(), "-g".into(), "daemon off;\n".into()],

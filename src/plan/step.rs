@@ -285,7 +285,7 @@ pub enum Action {
         capabilities: CapabilitySet,
         no_new_privileges: bool,
     },
-    /// Every descriptor above 2 is closed by execve(2).
+    /// Every descriptor above 2 but the one an error is reported to, which execve(2) closes.
     CloseDescriptors,
     /// The program.
     Execute { path: JailPath, arguments: Vec<OsString>, environment: Vec<(OsString, OsString)> },

@@ -103,29 +103,24 @@ pub fn execve(path: &CStr, arguments: &PointerArray, environment: &PointerArray)
 }
 
 /// close_range(2) of both and all between them.
-fn close_range(first: u32, last: u32, flags: libc::c_uint) -> Result<(), Errno> {
+fn close_range(first: u32, last: u32) -> Result<(), Errno> {
     // SAFETY: three integers. Descriptors owned by values of this process are closed under them; the callers are the jail's
     // first processes, which run no destructor.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) }).map(drop)
-}
-
-/// close_range(2) from `first` up, to be done by execve(2).
-pub fn close_at_exec(first: u32) -> Result<(), Errno> {
-    close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
 }
 
 /// Closes every descriptor above 2 but this one.
 pub fn close_others(kept: BorrowedFd<'_>) -> Result<(), Errno> {
     let kept = kept.as_raw_fd() as u32;
     if kept > 3 {
-        close_range(3, kept - 1, 0)?;
+        close_range(3, kept - 1)?;
     }
-    close_range(kept.max(2) + 1, u32::MAX, 0)
+    close_range(kept.max(2) + 1, u32::MAX)
 }
 
 /// Closes the standard descriptors: a process that opens, reads and writes nothing needs none.
 pub fn close_standard_descriptors() -> Result<(), Errno> {
-    close_range(0, 2, 0)
+    close_range(0, 2)
 }
 
 /// close(2) of a descriptor that belongs to a value of the parent's, in a child that never drops that value.

@@ -18,6 +18,7 @@
 mod common;
 mod death;
 mod exits;
+mod hostile;
 mod identity;
 mod limits;
 mod namespaces;

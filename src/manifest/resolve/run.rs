@@ -290,6 +290,7 @@ fn execute(context: &Context<'_>, command: &JailPath, steps: &mut Steps) {
             "keys of the terminal and signals to the group reach the program, not PID 1",
         );
     }
+    steps.unasked(Phase::Exec, Action::CloseDescriptors, "a file the caller left open is a way out");
     let (path, origin) = or_default(program.working_directory.as_ref(), JailPath::root(), "the jail's root");
     steps.push(Phase::Exec, Action::ChangeDirectory { path }, &origin);
     steps.unasked(Phase::Exec, Action::ResetSignals, "a signal the caller ignored would stay ignored");
@@ -298,7 +299,6 @@ fn execute(context: &Context<'_>, command: &JailPath, steps: &mut Steps) {
         identity::verification(context),
         "a right that was not dropped must be noticed here",
     );
-    steps.unasked(Phase::Exec, Action::CloseDescriptors, "a file the caller left open is a way out");
     if let Some(written) = &program.command {
         let arguments = written.value.iter().chain(&program.extra_arguments).cloned().collect();
         let environment = environment(context);

@@ -51,11 +51,12 @@ pub(super) const VERIFY: Text = Text {
 };
 
 pub(super) const CLOSE_DESCRIPTORS: Text = Text {
-    why: "A descriptor is a right that no change of root or user takes away. All from 3 up are marked close-on-exec, whoever opened \
-          them: execve(2) closes them, and if it fails, the error can still be reported.",
-    man: &["close_range(2)", "execve(2)"],
-    without: "A directory the caller had open leads straight out: fchdir(2) to it, then \"..\". A socket to the supervisor or an open \
-              password file would be the program's to use (CVE-2024-21626 was one leaked descriptor).",
+    why: "A descriptor is a right that no change of root or user takes away. All from 3 up are closed, whoever opened them, before \
+          the first path is looked up that the jail may have had a hand in. Only the socket to the supervisor stays, for an error \
+          yet to be reported: execve(2) closes it.",
+    man: &["close_range(2)", "execve(2)", "proc_pid_fd(5)"],
+    without: "A directory the caller or stockade had open leads straight out: fchdir(2) to it, then \"..\"; so does a link in the tree \
+              to /proc/self/fd/3, if it is the working directory or the program. CVE-2024-21626 was one such descriptor in runc.",
 };
 
 pub(super) const EXECUTE: Text = Text {
