@@ -24,7 +24,9 @@ pub(super) struct Locator {
     source: Rc<Source>,
     /// The offset at which each line starts.
     lines: Vec<usize>,
-    /// How many characters start before each multiple of [`STRIDE`].
+    /// Whether every character is one byte, as in most manifests: then there is nothing to count.
+    is_ascii: bool,
+    /// How many characters start before each multiple of [`STRIDE`]; empty if each is one byte.
     characters: Vec<usize>,
 }
 
@@ -35,14 +37,17 @@ impl Locator {
         let lines = std::iter::once(0)
             .chain(bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1))
             .collect();
-        let mut before = 0;
-        let characters = std::iter::once(0)
-            .chain(bytes.chunks(STRIDE).map(|chunk| {
+        let is_ascii = bytes.is_ascii();
+        let mut characters = Vec::new();
+        if !is_ascii {
+            let mut before = 0;
+            characters.push(before);
+            characters.extend(bytes.chunks(STRIDE).map(|chunk| {
                 before += count(chunk);
                 before
-            }))
-            .collect();
-        Self { source: Rc::clone(source), lines, characters }
+            }));
+        }
+        Self { source: Rc::clone(source), lines, is_ascii, characters }
     }
 
     /// The text between two byte offsets.
@@ -72,6 +77,9 @@ impl Locator {
 
     /// How many characters start before this byte.
     fn characters_before(&self, at: usize) -> usize {
+        if self.is_ascii {
+            return at;
+        }
         let block = at / STRIDE;
         self.characters[block] + count(&self.source.text.as_bytes()[block * STRIDE..at])
     }
