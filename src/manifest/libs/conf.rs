@@ -103,7 +103,7 @@ impl Reading<'_> {
 }
 
 /// glob(7) with `*` and `?` only. On a mismatch it returns to the last star, so the work is at most the product of lengths.
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star = None;
     while let Some(byte) = text.get(t) {

@@ -90,7 +90,7 @@ pub(super) fn usual_path(machine: Machine, needed: &[std::ffi::OsString]) -> Opt
 }
 
 /// The longest run of texts of the form `/…/` NUL, one right after the other, each naming a `lib`.
-fn system_directories(bytes: &[u8]) -> Vec<PathBuf> {
+pub(super) fn system_directories(bytes: &[u8]) -> Vec<PathBuf> {
     let mut best: Vec<&[u8]> = Vec::new();
     let mut run: Vec<&[u8]> = Vec::new();
     for text in bytes.split(|byte| *byte == 0) {

@@ -26,6 +26,7 @@ mod elf;
 mod error;
 mod file;
 mod graph;
+pub mod hostile;
 mod hwcaps;
 mod loader;
 mod machine;

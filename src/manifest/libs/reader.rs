@@ -14,7 +14,7 @@ const FIRST_READ: usize = 4096;
 /// One name or search path. Search paths of Nix packages exceed `PATH_MAX`.
 const MOST_STRING_BYTES: usize = 32768;
 
-/// Where bytes come from: a file, or a slice in tests.
+/// Where bytes come from: a file, or, in tests and fuzz targets, a slice.
 pub(super) trait Source {
     fn length(&self) -> u64;
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
@@ -29,7 +29,6 @@ impl Source for (File, u64) {
     }
 }
 
-#[cfg(test)]
 impl Source for &[u8] {
     fn length(&self) -> u64 {
         self.len() as u64

@@ -1,0 +1,3 @@
+#![no_main]
+
+stockade_fuzz::target!("ld_so_cache");
