@@ -33,6 +33,7 @@ enum Verb {
     Build(Build),
     Run(Run),
     Test(Test),
+    Doctor(Doctor),
 }
 
 /// check manifests and show every finding with its place
@@ -105,6 +106,15 @@ pub(crate) struct Test {
     pub(crate) jails: Vec<String>,
 }
 
+/// tell what this kernel and this user can do for jails, and the cure for what they cannot
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "doctor")]
+pub(crate) struct Doctor {
+    /// print it as JSON
+    #[argh(switch)]
+    pub(crate) json: bool,
+}
+
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
@@ -118,6 +128,8 @@ pub(crate) enum Command {
     Run(Request),
     /// `stockade test`
     Test(Test),
+    /// `stockade doctor`
+    Doctor(Doctor),
 }
 
 /// Why there is no command to run.
@@ -141,12 +153,13 @@ impl Early {
 
 /// The verbs, and every option with whether it takes a value. Kept by hand because argh tells neither before it parses; a
 /// test compares them with the structs.
-const VERBS: [(&str, &[(&str, bool)]); 5] = [
+const VERBS: [(&str, &[(&str, bool)]); 6] = [
     ("check", &[("--json", false)]),
     ("plan", &[("--explain", false), ("--json", false), ("--all", false), ("--set", true)]),
     ("build", &[("--set", true)]),
     ("run", &[("--set", true)]),
     ("test", &[("--all", false)]),
+    ("doctor", &[("--json", false)]),
 ];
 
 /// A usage error.
@@ -206,6 +219,7 @@ fn command(verb: Verb, extra_arguments: Vec<OsString>, split: bool) -> Result<Co
         Verb::Build(build) => Command::Build(request(&build.jail, &build.set, extra_arguments)),
         Verb::Run(run) => Command::Run(request(&run.jail, &run.set, extra_arguments)),
         Verb::Test(test) => Command::Test(test),
+        Verb::Doctor(doctor) => Command::Doctor(doctor),
     })
 }
 

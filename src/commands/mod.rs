@@ -2,6 +2,7 @@
 
 mod build;
 mod diagnose;
+mod doctor;
 mod failure;
 mod prepare;
 mod run;
@@ -19,5 +20,6 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Build(request) => build::build(&request),
         Command::Run(request) => run::run(&request),
         Command::Test(test) => test::test(&test),
+        Command::Doctor(doctor) => Ok(doctor::doctor(&doctor)),
     }
 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod diagnostic;
+pub mod doctor;
 mod explain;
 pub mod json;
 mod layout;

@@ -8,6 +8,7 @@ pub mod held;
 pub mod host;
 pub mod mount;
 pub mod network;
+pub mod probe;
 pub mod process;
 pub mod signal;
 pub mod terminal;

@@ -1,0 +1,296 @@
+//! `doctor`: what this kernel and this user can do for jails, and the cure, in one line, for what they cannot. Everything is tried,
+//! not guessed from versions, but for the reason of a failure, which the host's settings tell.
+
+use std::fs;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::libc;
+
+use crate::cli::Doctor;
+use crate::error::{self, exit};
+use crate::report::doctor::{self as report, Check, State};
+use crate::sys::host::Host;
+use crate::sys::{creds, describe, probe};
+use crate::tree::{self, Store};
+
+/// Looks at everything, prints it; exit code 1 if a jail of defaults cannot run here.
+pub(super) fn doctor(options: &Doctor) -> u8 {
+    let checks = checks();
+    let text =
+        if options.json { format!("{:#}\n", report::json(&checks)) } else { report::text(&checks, 100) };
+    let printed = error::print(&text);
+    if checks.iter().any(Check::prevents) { exit::FINDING } else { printed }
+}
+
+/// All checks, in the order in which a jail needs what they look at.
+fn checks() -> Vec<Check> {
+    let root = nix::unistd::geteuid().is_root();
+    let user = if root { 0 } else { libc::CLONE_NEWUSER };
+    vec![
+        kernel().required(),
+        user_namespaces(root),
+        namespaces(user).required(),
+        mounts(user).required(),
+        new_proc(user).required(),
+        keyrings(),
+        seccomp().required(),
+        resource_groups(root),
+        subordinate_ids(root),
+        state_directory(root).required(),
+        devices(root),
+    ]
+}
+
+/// A file of /proc or /sys as trimmed text; empty if it is not there.
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+}
+
+/// The newest call that a start cannot do without is mount_setattr(2).
+fn kernel() -> Check {
+    const NAME: &str = "kernel";
+    let release = read("/proc/sys/kernel/osrelease");
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+    let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let detail = format!("Linux {release}");
+    if version >= (5, 12) {
+        Check::ok(NAME, detail)
+    } else {
+        Check::lacking(NAME, State::Missing, detail, "use Linux 5.12 or newer")
+    }
+}
+
+/// Whether this user may make a user namespace and be root in it.
+fn user_namespaces(root: bool) -> Check {
+    const NAME: &str = "user namespace";
+    // AppArmor lets the namespace be made and takes its capabilities away: the mount shows it.
+    let tried = probe::namespaces(libc::CLONE_NEWUSER).and_then(|()| probe::mounts(libc::CLONE_NEWUSER));
+    let check = match tried {
+        Ok(()) => Check::ok(NAME, if root { "can be made" } else { "can be made without root" }),
+        Err(errno) => Check::lacking(NAME, State::Missing, describe(errno), why_no_user_namespace(errno)),
+    };
+    if root { check } else { check.required() }
+}
+
+/// The setting that forbids user namespaces, and how to change it.
+fn why_no_user_namespace(errno: Errno) -> String {
+    let max = read("/proc/sys/user/max_user_namespaces");
+    if max == "0" || errno == Errno::ENOSPC {
+        return "sysctl -w user.max_user_namespaces=15000".into();
+    }
+    if read("/proc/sys/kernel/unprivileged_userns_clone") == "0" {
+        return "sysctl -w kernel.unprivileged_userns_clone=1".into();
+    }
+    if read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" {
+        return "give this binary an AppArmor profile with `userns,`, or sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+            .into();
+    }
+    match errno {
+        Errno::EINVAL => "use a kernel built with CONFIG_USER_NS".into(),
+        _ if is_filtered() => container("seccomp=unconfined"),
+        _ => "leave the chroot or container that this runs in, or run as root".into(),
+    }
+}
+
+/// What to say where a container engine's own confinement is in the way.
+fn container(option: &str) -> String {
+    format!("start the container with `--security-opt {option}`")
+}
+
+/// Whether an outer system call filter holds this process.
+fn is_filtered() -> bool {
+    read("/proc/self/status")
+        .lines()
+        .any(|line| line.strip_prefix("Seccomp:").is_some_and(|mode| mode.trim() != "0"))
+}
+
+/// The other namespaces, each by itself.
+fn namespaces(user: libc::c_int) -> Check {
+    const NAME: &str = "namespaces";
+    const ALL: [(&str, libc::c_int); 6] = [
+        ("mount", libc::CLONE_NEWNS),
+        ("pid", libc::CLONE_NEWPID),
+        ("ipc", libc::CLONE_NEWIPC),
+        ("uts", libc::CLONE_NEWUTS),
+        ("cgroup", libc::CLONE_NEWCGROUP),
+        ("network", libc::CLONE_NEWNET),
+    ];
+    let failed: Vec<(&str, Errno)> = ALL
+        .into_iter()
+        .filter_map(|(name, flag)| Some((name, probe::namespaces(user | flag).err()?)))
+        .collect();
+    match failed.first() {
+        None => Check::ok(NAME, ALL.map(|(name, _)| name).join(" ")),
+        Some((_, errno)) => {
+            let names: Vec<&str> = failed.iter().map(|(name, _)| *name).collect();
+            let cure = match errno {
+                Errno::ENOSPC => "raise the limits in /proc/sys/user (namespaces(7))".into(),
+                Errno::EINVAL => "use a kernel built with them (CONFIG_NAMESPACES)".into(),
+                _ if user != 0 => "see `user namespace`".into(),
+                _ if is_filtered() => container("seccomp=unconfined"),
+                _ => "run with CAP_SYS_ADMIN: as real root, in a container with `--cap-add SYS_ADMIN`"
+                    .to_owned(),
+            };
+            Check::lacking(NAME, State::Missing, format!("{}: {}", names.join(" "), describe(*errno)), cure)
+        }
+    }
+}
+
+/// Detached mounts, as setting up a root needs them.
+fn mounts(user: libc::c_int) -> Check {
+    const NAME: &str = "mounts";
+    match probe::mounts(user) {
+        Ok(()) => Check::ok(NAME, "open_tree, mount_setattr and move_mount work in a new mount namespace"),
+        Err(errno) => {
+            let cure = match errno {
+                Errno::ENOSYS if !is_filtered() => "use Linux 5.12 or newer".into(),
+                _ if is_filtered() => container("seccomp=unconfined"),
+                _ if user != 0 => "see `user namespace`".into(),
+                _ => "run with CAP_SYS_ADMIN, outside of a confining AppArmor profile".to_owned(),
+            };
+            Check::lacking(NAME, State::Missing, describe(errno), cure)
+        }
+    }
+}
+
+/// A /proc of a jail's own: refused in a user namespace where the visible /proc is covered in part, as in a container.
+fn new_proc(user: libc::c_int) -> Check {
+    const NAME: &str = "new /proc";
+    match probe::file_system(user, c"proc") {
+        Ok(()) => Check::ok(NAME, "can be mounted"),
+        Err(errno) => {
+            let cure = if user != 0 && errno == Errno::EPERM {
+                format!("{}; or write `proc = \"none\"` under `[root]`", container("systempaths=unconfined"))
+            } else {
+                "run with CAP_SYS_ADMIN, or write `proc = \"none\"` under `[root]`".into()
+            };
+            Check::lacking(NAME, State::Missing, describe(errno), cure)
+        }
+    }
+}
+
+/// keyctl(2).
+fn keyrings() -> Check {
+    const NAME: &str = "session keyring";
+    if creds::has_keyrings() {
+        Check::ok(NAME, "a jail gets a new one")
+    } else {
+        Check::ok(NAME, "keyctl cannot be used here, so no key can be reached by it")
+    }
+}
+
+/// System call filters, and whether there is one around us already.
+fn seccomp() -> Check {
+    const NAME: &str = "seccomp";
+    let actions = read("/proc/sys/kernel/seccomp/actions_avail");
+    if actions.split(' ').any(|action| action == "errno") {
+        let outer = if is_filtered() { "; an outer filter holds already" } else { "" };
+        Check::ok(NAME, format!("filters can be installed{outer}"))
+    } else {
+        Check::lacking(
+            NAME,
+            State::Missing,
+            "/proc/sys/kernel/seccomp is not there",
+            "use a kernel built with CONFIG_SECCOMP_FILTER",
+        )
+    }
+}
+
+/// Control groups: which version, and which controllers this user may use.
+fn resource_groups(root: bool) -> Check {
+    const NAME: &str = "cgroups";
+    const WANTED: [&str; 3] = ["memory", "pids", "cpu"];
+    let unified = read("/sys/fs/cgroup/cgroup.controllers");
+    let (version, base) = if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        let own = read("/proc/self/cgroup");
+        let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").to_owned();
+        ("v2", format!("/sys/fs/cgroup{own}"))
+    } else {
+        ("v1", "/sys/fs/cgroup".into())
+    };
+    let there = |name: &&str| match version {
+        "v2" => unified.split(' ').any(|controller| controller == *name),
+        _ => Path::new(&base).join(name).is_dir(),
+    };
+    let found: Vec<&str> = WANTED.iter().filter(|name| there(name)).copied().collect();
+    let detail =
+        format!("{version}: {}", if found.is_empty() { "no controller".into() } else { found.join(" ") });
+    let writable = root || nix::unistd::access(base.as_str(), nix::unistd::AccessFlags::W_OK).is_ok();
+    if found.is_empty() {
+        let cure = "boot a kernel with CONFIG_MEMCG and CONFIG_CGROUP_PIDS, and mount /sys/fs/cgroup";
+        Check::lacking(NAME, State::Missing, detail, cure)
+    } else if writable {
+        Check::ok(NAME, detail)
+    } else {
+        let cure = match version {
+            "v2" => "systemd-run --user --scope -p Delegate=yes stockade …",
+            _ => "boot with systemd.unified_cgroup_hierarchy=1: version 1 cannot be delegated",
+        };
+        Check::lacking(NAME, State::Degraded, format!("{detail}, not this user's to use"), cure)
+    }
+}
+
+/// Ranges of ids that this user may map, see subuid(5).
+fn subordinate_ids(root: bool) -> Check {
+    const NAME: &str = "subordinate ids";
+    if root {
+        return Check::ok(NAME, "not needed: root may map any");
+    }
+    let uid = nix::unistd::geteuid().as_raw().to_string();
+    let passwd = read("/etc/passwd");
+    let name = passwd
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|fields| fields.get(2) == Some(&uid.as_str()))
+        .and_then(|fields| fields.first().map(|name| (*name).to_owned()))
+        .unwrap_or_else(|| uid.clone());
+    let granted = |path: &str| {
+        read(path).lines().any(|line| line.split(':').next().is_some_and(|who| who == name || who == uid))
+    };
+    if granted("/etc/subuid") && granted("/etc/subgid") {
+        Check::ok(NAME, format!("granted to `{name}`"))
+    } else {
+        Check::lacking(
+            NAME,
+            State::Degraded,
+            "none: one id inside, the caller's own outside",
+            format!("usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}"),
+        )
+    }
+}
+
+/// Where trees are kept.
+fn state_directory(root: bool) -> Check {
+    const NAME: &str = "state directory";
+    let Some(path) = Store::default_path(root, |name| std::env::var_os(name)) else {
+        let cure = "set STOCKADE_STATE_DIR to a directory of your own";
+        return Check::lacking(NAME, State::Missing, "neither HOME nor XDG_STATE_HOME is set", cure);
+    };
+    let shown = path.display();
+    if !path.exists() {
+        return Check::ok(NAME, format!("{shown} will be made by the first build"));
+    }
+    match Store::open(&path) {
+        Ok(_) => Check::ok(NAME, shown.to_string()),
+        Err(error) => {
+            let cure =
+                error.hint().unwrap_or_else(|| "set STOCKADE_STATE_DIR to a directory of your own".into());
+            Check::lacking(NAME, State::Missing, tree::Error::to_string(&error), cure)
+        }
+    }
+}
+
+/// How a jail gets its devices.
+fn devices(root: bool) -> Check {
+    const NAME: &str = "device nodes";
+    let state = Store::default_path(root, |name| std::env::var_os(name)).unwrap_or_default();
+    if Host::current(&state).device_nodes {
+        Check::ok(NAME, "made in the tree")
+    } else {
+        Check::ok(
+            NAME,
+            "bound from the host at each start: mknod is not to be had, or the state directory is mounted nodev",
+        )
+    }
+}
