@@ -86,6 +86,9 @@ pub(crate) struct Build {
 #[derive(FromArgs, Debug, PartialEq, Eq)]
 #[argh(subcommand, name = "run")]
 pub(crate) struct Run {
+    /// write what was enforced, and how the program ended, as JSON to this file
+    #[argh(option, arg_name = "FILE")]
+    pub(crate) report: Option<String>,
     /// change a value of the manifest, as in `program.nice=5`
     #[argh(option, arg_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
@@ -125,7 +128,7 @@ pub(crate) enum Command {
     /// `stockade build`
     Build(Request),
     /// `stockade run`
-    Run(Request),
+    Run(Run, Request),
     /// `stockade test`
     Test(Test),
     /// `stockade doctor`
@@ -157,7 +160,7 @@ const VERBS: [(&str, &[(&str, bool)]); 6] = [
     ("check", &[("--json", false)]),
     ("plan", &[("--explain", false), ("--json", false), ("--all", false), ("--set", true)]),
     ("build", &[("--set", true)]),
-    ("run", &[("--set", true)]),
+    ("run", &[("--report", true), ("--set", true)]),
     ("test", &[("--all", false)]),
     ("doctor", &[("--json", false)]),
 ];
@@ -217,7 +220,10 @@ fn command(verb: Verb, extra_arguments: Vec<OsString>, split: bool) -> Result<Co
             Command::Plan(plan, request)
         }
         Verb::Build(build) => Command::Build(request(&build.jail, &build.set, extra_arguments)),
-        Verb::Run(run) => Command::Run(request(&run.jail, &run.set, extra_arguments)),
+        Verb::Run(run) => {
+            let request = request(&run.jail, &run.set, extra_arguments);
+            Command::Run(run, request)
+        }
         Verb::Test(test) => Command::Test(test),
         Verb::Doctor(doctor) => Command::Doctor(doctor),
     })
@@ -255,7 +261,7 @@ fn normalised(words: Vec<String>) -> Result<Vec<String>, Early> {
                     let Some(value) = value.or_else(|| words.next()) else {
                         return Err(usage(
                             format!("`{name}` needs a value"),
-                            format!("write `{name} KEY=VALUE`"),
+                            format!("write `{name} {}`", if name == "--set" { "KEY=VALUE" } else { "FILE" }),
                         ));
                     };
                     out.extend([name.to_owned(), value]);
@@ -350,7 +356,7 @@ mod tests {
 
     #[test]
     fn the_programs_arguments_stay_as_they_are() {
-        let Ok(Command::Run(request)) =
+        let Ok(Command::Run(_, request)) =
             words(&["run", "--set=a.b=c=d", "--set", "e=-f", "web", "--", "--json", "--", "x"])
         else {
             panic!("not a run")

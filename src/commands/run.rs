@@ -1,14 +1,20 @@
 //! `run`: builds the tree if it is not there, then runs the program in it, in the foreground.
 
+use std::fs::File;
+use std::io::Write as _;
+
 use super::prepare::{Held, Jail, Result};
 use super::{diagnose, failure};
-use crate::error::exit;
+use crate::cli;
+use crate::error::{Failure, exit};
 use crate::jail::{self, End, Program};
 use crate::manifest::Request;
 use crate::manifest::finding::Finding;
 use crate::manifest::resolve::run::Run;
 use crate::plan::step::Action;
-use crate::plan::{HostPath, JailPath, Step};
+use crate::plan::{HostPath, JailPath, LayerState, Step};
+use crate::report::diagnostic::Diagnostic;
+use crate::report::run::{self as report, Ended};
 
 /// Exit code of a program that is there but cannot be executed.
 const NOT_EXECUTABLE: u8 = 126;
@@ -16,14 +22,53 @@ const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
 /// Runs a jail; the program's exit code, by the conventions in README.
-pub(super) fn run(request: &Request) -> Result<u8> {
+pub(super) fn run(options: &cli::Run, request: &Request) -> Result<u8> {
     // Whatever is wrong before the program runs, the exit code tells it from the program's own.
-    attempt(request).map_err(|failure| failure.code(exit::FAILED))
+    reported(options, request).map_err(|failure| failure.code(exit::FAILED))
 }
 
-fn attempt(request: &Request) -> Result<u8> {
+/// What a report tells beside the exit code.
+struct Course {
+    /// What became of each layer; empty if it did not come so far.
+    layers: Vec<LayerState>,
+    /// How it ended.
+    ended: Ended,
+}
+
+/// Runs a jail and writes the report, if one is wanted.
+fn reported(options: &cli::Run, request: &Request) -> Result<u8> {
     let jail = Jail::load(request)?;
-    let Held { tree, lock } = jail.held(|built, warnings| super::build::announce(&jail, built, warnings))?;
+    let cannot = |path: &str, error: &std::io::Error| {
+        Failure::new(
+            Diagnostic::error(format!("cannot write the report `{path}`"))
+                .why(error.to_string())
+                .hint("name a file that you may write"),
+            exit::FAILED,
+        )
+    };
+    // A report that cannot be written is found out before the program has run for a week.
+    let report = options
+        .report
+        .as_deref()
+        .map(|path| File::create(path).map(|file| (path, file)).map_err(|error| cannot(path, &error)))
+        .transpose()?;
+    let mut course = Course { layers: Vec::new(), ended: Ended::Failed };
+    let result = attempt(&jail, &mut course);
+    if let Some((path, mut file)) = report {
+        let code = result.as_ref().map_or(exit::FAILED, |code| *code);
+        let report = report::json(&jail.name, &course.layers, course.ended, code);
+        if let Err(error) = file.write_all(format!("{report:#}\n").as_bytes()) {
+            if let Err(failure) = result {
+                failure.report();
+            }
+            return Err(cannot(path, &error));
+        }
+    }
+    result
+}
+
+fn attempt(jail: &Jail, course: &mut Course) -> Result<u8> {
+    let Held { tree, lock } = jail.held(|built, warnings| super::build::announce(jail, built, warnings))?;
     let command = match jail.command(&tree) {
         Ok(command) => command,
         Err(failure) => {
@@ -35,26 +80,32 @@ fn attempt(request: &Request) -> Result<u8> {
     let plan = jail.plan(steps, layers)?;
     let program =
         Program::lower(&plan.steps).map_err(|error| jail.findings(vec![not_lowered(&plan.steps, &error)]))?;
+    course.layers.clone_from(&plan.layers);
     let end = jail::run(&program, watch);
     // Held until here: a build meanwhile left this tree alone.
     drop(lock);
     match end {
         Ok(end) => {
-            explain_loader(end, &jail, &plan.steps, &tree, &command);
+            course.ended = match end {
+                End::Exited(status) => Ended::Exited(status),
+                End::Signaled(signal) => Ended::Signaled(signal),
+                End::TimedOut => Ended::TimedOut,
+            };
+            explain_loader(end, jail, &plan.steps, &tree, &command);
             Ok(end.exit_code())
         }
         Err(jail::Error::Failed { step, error }) => {
             if let Some(Action::Execute { path, .. }) = plan.steps.get(step).map(|step| &step.action) {
-                let finding = not_executed(&jail, &plan.steps, step, error, &tree, path);
+                let finding = not_executed(jail, &plan.steps, step, error, &tree, path);
                 jail.findings(vec![finding]).report();
                 return Ok(if error.errno == nix::errno::Errno::ENOENT { NOT_FOUND } else { NOT_EXECUTABLE });
             }
-            Err(jail.findings(not_done(&jail, &plan.steps, step, error, &tree)))
+            Err(jail.findings(not_done(jail, &plan.steps, step, error, &tree)))
         }
         // The first process could not even be made.
         Err(jail::Error::Supervisor(error)) if error.call == "clone" => {
             let step = plan.steps.iter().position(|step| matches!(step.action, Action::Clone { .. }));
-            Err(jail.findings(not_done(&jail, &plan.steps, step.unwrap_or(0), error, &tree)))
+            Err(jail.findings(not_done(jail, &plan.steps, step.unwrap_or(0), error, &tree)))
         }
         Err(jail::Error::Interrupted { signal, .. }) => Ok(128 + signal as u8),
         Err(error @ jail::Error::Directory { .. }) => {

@@ -8,3 +8,4 @@ mod explain;
 pub mod json;
 mod layout;
 pub mod plan;
+pub mod run;

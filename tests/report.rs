@@ -1,0 +1,106 @@
+//! What a user is told about confinement: by `doctor` before a run, by `run --report` after it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
+mod common;
+
+use std::process::Command;
+
+use common::{Need, needs};
+use serde_json::Value;
+
+/// A jail that ends with `script`.
+fn jail(script: &str) -> common::Dir {
+    let directory = common::Dir::new("report");
+    let manifest = format!("name = \"told\"\n[program]\ncommand = [\"/bin/sh\", \"-c\", \"{script}\"]\n");
+    directory.write("told.toml", manifest);
+    directory
+}
+
+/// Runs it with a report: what it says and the exit code.
+fn report(directory: &common::Dir, more: &[&str]) -> (Value, Option<i32>) {
+    let words =
+        ["run", "--report", "report.json"].into_iter().chain(more.iter().copied()).chain(["./told.toml"]);
+    let output = directory.stockade(words).output();
+    let text = std::fs::read_to_string(directory.join("report.json")).unwrap();
+    (serde_json::from_str(&text).expect(&text), output.code)
+}
+
+#[test]
+fn a_report_tells_every_layer_and_how_the_program_ended() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let (report, code) = report(&jail("exit 7"), &[]);
+    assert_eq!(code, Some(7));
+    assert_eq!(report["jail"], "told");
+    assert_eq!(report["ended"], serde_json::json!({ "how": "exited", "status": 7 }));
+    assert_eq!(report["exit_code"], 7);
+    let layers: Vec<_> =
+        report["layers"].as_array().unwrap().iter().map(|layer| layer["layer"].as_str().unwrap()).collect();
+    assert_eq!(layers, stockade::plan::Layer::ALL.map(stockade::plan::Layer::name));
+}
+
+#[test]
+fn a_report_tells_signals_time_limits_and_failures() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let ended = |script: &str, more: &[&str]| report(&jail(script), more).0["ended"]["how"].clone();
+    assert_eq!(
+        report(&jail("kill -9 $$"), &[]).0["ended"],
+        serde_json::json!({ "how": "signaled", "signal": 9 })
+    );
+    assert_eq!(ended("while :; do :; done", &["--set", "limits.runtime_max=200ms"]), "timed_out");
+    // A directory nobody may enter is found by the child.
+    assert_eq!(ended("true", &["--set", "program.working_directory=/proc/1/fd"]), "failed");
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_found_out_first() {
+    let directory = jail("echo ran");
+    directory.stockade(["run", "--report", "no/such/file", "./told.toml"]).expect(
+        125,
+        "",
+        concat!(
+            "error: cannot write the report `no/such/file`\n",
+            "  why: No such file or directory (os error 2)\n",
+            "hint: name a file that you may write\n\n",
+        ),
+    );
+}
+
+#[test]
+fn doctor_finds_this_machine_fit() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let output = common::Dir::new("doctor").stockade(["doctor", "--json"]).output();
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
+    let report: Value = serde_json::from_str(&output.stdout).unwrap();
+    for check in report["checks"].as_array().unwrap() {
+        assert!(check["required"] == false || check["state"] == "ok", "{check}");
+        assert_eq!(check["cure"].is_null(), check["state"] == "ok", "{check}");
+    }
+}
+
+#[test]
+fn doctor_names_the_setting_that_forbids_user_namespaces() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let directory = common::Dir::new("doctor");
+    let binary = common::binary();
+    // The limit holds in the namespace it is written in, not on the machine.
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "sh", "-c"])
+        .arg("echo 0 > /proc/sys/user/max_user_namespaces; exec \"$0\" doctor")
+        .arg(&binary)
+        .env("STOCKADE_STATE_DIR", directory.join("state"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let expected = "user namespace       missing   No space left on device (ENOSPC)\n                               \
+                    cure: sysctl -w user.max_user_namespaces=15000\n";
+    assert!(text.contains(expected), "{text}");
+}
