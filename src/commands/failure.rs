@@ -80,6 +80,7 @@ fn purpose(action: &Action) -> String {
         Action::SetNice { nice } => format!("set the nice value to {nice}"),
         Action::SetAffinity { .. } => "choose the processors".into(),
         Action::DropBounding { .. } => "drop capabilities from the bounding set".into(),
+        Action::LockSecureBits { .. } => "lock the secure bits".into(),
         Action::SetGroups { .. } => "set the supplementary groups".into(),
         Action::SetGid { gid } => format!("become group {gid}"),
         Action::SetUid { uid } => format!("become user {uid}"),
@@ -171,6 +172,9 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
         (Action::SetAffinity { .. }, Errno::EINVAL) => "none of these processors is there: see nproc(1)".into(),
         (Action::SetAmbient { .. } | Action::SetCapabilities { .. } | Action::DropBounding { .. }, Errno::EPERM) => {
             "the caller has not got all of these capabilities itself: see `capsh --print`".into()
+        }
+        (Action::LockSecureBits { .. }, Errno::EPERM) => {
+            "the caller lacks CAP_SETPCAP, or has secure bits of its own that are locked otherwise: see `setpriv --dump`".into()
         }
         (Action::SetGroups { .. }, Errno::EPERM) => {
             "the user namespace stockade was started in denies setgroups(2), as one made by `unshare -r` does: start it outside"

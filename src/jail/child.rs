@@ -134,14 +134,10 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
         Operation::SetNice(nice) => process::set_nice(*nice).map_err(Error::of("setpriority")),
         Operation::SetAffinity(mask) => creds::set_affinity(mask).map_err(Error::of("sched_setaffinity")),
         Operation::DropBounding { keep } => drop_bounding(*keep),
+        Operation::LockSecureBits(bits) => creds::set_secure_bits(*bits).map_err(Error::of("prctl")),
         Operation::SetGroups(groups) => creds::set_groups(groups).map_err(Error::of("setgroups")),
         Operation::SetGid(gid) => creds::set_gid(*gid).map_err(Error::of("setresgid")),
-        Operation::SetUid { uid, keep_capabilities } => {
-            if *keep_capabilities {
-                creds::keep_capabilities().map_err(Error::of("prctl"))?;
-            }
-            creds::set_uid(*uid).map_err(Error::of("setresuid"))
-        }
+        Operation::SetUid(uid) => creds::set_uid(*uid).map_err(Error::of("setresuid")),
         Operation::SetCapabilities(set) => {
             let sets = creds::Capabilities { effective: *set, permitted: *set, inheritable: *set };
             creds::set_capabilities(sets).map_err(Error::of("capset"))

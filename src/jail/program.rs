@@ -74,12 +74,10 @@ pub(super) enum Operation {
     DropBounding {
         keep: u64,
     },
+    LockSecureBits(u32),
     SetGroups(Vec<u32>),
     SetGid(u32),
-    SetUid {
-        uid: u32,
-        keep_capabilities: bool,
-    },
+    SetUid(u32),
     SetCapabilities(u64),
     SetAmbient(u64),
     NoNewPrivileges,
@@ -109,8 +107,6 @@ impl Program {
             Self { namespaces: 0, operations: Vec::new(), slots: Vec::new(), terminal: Vec::new(), owner: 0 };
         let mut detached: Vec<(JailPath, usize)> = Vec::new();
         let mut bounding = u64::MAX;
-        let raises_ambient =
-            steps.iter().any(|step| matches!(&step.action, Action::SetCapabilities { set } if set.0 != 0));
         for (index, step) in steps.iter().enumerate().filter(|(_, step)| step.phase != Phase::Build) {
             let operation = match &step.action {
                 Action::Clone { namespaces } => {
@@ -200,13 +196,14 @@ impl Program {
                     bounding = keep.0;
                     Operation::DropBounding { keep: keep.0 }
                 }
+                Action::LockSecureBits { bits } => Operation::LockSecureBits(bits.0),
                 Action::SetGroups { groups } => Operation::SetGroups(groups.clone()),
                 Action::SetGid { gid } => Operation::SetGid(*gid),
                 Action::SetUid { uid } => {
                     if program.owner == 0 {
                         program.owner = *uid;
                     }
-                    Operation::SetUid { uid: *uid, keep_capabilities: raises_ambient }
+                    Operation::SetUid(*uid)
                 }
                 Action::SetCapabilities { set } => Operation::SetCapabilities(set.0),
                 Action::SetAmbient { set } => Operation::SetAmbient(set.0),
@@ -216,13 +213,14 @@ impl Program {
                 Action::ResetSignals => Operation::ResetSignals,
                 Action::NewProcessGroup { terminal } => Operation::NewProcessGroup { terminal: *terminal },
                 Action::ChangeDirectory { path } => Operation::ChangeDirectory(text(index, path.as_path())?),
-                Action::Verify { uid, gid, groups, capabilities, no_new_privileges } => {
+                Action::Verify { uid, gid, groups, capabilities, secure_bits, no_new_privileges } => {
                     Operation::Verify(Verify {
                         uid: *uid,
                         gid: *gid,
                         groups: groups.clone(),
                         capabilities: capabilities.0,
                         bounding,
+                        secure_bits: secure_bits.0,
                         no_new_privileges: *no_new_privileges,
                     })
                 }

@@ -120,8 +120,15 @@ impl Report {
 }
 
 /// What `Verify` may find different, sent in place of a call's name.
-pub(super) const DIFFERENCES: [&str; 6] =
-    ["user ids", "group ids", "supplementary groups", "capability sets", "bounding set", "no_new_privs"];
+pub(super) const DIFFERENCES: [&str; 7] = [
+    "user ids",
+    "group ids",
+    "supplementary groups",
+    "capability sets",
+    "bounding set",
+    "secure bits",
+    "no_new_privs",
+];
 
 /// Both ends of the socket: the supervisor's, which tells senders, and the child's.
 pub(super) fn channel() -> Result<(OwnedFd, OwnedFd), Error> {

@@ -1,4 +1,4 @@
-//! Reading back what the child has become: ids, groups, capability sets and no_new_privs are compared with the plan before the
+//! Reading back what the child has become: ids, groups, capability sets, secure bits and no_new_privs are compared with the plan before the
 //! program is executed, so that a call that did nothing is noticed while there is nobody yet to make use of it.
 
 use nix::errno::Errno;
@@ -13,6 +13,7 @@ pub(super) struct Verify {
     pub(super) groups: Option<Vec<u32>>,
     pub(super) capabilities: u64,
     pub(super) bounding: u64,
+    pub(super) secure_bits: u32,
     pub(super) no_new_privileges: bool,
 }
 
@@ -42,6 +43,9 @@ impl Verify {
                 Err(Errno::EINVAL) => break,
                 Err(errno) => return Err(sys::Error { call: "prctl", errno }),
             }
+        }
+        if creds::secure_bits().map_err(sys::Error::of("prctl"))? != self.secure_bits {
+            return Ok(Some("secure bits"));
         }
         let no_new_privileges = sys::process::no_new_privileges().map_err(sys::Error::of("prctl"))?;
         Ok((no_new_privileges != self.no_new_privileges).then_some("no_new_privs"))

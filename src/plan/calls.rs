@@ -8,7 +8,7 @@ use std::fmt;
 use super::capability;
 use super::display::join;
 use super::notation::{SIGNALS, attributes, bound, mask, persona, text};
-use super::step::{Action, CapabilitySet, MountFlags, RootMethod, Step};
+use super::step::{Action, CapabilitySet, MountFlags, RootMethod};
 
 /// One system call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,18 +28,6 @@ impl fmt::Display for Call {
 /// Short for one call.
 fn call(name: &'static str, arguments: impl Into<String>) -> Call {
     Call { name, arguments: arguments.into() }
-}
-
-/// The calls of step `at` of a plan. Unlike [`Action::calls`] it sees the other steps: setresuid(2) is told to keep capabilities
-/// (`PR_SET_KEEPCAPS`) when a later step wants some.
-pub fn of(steps: &[Step], at: usize) -> Vec<Call> {
-    let Some(step) = steps.get(at) else { return Vec::new() };
-    let mut calls = step.action.calls();
-    let keeps = |step: &Step| matches!(&step.action, Action::SetCapabilities { set } if set.0 != 0);
-    if matches!(step.action, Action::SetUid { .. }) && steps.iter().any(keeps) {
-        calls.insert(0, call("prctl", "PR_SET_KEEPCAPS, 1"));
-    }
-    calls
 }
 
 impl Action {
@@ -142,6 +130,7 @@ impl Action {
                 .map(|(name, _)| call("prctl", format!("PR_CAPBSET_DROP, CAP_{name}")))
                 .chain([past_last("PR_CAPBSET_DROP")])
                 .collect(),
+            Self::LockSecureBits { bits } => vec![call("prctl", format!("PR_SET_SECUREBITS, {bits}"))],
             Self::SetGroups { groups } => {
                 vec![call("setgroups", format!("{}, [{}]", groups.len(), join(", ", groups)))]
             }
@@ -204,6 +193,7 @@ impl Action {
                         .map(|name| call("prctl", format!("PR_CAPBSET_READ, CAP_{name}"))),
                 );
                 calls.push(past_last("PR_CAPBSET_READ"));
+                calls.push(call("prctl", "PR_GET_SECUREBITS"));
                 calls.push(call("prctl", "PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0"));
                 calls
             }
@@ -276,13 +266,12 @@ fn capability_sets(name: &'static str, set: CapabilitySet) -> Call {
 mod tests {
     use super::super::sample;
     use super::super::step::Action;
-    use super::*;
 
     /// The calls of the first sample step that `wanted` picks.
     fn shown(wanted: impl Fn(&Action) -> bool) -> Vec<String> {
         let steps = sample::run();
-        let at = steps.iter().position(|step| wanted(&step.action)).unwrap();
-        of(&steps, at).iter().map(ToString::to_string).collect()
+        let step = steps.iter().find(|step| wanted(&step.action)).unwrap();
+        step.action.calls().iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -310,13 +299,6 @@ mod tests {
                 "close(<context>)",
             ]
         );
-    }
-
-    #[test]
-    fn capabilities_are_kept_over_the_change_of_ids_only_if_some_are_wanted() {
-        let set_uid = |action: &Action| matches!(action, Action::SetUid { .. });
-        assert_eq!(shown(set_uid), ["prctl(PR_SET_KEEPCAPS, 1)", "setresuid(33, 33, 33)"]);
-        assert_eq!(Action::SetUid { uid: 33 }.calls().len(), 1);
     }
 
     #[test]

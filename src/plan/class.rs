@@ -44,6 +44,8 @@ pub enum Class {
     Limits,
     /// The bounding set.
     Bounding,
+    /// The secure bits.
+    SecureBits,
     /// Supplementary groups.
     Groups,
     /// Group ids.
@@ -119,6 +121,7 @@ impl Class {
             Self::Undumpable => matches!(action, A::SetUndumpable),
             Self::Limits => matches!(action, A::SetLimit { .. } | A::SetNice { .. } | A::SetOomScore { .. }),
             Self::Bounding => matches!(action, A::DropBounding { .. }),
+            Self::SecureBits => matches!(action, A::LockSecureBits { .. }),
             Self::Groups => matches!(action, A::SetGroups { .. }),
             Self::Gid => matches!(action, A::SetGid { .. }),
             Self::Uid => matches!(action, A::SetUid { .. }),
@@ -127,8 +130,16 @@ impl Class {
             Self::Ambient => matches!(action, A::SetAmbient { .. }),
             Self::NoNewPrivileges => matches!(action, A::NoNewPrivileges),
             Self::Confinement => {
-                let classes = [Self::Bounding, Self::Groups, Self::Ids, Self::Capabilities, Self::Ambient];
-                classes.iter().any(|class| class.has(action)) || Self::NoNewPrivileges.has(action)
+                let classes = [
+                    Self::Bounding,
+                    Self::SecureBits,
+                    Self::Groups,
+                    Self::Ids,
+                    Self::Capabilities,
+                    Self::Ambient,
+                    Self::NoNewPrivileges,
+                ];
+                classes.iter().any(|class| class.has(action))
             }
             Self::ParentDeath => matches!(action, A::DieWithParent),
             Self::Fork => matches!(action, A::ForkProgram),
@@ -169,6 +180,7 @@ impl Class {
             Self::Undumpable => "making memory undumpable",
             Self::Limits => "limits, priority and out-of-memory score",
             Self::Bounding => "the bounding set",
+            Self::SecureBits => "the secure bits",
             Self::Groups => "the supplementary groups",
             Self::Gid => "the group ids",
             Self::Uid => "the user ids",

@@ -97,6 +97,7 @@ impl fmt::Display for Action {
             }
             Self::DropBounding { keep } if keep.0 == 0 => f.write_str("prctl(PR_CAPBSET_DROP, all)"),
             Self::DropBounding { keep } => write!(f, "prctl(PR_CAPBSET_DROP, all but {keep})"),
+            Self::LockSecureBits { bits } => write!(f, "prctl(PR_SET_SECUREBITS, {bits})"),
             Self::SetGroups { groups } => write!(f, "setgroups({}, [{}])", groups.len(), join(", ", groups)),
             Self::SetGid { gid } => write!(f, "setresgid({gid}, {gid}, {gid})"),
             Self::SetUid { uid } => write!(f, "setresuid({uid}, {uid}, {uid})"),
@@ -112,13 +113,13 @@ impl fmt::Display for Action {
             Self::NewProcessGroup { terminal: None } => f.write_str("setpgid(0, 0)"),
             Self::NewProcessGroup { terminal: Some(fd) } => write!(f, "setpgid(0, 0), tcsetpgrp({fd})"),
             Self::ChangeDirectory { path } => write!(f, "chdir({})", jail(path)),
-            Self::Verify { uid, gid, groups, capabilities, no_new_privileges } => {
+            Self::Verify { uid, gid, groups, capabilities, secure_bits, no_new_privileges } => {
                 write!(f, "verify(uid {uid}, gid {gid}")?;
                 if let Some(groups) = groups {
                     write!(f, ", groups [{}]", join(" ", groups))?;
                 }
                 let privileges = if *no_new_privileges { "no_new_privs" } else { "new privileges allowed" };
-                write!(f, ", capabilities {capabilities}, {privileges})")
+                write!(f, ", capabilities {capabilities}, secure bits {:#x}, {privileges})", secure_bits.0)
             }
             Self::CloseDescriptors => f.write_str("close_range(3, ~0)"),
             Self::Execute { path, arguments, environment } => {
@@ -211,6 +212,7 @@ mod tests {
             "setpriority(PRIO_PROCESS, 0, 5)",
             "sched_setaffinity(0, [2 0])",
             "prctl(PR_CAPBSET_DROP, all but NET_BIND_SERVICE)",
+            "prctl(PR_SET_SECUREBITS, SECBIT_NOROOT|SECBIT_NOROOT_LOCKED|SECBIT_NO_SETUID_FIXUP_LOCKED|SECBIT_KEEP_CAPS)",
             "setgroups(2, [33, 44])",
             "setresgid(33, 33, 33)",
             "setresuid(33, 33, 33)",
@@ -223,7 +225,7 @@ mod tests {
             "close_range(3, ~0)",
             "sigaction(every signal, SIG_DFL), sigprocmask(none)",
             r#"chdir("/var/www")"#,
-            "verify(uid 33, gid 33, groups [33 44], capabilities NET_BIND_SERVICE, no_new_privs)",
+            "verify(uid 33, gid 33, groups [33 44], capabilities NET_BIND_SERVICE, secure bits 0x1b, no_new_privs)",
             r#"execve("/usr/sbin/nginx", ["nginx", "-g", "daemon off;\n"], 1 variable)"#,
         ];
         assert_eq!(shown, expected);

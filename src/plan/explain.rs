@@ -7,6 +7,7 @@ mod exec;
 mod shell;
 mod tree;
 
+use super::secure_bits::SecureBits;
 use super::step::{Action, RootMethod};
 
 /// What there is to say about one action.
@@ -78,6 +79,8 @@ impl Action {
             Self::SetNice { .. } => &confine::SET_NICE,
             Self::SetAffinity { .. } => &confine::SET_AFFINITY,
             Self::DropBounding { .. } => &confine::DROP_BOUNDING,
+            Self::LockSecureBits { bits } if bits.has(SecureBits::NO_ROOT) => &confine::LOCK_SECURE_BITS,
+            Self::LockSecureBits { .. } => &confine::SECURE_BITS_WITH_ROOT,
             Self::SetGroups { .. } => &confine::SET_GROUPS,
             Self::SetGid { .. } => &confine::SET_GID,
             Self::SetUid { uid: 0 } => &confine::SET_UID_ROOT,
@@ -126,6 +129,7 @@ mod tests {
             method,
         }));
         all.extend([
+            Action::LockSecureBits { bits: SecureBits::FIXUP },
             Action::SetUid { uid: 0 },
             Action::SetCapabilities { set: CapabilitySet::EMPTY },
             Action::SetAmbient { set: CapabilitySet::EMPTY },

@@ -12,6 +12,7 @@ pub mod order;
 pub mod quote;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod secure_bits;
 pub mod step;
 pub mod value;
 

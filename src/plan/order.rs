@@ -25,7 +25,7 @@ const fn rule(before: Class, after: Class, because: &'static str) -> Rule {
 }
 
 /// Every rule, roughly in the order of a run.
-pub const RULES: [Rule; 38] = [
+pub const RULES: [Rule; 40] = [
     rule(Class::Clone, Class::Inside, "without the new namespaces it would happen to the host"),
     rule(
         Class::IdMaps,
@@ -96,6 +96,16 @@ pub const RULES: [Rule; 38] = [
         Class::Bounding,
         Class::Capabilities,
         "PR_CAPBSET_DROP needs CAP_SETPCAP, which capset(2) takes away",
+    ),
+    rule(
+        Class::SecureBits,
+        Class::Ids,
+        "PR_SET_SECUREBITS needs CAP_SETPCAP, which leaves with uid 0; and what is to be kept over that change has to be said before it",
+    ),
+    rule(
+        Class::SecureBits,
+        Class::Capabilities,
+        "PR_SET_SECUREBITS needs CAP_SETPCAP, which capset(2) takes away",
     ),
     rule(
         Class::Groups,

@@ -1,5 +1,6 @@
 //! One action of every kind, for the tests of everything that must know all of them.
 
+use super::secure_bits::SecureBits;
 use super::step::{Action, CapabilitySet, DEVICES, Keep, MountFlags, Namespaces, Owner, RootMethod};
 use super::{HostPath, JailPath, Mode, Origin, Phase, Step};
 
@@ -47,6 +48,7 @@ pub(crate) fn build() -> Vec<Action> {
 /// The steps of a run in a good order, at least one of each kind.
 pub(crate) fn run() -> Vec<Step> {
     let capabilities = CapabilitySet::EMPTY.with(10);
+    let secure_bits = SecureBits::NO_ROOT.and(SecureBits::FIXUP).and(SecureBits::KEEP);
     let parent = [Action::Clone {
         namespaces: Namespaces { user: true, mount: true, pid: true, ..Namespaces::default() },
     }];
@@ -87,6 +89,7 @@ pub(crate) fn run() -> Vec<Step> {
         Action::SetNice { nice: 5 },
         Action::SetAffinity { processors: vec![2, 0] },
         Action::DropBounding { keep: capabilities },
+        Action::LockSecureBits { bits: secure_bits },
         Action::SetGroups { groups: vec![33, 44] },
         Action::SetGid { gid: 33 },
         Action::SetUid { uid: 33 },
@@ -106,6 +109,7 @@ pub(crate) fn run() -> Vec<Step> {
             gid: 33,
             groups: Some(vec![33, 44]),
             capabilities,
+            secure_bits,
             no_new_privileges: true,
         },
         Action::Execute {

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
 
+use super::secure_bits::SecureBits;
 use super::{HostPath, JailPath, Mode, Origin, Phase, Size};
 
 /// One step: what, when, and because of what.
@@ -253,6 +254,8 @@ pub enum Action {
     SetAffinity { processors: Vec<u32> },
     /// Capabilities outside this set can never be had again.
     DropBounding { keep: CapabilitySet },
+    /// What user id 0 means to the kernel, for good; and whether the next change of ids keeps capabilities.
+    LockSecureBits { bits: SecureBits },
     /// Supplementary groups.
     SetGroups { groups: Vec<u32> },
     /// Real, effective and saved group id.
@@ -277,12 +280,13 @@ pub enum Action {
     NewProcessGroup { terminal: Option<i32> },
     /// Working directory.
     ChangeDirectory { path: JailPath },
-    /// Ids, groups, capabilities and no_new_privs read back and compared.
+    /// Ids, groups, capabilities, secure bits and no_new_privs read back and compared.
     Verify {
         uid: u32,
         gid: u32,
         groups: Option<Vec<u32>>,
         capabilities: CapabilitySet,
+        secure_bits: SecureBits,
         no_new_privileges: bool,
     },
     /// Every descriptor above 2 but the one an error is reported to, which execve(2) closes.

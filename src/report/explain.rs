@@ -2,7 +2,7 @@
 
 use super::layout::{self, Style};
 use super::plan::line;
-use crate::plan::calls::{self, Call};
+use crate::plan::calls::Call;
 use crate::plan::order::{self, Class, Rule, Side};
 use crate::plan::{Action, Step};
 
@@ -25,7 +25,7 @@ impl Page {
         let explanation = step.action.explain();
         self.field(out, "why", &self.wrapped(explanation.why));
         self.field(out, "without", &self.wrapped(explanation.without));
-        self.field(out, "calls", &folded(&calls::of(steps, at)));
+        self.field(out, "calls", &folded(&step.action.calls()));
         // Not broken, so that it can be copied.
         self.field(out, "shell", &explanation.shell.into_iter().collect::<Vec<_>>());
         let rules = rules(steps, &step.action).flat_map(|rule| self.wrapped(&rule));

@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 use super::explain;
 use super::plan::origin as origin_text;
 use crate::plan::step::{CapabilitySet, MountFlags, Owner};
-use crate::plan::{Action, LayerState, Origin, Plan, calls};
+use crate::plan::{Action, LayerState, Origin, Plan};
 
 /// The plan as JSON.
 pub fn json(plan: &Plan) -> Value {
@@ -50,7 +50,9 @@ pub fn json(plan: &Plan) -> Value {
                 "action": action(&step.action),
                 "display": step.action.to_string(),
                 "origin": origin(&step.origin),
-                "calls": calls::of(&plan.steps, at)
+                "calls": step
+                    .action
+                    .calls()
                     .iter()
                     .map(|call| json!({ "name": call.name, "arguments": call.arguments }))
                     .collect::<Vec<_>>(),
@@ -165,6 +167,9 @@ fn action(action: &Action) -> Value {
         Action::SetNice { nice } => json!({ "kind": "set_nice", "nice": nice }),
         Action::SetAffinity { processors } => json!({ "kind": "set_affinity", "processors": processors }),
         Action::DropBounding { keep } => json!({ "kind": "drop_bounding", "keep": capabilities(*keep) }),
+        Action::LockSecureBits { bits } => {
+            json!({ "kind": "lock_secure_bits", "bits": bits.names().collect::<Vec<_>>() })
+        }
         Action::SetGroups { groups } => json!({ "kind": "set_groups", "groups": groups }),
         Action::SetGid { gid } => json!({ "kind": "set_gid", "gid": gid }),
         Action::SetUid { uid } => json!({ "kind": "set_uid", "uid": uid }),
@@ -178,9 +183,9 @@ fn action(action: &Action) -> Value {
         Action::ChangeDirectory { path } => {
             json!({ "kind": "change_directory", "path": text(path.as_path()) })
         }
-        Action::Verify { uid, gid, groups, capabilities: set, no_new_privileges } => json!({
+        Action::Verify { uid, gid, groups, capabilities: set, secure_bits, no_new_privileges } => json!({
             "kind": "verify", "uid": uid, "gid": gid, "groups": groups, "capabilities": capabilities(*set),
-            "no_new_privileges": no_new_privileges,
+            "secure_bits": secure_bits.names().collect::<Vec<_>>(), "no_new_privileges": no_new_privileges,
         }),
         Action::CloseDescriptors => json!({ "kind": "close_descriptors" }),
         Action::Execute { path, arguments, environment } => json!({

@@ -264,7 +264,7 @@ confine: inside, taking rights away
 (33, 33, 33)                                              default: every jail has it
        why      Real, effective and saved user id all become the program's; with the last 0 gone the
                 kernel empties the permitted, effective and ambient capability sets. If the manifest
-                grants capabilities, the permitted ones are kept over this call (PR_SET_KEEPCAPS)
+                grants capabilities, the permitted ones are kept over this call (SECBIT_KEEP_CAPS)
                 for the next step to choose from.
        without  The program is root. seteuid(2) alone would not do: a saved 0 lets any exploit call
                 seteuid(0) and be root again. And a result nobody looks at may be a failure:

@@ -128,9 +128,14 @@ pub fn raise_ambient(capability: u8) -> Result<(), Errno> {
     prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE as libc::c_ulong, capability.into()).map(drop)
 }
 
-/// `PR_SET_KEEPCAPS`: the permitted set survives the change from uid 0 to another.
-pub fn keep_capabilities() -> Result<(), Errno> {
-    prctl(libc::PR_SET_KEEPCAPS, 1, 0).map(drop)
+/// `PR_SET_SECUREBITS`: what user id 0 means, see capabilities(7).
+pub fn set_secure_bits(bits: u32) -> Result<(), Errno> {
+    prctl(libc::PR_SET_SECUREBITS, bits.into(), 0).map(drop)
+}
+
+/// `PR_GET_SECUREBITS`.
+pub fn secure_bits() -> Result<u32, Errno> {
+    prctl(libc::PR_GET_SECUREBITS, 0, 0).map(|bits| bits as u32)
 }
 
 /// One resource limit as prlimit(2) takes it; `u64::MAX` is no limit.

@@ -212,13 +212,62 @@ fn a_setuid_program_gives_nothing() {
 }
 
 #[test]
-fn secure_bits_are_left_alone() {
-    Jail::probe("securebits", "").expect(&["securebits"], 0, "0\n");
-    Jail::probe("securebits", "privileges.capabilities = [\"NET_BIND_SERVICE\"]").expect(
-        &["securebits"],
+fn user_0_is_a_user_like_any_other_for_good() {
+    // linux/securebits.h: NOROOT 1, its lock 2; NO_SETUID_FIXUP 4, 8; KEEP_CAPS 16, 32; NO_CAP_AMBIENT_RAISE 64, 128.
+    for (more, bits) in [
+        ("", 1 | 2 | 8 | 32 | 64 | 128),
+        ("program.user = \"root\"", 1 | 2 | 8 | 32 | 64 | 128),
+        // KEEP_CAPS, set for our own change of ids, went with execve(2), and daemons may set it again.
+        ("privileges.capabilities = [\"NET_BIND_SERVICE\"]", 1 | 2 | 8),
+        ("privileges.no_new_privileges = false", 8),
+        ("privileges.no_new_privileges = false\nprivileges.capabilities = [\"KILL\"]", 8),
+    ] {
+        let jail = Jail::probe("securebits", more);
+        jail.expect(&["securebits"], 0, &format!("{bits}\n"));
+        if is_root() {
+            // Whatever the caller had.
+            let odd = "exec setpriv --securebits=+no_setuid_fixup \"$@\"";
+            let ended = finish(&mut jail.command_after(odd, &["securebits"]));
+            assert_eq!(ended.lines(), [bits.to_string()], "{more}");
+        }
+    }
+    // Not even a program that may change them can take a lock off.
+    let jail = Jail::probe("securebits", "privileges.capabilities = [\"SETPCAP\"]");
+    jail.expect(&["set-securebits", "0"], 0, "PR_SET_SECUREBITS: EPERM\n");
+    jail.expect(&["set-securebits", "75"], 0, "PR_SET_SECUREBITS: ok\n");
+}
+
+#[test]
+fn capabilities_the_caller_can_inherit_are_not_inherited() {
+    if !is_root() {
+        return;
+    }
+    // For user 0 the kernel gives at execve(2) what is inheritable or bounding: an empty ceiling alone would give all of it back.
+    for more in ["", "privileges.no_new_privileges = false"] {
+        let jail = Jail::shell("inheritable", &format!("program.user = \"root\"\n{more}"));
+        jail.build();
+        let careless = "exec setpriv --inh-caps=+chown,+sys_admin --ambient-caps=+chown,+sys_admin \"$@\"";
+        let ended = finish(&mut jail.command_after(careless, &[SETS]));
+        assert_eq!((ended.stdout.as_str(), ended.code), (NOTHING, Some(0)), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_daemon_that_starts_as_root_can_keep_capabilities_over_its_own_change_of_user() {
+    if !is_root() {
+        // There is no other user to change to.
+        return;
+    }
+    // As named and chronyd do it; the sets are permitted before and after.
+    let capabilities = "privileges.capabilities = [\"SETUID\", \"NET_BIND_SERVICE\"]";
+    let jail = Jail::probe("keepcaps", &format!("program.user = \"root\"\n{capabilities}"));
+    jail.expect(
+        &["keep-capabilities"],
         0,
-        "0\n",
+        "permitted 480\nPR_SET_KEEPCAPS: ok\nsetresuid: ok\npermitted 480\ncapset: ok\npermitted 400\n",
     );
+    // What it does not keep is gone with user 0.
+    jail.expect(&["leave-root"], 0, "permitted 480\nsetresuid: ok\npermitted 0\n");
 }
 
 #[test]

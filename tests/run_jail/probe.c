@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,6 +23,15 @@
 
 static void say(const char *what, long result) {
     printf("%s: %s\n", what, result < 0 ? strerrorname_np(errno) : "ok");
+    fflush(stdout);
+}
+
+static struct __user_cap_header_struct capability_header = {.version = _LINUX_CAPABILITY_VERSION_3};
+
+// The permitted set.
+static void permitted(void) {
+    struct __user_cap_data_struct sets[2];
+    if (syscall(SYS_capget, &capability_header, sets) == 0) printf("permitted %x\n", sets[0].permitted);
     fflush(stdout);
 }
 
@@ -207,6 +217,21 @@ int main(int count, char **arguments) {
     if (IS("personality")) printf("%08x\n", personality(0xffffffff));
     if (IS("nice")) printf("%d\n", getpriority(PRIO_PROCESS, 0));
     if (IS("securebits")) printf("%d\n", prctl(PR_GET_SECUREBITS));
+    if (IS("set-securebits")) say("PR_SET_SECUREBITS", prctl(PR_SET_SECUREBITS, atoi(first)));
+    if (IS("keep-capabilities")) {
+        permitted();
+        say("PR_SET_KEEPCAPS", prctl(PR_SET_KEEPCAPS, 1));
+        say("setresuid", setresuid(1, 1, 1));
+        permitted();
+        struct __user_cap_data_struct keep[2] = {{.effective = 1 << 10, .permitted = 1 << 10}};
+        say("capset", syscall(SYS_capset, &capability_header, keep));
+        permitted();
+    }
+    if (IS("leave-root")) {
+        permitted();
+        say("setresuid", setresuid(1, 1, 1));
+        permitted();
+    }
     if (IS("ids")) {
         uid_t real, effective, saved;
         getresuid(&real, &effective, &saved);

@@ -6,6 +6,7 @@ use super::accounts::Accounts;
 use super::run::{Context, Steps};
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::Manifest;
+use crate::plan::secure_bits::SecureBits;
 use crate::plan::step::{Action, CapabilitySet};
 use crate::plan::{Origin, Phase};
 
@@ -104,6 +105,21 @@ fn bounding(manifest: &Manifest) -> CapabilitySet {
     manifest.privileges.bounding.iter().fold(capabilities(manifest), |set, number| set.with(number.value))
 }
 
+/// What user 0 means in the jail, and what of it is final.
+fn secure_bits(manifest: &Manifest) -> SecureBits {
+    // What is gained by a setuid program is for `bounding` to say, and such a program may use every bit.
+    let root = if no_new_privileges(manifest) { SecureBits::NO_ROOT } else { SecureBits::default() };
+    let bits = SecureBits::FIXUP.and(root);
+    if capabilities(manifest) != CapabilitySet::EMPTY {
+        // Kept over our own change of ids; and daemons that change theirs keep some the same way.
+        bits.and(SecureBits::KEEP)
+    } else if no_new_privileges(manifest) {
+        bits.and(SecureBits::NO_KEEP).and(SecureBits::NO_AMBIENT)
+    } else {
+        bits
+    }
+}
+
 /// The steps that give up rights, in the order in which each is still allowed.
 pub(super) fn confine(context: &Context<'_>, steps: &mut Steps) {
     let identity = &context.identity;
@@ -115,6 +131,12 @@ pub(super) fn confine(context: &Context<'_>, steps: &mut Steps) {
         Action::DropBounding { keep: bounding(context.manifest) },
         privileges.bounding.first().map_or(origin, |first| &first.origin),
     );
+    let reason = if no_new_privileges(context.manifest) {
+        "user 0 is a user like any other, whatever the caller's bits are"
+    } else {
+        "the caller's bits are not the jail's"
+    };
+    push(Action::LockSecureBits { bits: secure_bits(context.manifest) }, &Origin::Default(reason));
     if !context.user_namespace {
         push(Action::SetGroups { groups: identity.groups.clone() }, &identity.supplementary_origin);
     }
@@ -145,6 +167,7 @@ pub(super) fn verification(context: &Context<'_>) -> Action {
         gid: context.identity.gid,
         groups: (!context.user_namespace).then(|| context.identity.groups.clone()),
         capabilities: capabilities(context.manifest),
+        secure_bits: secure_bits(context.manifest),
         no_new_privileges: no_new_privileges(context.manifest),
     }
 }

@@ -77,6 +77,24 @@ pub(super) const DROP_BOUNDING: Text = Text {
               gives root its inheritable set and the whole bounding set.",
 };
 
+pub(super) const LOCK_SECURE_BITS: Text = Text {
+    why: "To the kernel user 0 is special: it gives it capabilities at execve(2) and takes them when it is left. The secure bits say \
+          how much of that holds. The first half is switched off and the second stays on, and the locks make both final for every \
+          process of the jail. What capabilities the manifest grants are kept over the next change of ids (SECBIT_KEEP_CAPS).",
+    man: &["capabilities(7)", "prctl(2)"],
+    without: "Emptied sets are one thing and an emptied ceiling another: a process that is, or becomes, user 0 is given at execve(2) \
+              whatever its inheritable and bounding sets still hold. A caller that had SECBIT_NO_SETUID_FIXUP on would let root's \
+              capabilities outlive the change to another user.",
+};
+
+pub(super) const SECURE_BITS_WITH_ROOT: Text = Text {
+    why: "This jail lets programs gain rights by execve(2), so user 0 keeps its meaning there: a set-user-id program has what the \
+          bounding set leaves. Whatever secure bits the caller had are replaced, and leaving user 0 takes capabilities for good.",
+    man: &["capabilities(7)", "execve(2)", "prctl(2)"],
+    without: "With bits inherited from an odd caller, such as SECBIT_NO_SETUID_FIXUP, a daemon that gives up user 0 would keep its \
+              capabilities and not know it.",
+};
+
 pub(super) const SET_GROUPS: Text = Text {
     why: "Supplementary groups are a list beside the group id, inherited from the caller. The list is replaced by the one the manifest \
           gives, mostly an empty one.",
@@ -95,7 +113,7 @@ pub(super) const SET_GID: Text = Text {
 pub(super) const SET_UID: Text = Text {
     why: "Real, effective and saved user id all become the program's; with the last 0 gone the kernel empties the permitted, effective \
           and ambient capability sets. If the manifest grants capabilities, the permitted ones are kept over this call \
-          (PR_SET_KEEPCAPS) for the next step to choose from.",
+          (SECBIT_KEEP_CAPS) for the next step to choose from.",
     man: &["setresuid(2)", "capabilities(7)", "prctl(2)"],
     without: "The program is root. seteuid(2) alone would not do: a saved 0 lets any exploit call seteuid(0) and be root again. And \
               a result nobody looks at may be a failure: sendmail went on as root that way (CVE-2000-0506).",

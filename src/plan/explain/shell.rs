@@ -77,6 +77,10 @@ pub(super) fn line(action: &Action) -> Option<String> {
             format!("taskset --pid --cpu-list {} $$", join(",", processors))
         }
         Action::DropBounding { keep } => format!("setpriv --bounding-set={} \u{2026}", kept(*keep)),
+        Action::LockSecureBits { bits } => {
+            let names = bits.names().map(|name| name.trim_start_matches("SECBIT_").to_ascii_lowercase());
+            format!("setpriv --securebits={} \u{2026}", join(",", names.map(|name| format!("+{name}"))))
+        }
         Action::SetGroups { groups } if groups.is_empty() => "setpriv --clear-groups \u{2026}".into(),
         Action::SetGroups { groups } => format!("setpriv --groups={} \u{2026}", join(",", groups)),
         Action::SetGid { gid } => format!("setpriv --regid={gid} --keep-groups \u{2026}"),
