@@ -65,7 +65,7 @@ fn a_report_that_cannot_be_written_is_found_out_first() {
         concat!(
             "error: cannot write the report `no/such/file`\n",
             "  why: No such file or directory (os error 2)\n",
-            "hint: name a file that you may write\n\n",
+            "hint: name a file that you may write\n",
         ),
     );
 }
