@@ -34,6 +34,7 @@ enum Verb {
     Run(Run),
     Test(Test),
     Doctor(Doctor),
+    Remove(Remove),
 }
 
 /// check manifests and show every finding with its place
@@ -118,6 +119,15 @@ pub(crate) struct Doctor {
     pub(crate) json: bool,
 }
 
+/// remove jails from the state directory: trees, records and all; their manifests stay
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "remove")]
+pub(crate) struct Remove {
+    /// manifests' paths or names, or names of jails whose manifests are gone
+    #[argh(positional, arg_name = "JAIL")]
+    pub(crate) jails: Vec<String>,
+}
+
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
@@ -133,6 +143,8 @@ pub(crate) enum Command {
     Test(Test),
     /// `stockade doctor`
     Doctor(Doctor),
+    /// `stockade remove`
+    Remove(Remove),
 }
 
 /// Why there is no command to run.
@@ -156,13 +168,14 @@ impl Early {
 
 /// The verbs, and every option with whether it takes a value. Kept by hand because argh tells neither before it parses; a
 /// test compares them with the structs.
-const VERBS: [(&str, &[(&str, bool)]); 6] = [
+const VERBS: [(&str, &[(&str, bool)]); 7] = [
     ("check", &[("--json", false)]),
     ("plan", &[("--explain", false), ("--json", false), ("--all", false), ("--set", true)]),
     ("build", &[("--set", true)]),
     ("run", &[("--report", true), ("--set", true)]),
     ("test", &[("--all", false)]),
     ("doctor", &[("--json", false)]),
+    ("remove", &[]),
 ];
 
 /// A usage error.
@@ -226,6 +239,7 @@ fn command(verb: Verb, extra_arguments: Vec<OsString>, split: bool) -> Result<Co
         }
         Verb::Test(test) => Command::Test(test),
         Verb::Doctor(doctor) => Command::Doctor(doctor),
+        Verb::Remove(remove) => Command::Remove(remove),
     })
 }
 

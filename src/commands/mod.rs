@@ -5,6 +5,7 @@ mod diagnose;
 mod doctor;
 mod failure;
 mod prepare;
+mod remove;
 mod run;
 mod test;
 mod view;
@@ -21,5 +22,6 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Run(run, request) => run::run(&run, &request),
         Command::Test(test) => test::test(&test),
         Command::Doctor(doctor) => Ok(doctor::doctor(&doctor)),
+        Command::Remove(remove) => remove::remove(&remove.jails),
     }
 }

@@ -45,15 +45,7 @@ impl Jail {
     pub(super) fn load(request: &Request) -> Result<Self> {
         let loaded =
             manifest::load(request).map_err(|findings| Failure::manifest(findings, &request.jail))?;
-        let root = nix::unistd::geteuid().is_root();
-        let Some(state) = Store::default_path(root, |name| std::env::var_os(name)) else {
-            let nowhere =
-                Diagnostic::error("there is no place to keep jails: neither HOME nor XDG_STATE_HOME is set");
-            return Err(Failure::new(
-                nowhere.hint("set STOCKADE_STATE_DIR to a directory of your own"),
-                exit::FAILED,
-            ));
-        };
+        let state = state_directory()?;
         let host = Host::current(&state);
         let key = tree_key(&loaded.manifest, &host);
         // `load` fills it in from the file's name.
@@ -159,6 +151,16 @@ impl Jail {
         diagnostic.hint = error.hint();
         Failure::new(diagnostic, exit::FAILED)
     }
+}
+
+/// Where this user's jails are kept.
+pub(super) fn state_directory() -> Result<PathBuf> {
+    let root = nix::unistd::geteuid().is_root();
+    Store::default_path(root, |name| std::env::var_os(name)).ok_or_else(|| {
+        let nowhere =
+            Diagnostic::error("there is no place to keep jails: neither HOME nor XDG_STATE_HOME is set");
+        Failure::new(nowhere.hint("set STOCKADE_STATE_DIR to a directory of your own"), exit::FAILED)
+    })
 }
 
 /// A path the store made.

@@ -40,6 +40,8 @@ pub enum Error {
     InUse {
         /// Its directory.
         path: PathBuf,
+        /// The supervisors of the jails that run from it, as far as known.
+        pids: Vec<u32>,
     },
     /// The generation has been replaced and removed since it was looked up: look again.
     Gone {
@@ -147,12 +149,22 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Step(step) => step.cause.hint(),
+            Self::NotRemoved { path, errno: Errno::EPERM, .. } => Some(format!(
+                "something in it is immutable or append-only, see lsattr(1): `chattr -R -i -a '{}'`",
+                path.display()
+            )),
+            Self::NotRemoved { errno: Errno::ENOTEMPTY, .. } => {
+                Some("a process goes on writing to it: find and end it, see fuser(1)".to_owned())
+            }
             Self::Store { call, errno, .. } | Self::NotRemoved { call, errno, .. } => {
                 tree_hint(call, *errno).map(str::to_owned)
             }
             Self::Untrusted { distrust, .. } => Some(distrust.hint()),
             Self::Busy { pid: Some(pid), .. } => Some(format!("wait for process {pid}, or end it")),
-            Self::InUse { .. } => Some("stop the jail first".to_owned()),
+            Self::InUse { pids, .. } => match listed(pids) {
+                None => Some("end it first".to_owned()),
+                Some(pids) => Some(format!("end it first: `kill {}`", pids.replace(',', ""))),
+            },
             Self::Busy { pid: None, .. } | Self::Gone { .. } | Self::Interrupted => None,
         }
     }
@@ -257,7 +269,11 @@ impl fmt::Display for Error {
             }
             Self::Busy { jail, pid: Some(pid) } => write!(f, "process {pid} is building jail `{jail}`"),
             Self::Busy { jail, pid: None } => write!(f, "another process is building jail `{jail}`"),
-            Self::InUse { path } => write!(f, "a running jail uses `{}`", path.display()),
+            Self::InUse { path, pids } => match (pids.len(), listed(pids)) {
+                (1, Some(pid)) => write!(f, "process {pid} runs it from `{}`", path.display()),
+                (_, Some(pids)) => write!(f, "processes {pids} run it from `{}`", path.display()),
+                (_, None) => write!(f, "it runs from `{}`", path.display()),
+            },
             Self::Gone { path } => write!(f, "`{}` has been replaced and removed", path.display()),
             Self::NotRemoved { path, entry, call, errno } => write!(
                 f,
@@ -269,6 +285,12 @@ impl fmt::Display for Error {
             Self::Interrupted => f.write_str("interrupted; the tree is as it was"),
         }
     }
+}
+
+/// Process ids in a sentence.
+fn listed(pids: &[u32]) -> Option<String> {
+    let texts: Vec<_> = pids.iter().map(u32::to_string).collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
 }
 
 impl std::error::Error for Error {}

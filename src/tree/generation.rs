@@ -3,7 +3,7 @@
 //! Whoever has a [`JailStore`] holds the jail's lock, so there is one build at a time, and everything half-made that
 //! is found belongs to a build that is dead: flock(2) goes with its process, however that ends.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -12,7 +12,6 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, readlinkat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
@@ -20,9 +19,9 @@ use nix::unistd::{UnlinkatFlags, fsync, ftruncate, symlinkat, syncfs, unlinkat};
 
 use super::error::{Error, errno};
 use super::remove;
-use super::store::{Generation, Store, open_below, same};
+use super::store::{Generation, Store, names, open_below, same};
 use crate::plan::JailName;
-use crate::sys::fs::{Lock, random, remove_xattr, try_lock};
+use crate::sys::fs::{Lock, lock_holders, random, remove_xattr, try_lock};
 
 /// How long a build waits for another of the same jail.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const GLANCE: Duration = Duration::from_millis(20);
 
 /// Access control lists a directory hands down to what is made in it, see acl(5).
-const DEFAULT_ACL: &std::ffi::CStr = c"system.posix_acl_default";
+const DEFAULT_ACL: &CStr = c"system.posix_acl_default";
 
 /// A jail's directory, locked.
 #[derive(Debug)]
@@ -53,22 +52,54 @@ impl<'a> JailStore<'a> {
         name: &'a JailName,
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<Self, Error> {
+        let path = store.path().join(name.as_str());
         loop {
-            let path = store.path().join(name.as_str());
             let directory = make_directory(store.directory(), &path, OsStr::new(name.as_str()))?;
-            // The one waited for may have removed the jail: then this is a dead directory, in which no lock can be
-            // made, or one that is not the jail's any more.
-            let lock = match open_lock(&directory, &path, name, stop) {
-                Err(Error::Store { errno: Errno::ENOENT, .. }) => continue,
-                lock => lock?,
-            };
-            let now = make_directory(store.directory(), &path, OsStr::new(name.as_str()))?;
-            if same(&directory, &now).map_err(failing(path.clone(), "fstat"))? {
-                let generations =
-                    make_directory(&directory, &path.join("generations"), OsStr::new("generations"))?;
-                return Ok(Self { store, name, path, directory, generations, _lock: lock });
+            if let Some(locked) = Self::lock(store, name, directory, PATIENCE, stop)? {
+                return Ok(locked);
             }
         }
+    }
+
+    /// Opens and locks a jail's directory without making it or waiting for a build; `None` if it is not there.
+    pub(super) fn find(store: &'a Store, name: &'a JailName) -> Result<Option<Self>, Error> {
+        let path = store.path().join(name.as_str());
+        loop {
+            let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+            let directory = match open_below(store.directory(), Path::new(name.as_str()), flags, false) {
+                Err(Errno::ENOENT) => return Ok(None),
+                directory => directory.map_err(failing(path.clone(), "openat2"))?,
+            };
+            if let Some(locked) = Self::lock(store, name, directory, Duration::ZERO, &mut || false)? {
+                return Ok(Some(locked));
+            }
+        }
+    }
+
+    /// Locks a jail's directory. `None` if whoever held the lock has removed the jail: then this is a dead directory, in
+    /// which no lock can be made, or one that is not the jail's any more.
+    fn lock(
+        store: &'a Store,
+        name: &'a JailName,
+        directory: OwnedFd,
+        patience: Duration,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Self>, Error> {
+        let path = store.path().join(name.as_str());
+        let lock = match open_lock(&directory, &path, name, patience, stop) {
+            Err(Error::Store { errno: Errno::ENOENT, .. }) => return Ok(None),
+            lock => lock?,
+        };
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+        let now = match open_below(store.directory(), Path::new(name.as_str()), flags, false) {
+            Err(Errno::ENOENT) => return Ok(None),
+            now => now.map_err(failing(path.clone(), "openat2"))?,
+        };
+        if !same(&directory, &now).map_err(failing(path.clone(), "fstat"))? {
+            return Ok(None);
+        }
+        let generations = make_directory(&directory, &path.join("generations"), OsStr::new("generations"))?;
+        Ok(Some(Self { store, name, path, directory, generations, _lock: lock }))
     }
 
     fn at(&self, below: impl AsRef<Path>) -> PathBuf {
@@ -85,16 +116,9 @@ impl<'a> JailStore<'a> {
                 let _ = unlinkat(&self.directory, name.as_c_str(), UnlinkatFlags::NoRemoveDir);
             }
         }
-        for name in self.names(self.store.directory(), "..")? {
-            // Of a jail whose removal was killed, or is under way: two may remove the same.
-            if name.as_bytes().starts_with(b".removed-") {
-                let removed = remove::remove(self.store.directory(), &name);
-                left.extend(removed.err().map(|resisted| resisted.of(self.path.clone())));
-            }
-        }
+        left.extend(self.store.sweep()?);
         for name in self.names(&self.generations, "generations")? {
-            let number = std::str::from_utf8(name.as_bytes()).ok().and_then(|text| text.parse::<u64>().ok());
-            let done = match number {
+            let done = match number(&name) {
                 Some(number) if Some(number) == current => continue,
                 Some(number) => match self.discard(&number.to_string()) {
                     Err(Error::InUse { .. }) => continue,
@@ -115,7 +139,7 @@ impl<'a> JailStore<'a> {
         let number = self
             .names(&self.generations, "generations")?
             .iter()
-            .filter_map(|name| std::str::from_utf8(name.as_bytes()).ok()?.parse::<u64>().ok())
+            .filter_map(|name| number(name))
             .chain(self.current_number())
             .max()
             .unwrap_or(0)
@@ -138,20 +162,20 @@ impl<'a> JailStore<'a> {
         Ok(staging)
     }
 
-    /// Removes the whole jail.
-    pub(super) fn remove(self) -> Result<(), Error> {
-        let numbers: Vec<CString> = self.names(&self.generations, "generations")?;
-        let is_number = |name: &&CString| name.as_bytes().first().is_some_and(u8::is_ascii_digit);
+    /// Removes the whole jail: how many trees it had.
+    pub(super) fn remove(self) -> Result<usize, Error> {
+        let names = self.names(&self.generations, "generations")?;
         // All are locked before the first is touched: either the jail goes or it stays.
         let mut locks = Vec::new();
-        for name in numbers.iter().filter(is_number) {
+        for name in names.iter().filter(|name| number(name).is_some()) {
             locks.push(self.lock_alone(OsStr::from_bytes(name.as_bytes()))?);
         }
         // Out of sight first, so that a removal cut short leaves no half of a jail.
         let trash = self.unforeseen("removed")?;
         renameat(self.store.directory(), self.name.as_str(), self.store.directory(), trash.as_c_str())
             .map_err(failing(self.path.clone(), "renameat"))?;
-        remove::remove(self.store.directory(), &trash).map_err(|resisted| resisted.of(self.path))
+        self.store.remove_removed(&trash)?;
+        Ok(locks.len())
     }
 
     /// The generation that `current` names.
@@ -178,7 +202,9 @@ impl<'a> JailStore<'a> {
                 .map_err(failing(self.at(&below), "openat2"))?;
         match try_lock(&directory, Lock::Exclusive) {
             Ok(()) => Ok(directory),
-            Err(Errno::EWOULDBLOCK) => Err(Error::InUse { path: self.path.join(below) }),
+            Err(Errno::EWOULDBLOCK) => {
+                Err(Error::InUse { pids: lock_holders(&directory), path: self.path.join(below) })
+            }
             Err(errno) => Err(failing(self.at(&below), "flock")(errno)),
         }
     }
@@ -189,12 +215,7 @@ impl<'a> JailStore<'a> {
     }
 
     fn names(&self, directory: &OwnedFd, below: &str) -> Result<Vec<CString>, Error> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-        let list = || -> Result<Vec<CString>, Errno> {
-            let mut listing = open_below(directory, Path::new("."), flags, false).and_then(Dir::from_fd)?;
-            listing.iter().map(|entry| Ok(entry?.file_name().to_owned())).collect()
-        };
-        list().map_err(failing(self.at(below), "getdents64"))
+        names(directory).map_err(failing(self.at(below), "getdents64"))
     }
 
     /// A name for something temporary that nobody could have taken or prepared.
@@ -278,6 +299,11 @@ impl Drop for Staging<'_> {
     }
 }
 
+/// The number of a generation, if this is the name of one.
+fn number(name: &CStr) -> Option<u64> {
+    name.to_str().ok()?.parse().ok()
+}
+
 /// For `map_err`: what failed, on which path.
 fn failing(path: PathBuf, call: &'static str) -> impl FnOnce(Errno) -> Error {
     move |errno| Error::Store { path, call, errno }
@@ -298,11 +324,12 @@ fn open_lock(
     directory: &OwnedFd,
     path: &Path,
     name: &JailName,
+    patience: Duration,
     stop: &mut dyn FnMut() -> bool,
 ) -> Result<File, Error> {
     let fail = |call, errno| Error::Store { path: path.join("lock"), call, errno };
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     loop {
         let mut file = File::from(
             open_below(directory, Path::new("lock"), flags, false).map_err(|e| fail("openat2", e))?,

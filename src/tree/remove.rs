@@ -1,11 +1,14 @@
-//! Removing a directory with everything in it, whatever a jailed root planted there.
+//! Removing a directory with everything in it, whatever a jailed root planted there, and whatever still goes on in it.
 //!
 //! Every call is on a descriptor and one name, and never follows a link. A directory is not descended into: what it
-//! holds is unlinked, its own directories are renamed up beside it, and it is removed; so two descriptors do for any
-//! depth, no path grows too long, and a directory moved elsewhere meanwhile takes nobody along (no `..` is ever
-//! used). Mount points are not crossed: openat2(2) with `RESOLVE_NO_XDEV` sees bind mounts of the same file system
-//! too, which a comparison of `st_dev` does not.
+//! holds is unlinked, its own directories are renamed into one landing directory at the top, and it is removed; so
+//! three descriptors do for any depth, no path grows too long, and a directory moved elsewhere meanwhile takes nobody
+//! along (no `..` is ever used). Mount points are not crossed: openat2(2) with `RESOLVE_NO_XDEV` sees bind mounts of the
+//! same file system too, which a comparison of `st_dev` does not.
+//!
+//! Nothing is kept for each name: a directory that waits is a number, its name in the landing directory.
 
+use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -14,7 +17,7 @@ use std::path::PathBuf;
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, RenameFlags, ResolveFlag, openat2, renameat2};
-use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat, fstat};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat, fstat, mkdirat};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
 use super::error::Error;
@@ -22,6 +25,9 @@ use super::error::Error;
 /// How often a directory is emptied again because it was not empty after all. A process that goes on writing to it
 /// ends this.
 const ATTEMPTS: usize = 16;
+
+/// How many waiting directories are remembered by the name they had, for messages. A tree may have millions.
+const REMEMBERED: usize = 1024;
 
 /// Why something is still there.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,57 +52,112 @@ impl Resisted {
 pub(super) fn remove(parent: impl AsFd, name: &CStr) -> Result<(), Resisted> {
     let parent = parent.as_fd();
     let resisted = |call, errno| Resisted { entry: OsStr::from_bytes(name.to_bytes()).into(), call, errno };
-    let top = match open_directory(parent, name) {
-        Ok(top) => top,
-        Err(Errno::ENOENT) => return Ok(()),
-        Err(Errno::ENOTDIR | Errno::ELOOP) => {
-            return unlinkat(parent, name, UnlinkatFlags::NoRemoveDir)
-                .map_err(|errno| resisted("unlinkat", errno));
-        }
-        Err(errno) => return Err(resisted("openat2", errno)),
-    };
-    let mut removal = Removal { top: top.as_fd(), moved: 0, waiting: Vec::new(), first: None };
     for _ in 0..ATTEMPTS {
-        removal.first = None;
-        removal.empty(top.as_fd(), name);
-        while let Some(next) = removal.waiting.pop() {
-            removal.remove_moved(&next);
-        }
+        let top = match open_directory(parent, name) {
+            Ok(top) => top,
+            Err(Errno::ENOENT) => return Ok(()),
+            Err(Errno::ENOTDIR | Errno::ELOOP) => {
+                match unlinkat(parent, name, UnlinkatFlags::NoRemoveDir) {
+                    Ok(()) | Err(Errno::ENOENT) => return Ok(()),
+                    // A directory again.
+                    Err(Errno::EISDIR) => continue,
+                    Err(errno) => return Err(resisted("unlinkat", errno)),
+                }
+            }
+            Err(errno) => return Err(resisted("openat2", errno)),
+        };
+        let first = empty(&top, name);
         match unlinkat(parent, name, UnlinkatFlags::RemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => return Ok(()),
-            Err(Errno::ENOTEMPTY) if removal.first.is_none() => {}
-            Err(errno) => return Err(removal.first.unwrap_or_else(|| resisted("unlinkat", errno))),
+            Err(Errno::ENOTEMPTY | Errno::ENOTDIR) if first.is_none() => {}
+            Err(errno) => return Err(first.unwrap_or_else(|| resisted("unlinkat", errno))),
         }
     }
     Err(resisted("unlinkat", Errno::ENOTEMPTY))
 }
 
-/// A directory that has been moved up: its name there, and the name it had.
-struct Moved {
-    name: CString,
-    original: CString,
+/// Where inner directories are moved to: a directory of its own at the top. Without room for one (a full disk) it is the
+/// top itself; some file systems then list again what was just moved there, at worst until the removal gives up.
+struct Landing {
+    own: Option<(CString, OwnedFd)>,
+}
+
+impl Landing {
+    fn make(top: &OwnedFd) -> Self {
+        // Names that a jailed root took before, and those of removals cut short, are passed over.
+        for number in 0..1024 {
+            let name = numbered(number);
+            match mkdirat(top, name.as_c_str(), Mode::S_IRWXU) {
+                Ok(()) => {
+                    return Self { own: open_directory(top.as_fd(), &name).ok().map(|own| (name, own)) };
+                }
+                Err(Errno::EEXIST) => {}
+                Err(_) => break,
+            }
+        }
+        Self { own: None }
+    }
+
+    fn name(&self) -> Option<&CStr> {
+        self.own.as_ref().map(|(name, _)| name.as_c_str())
+    }
+}
+
+/// The name of a number.
+fn numbered(number: u64) -> CString {
+    CString::new(format!(".{number:x}")).unwrap_or_default()
 }
 
 /// One removal under way.
 struct Removal<'a> {
-    /// The directory to be removed; inner directories move up into it.
-    top: BorrowedFd<'a>,
-    /// How many have been given a name there.
-    moved: u64,
+    /// Where inner directories are moved to.
+    landing: BorrowedFd<'a>,
+    /// The highest number taken there.
+    taken: u64,
     /// Those that are still to be emptied.
-    waiting: Vec<Moved>,
+    waiting: Vec<u64>,
+    /// The names some of them had.
+    names: HashMap<u64, CString>,
     /// The first that resisted.
     first: Option<Resisted>,
 }
 
+/// Empties a directory; what resisted first.
+fn empty(top: &OwnedFd, name: &CStr) -> Option<Resisted> {
+    let landing = Landing::make(top);
+    let mut removal = Removal {
+        landing: landing.own.as_ref().map_or(top.as_fd(), |(_, own)| own.as_fd()),
+        taken: 0,
+        waiting: Vec::new(),
+        names: HashMap::new(),
+        first: None,
+    };
+    removal.empty(top.as_fd(), name, landing.name());
+    while let Some(next) = removal.waiting.pop() {
+        removal.remove_moved(next);
+    }
+    if let Some(landing) = landing.name() {
+        // Not empty if something resisted; then the top stays too.
+        let _ = unlinkat(top, landing, UnlinkatFlags::RemoveDir);
+    }
+    removal.first
+}
+
 impl Removal<'_> {
     fn resisted(&mut self, directory: &CStr, name: &CStr, call: &'static str, errno: Errno) {
-        let path = |name: &CStr| PathBuf::from(OsStr::from_bytes(name.to_bytes()));
-        self.first.get_or_insert_with(|| Resisted { entry: path(directory).join(path(name)), call, errno });
+        // That a name means something else than it did is seen by the next attempt.
+        if !matches!(errno, Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EISDIR) {
+            let path = |name: &CStr| PathBuf::from(OsStr::from_bytes(name.to_bytes()));
+            self.first.get_or_insert_with(|| Resisted {
+                entry: path(directory).join(path(name)),
+                call,
+                errno,
+            });
+        }
     }
 
-    /// Unlinks what `directory` (once named `original`) holds and moves its directories up.
-    fn empty(&mut self, directory: BorrowedFd<'_>, original: &CStr) {
+    /// Unlinks what `directory` (once named `original`) holds, but for `spared`, and moves its directories away.
+    fn empty(&mut self, directory: BorrowedFd<'_>, original: &CStr, spared: Option<&CStr>) {
         // A descriptor of its own, because reading moves the position that a duplicate would share.
         let listing = open_directory(directory, c".").and_then(Dir::from_fd);
         let mut listing = match listing {
@@ -109,7 +170,7 @@ impl Removal<'_> {
                 Err(errno) => return self.resisted(original, c".", "getdents64", errno),
             };
             let name = entry.file_name();
-            if name == c"." || name == c".." {
+            if name == c"." || name == c".." || Some(name) == spared {
                 continue;
             }
             if entry.file_type() != Some(Type::Directory) {
@@ -125,46 +186,49 @@ impl Removal<'_> {
             }
             // Most are empty or hold files only, and many are empty by now.
             match unlinkat(directory, name, UnlinkatFlags::RemoveDir) {
-                Ok(()) | Err(Errno::ENOENT) => {}
-                Err(Errno::ENOTEMPTY | Errno::EEXIST) => self.move_up(directory, original, name),
+                Ok(()) => {}
+                Err(Errno::ENOTEMPTY | Errno::EEXIST) => self.move_away(directory, original, name),
                 Err(errno) => self.resisted(original, name, "unlinkat", errno),
             }
         }
     }
 
-    /// Gives `name` of `directory` a name of its own in the top directory, where it waits to be emptied.
-    fn move_up(&mut self, directory: BorrowedFd<'_>, original: &CStr, name: &CStr) {
+    /// Gives `name` of `directory` a name of its own in the landing directory, where it waits to be emptied.
+    fn move_away(&mut self, directory: BorrowedFd<'_>, original: &CStr, name: &CStr) {
         // Moving a directory rewrites its `..`, so its own write permission counts, see rename(2), EACCES.
         if let Err(errno) = open_directory(directory, name) {
             return self.resisted(original, name, "openat2", errno);
         }
         loop {
-            self.moved += 1;
-            let Ok(target) = CString::new(format!(".{:x}", self.moved)) else { return };
-            match renameat2(directory, name, self.top, target.as_c_str(), RenameFlags::RENAME_NOREPLACE) {
+            self.taken += 1;
+            let target = numbered(self.taken);
+            match renameat2(directory, name, self.landing, target.as_c_str(), RenameFlags::RENAME_NOREPLACE) {
                 Ok(()) => {
-                    return self.waiting.push(Moved { name: target, original: name.to_owned() });
+                    if self.names.len() < REMEMBERED {
+                        self.names.insert(self.taken, name.to_owned());
+                    }
+                    return self.waiting.push(self.taken);
                 }
                 // The name was there before, planted or not: it is removed under it, and this one takes the next.
                 Err(Errno::EEXIST) => {}
-                Err(Errno::ENOENT) => return,
                 Err(errno) => return self.resisted(original, name, "renameat2", errno),
             }
         }
     }
 
-    /// Empties and removes a directory that has been moved up.
-    fn remove_moved(&mut self, moved: &Moved) {
-        let directory = match open_directory(self.top, &moved.name) {
+    /// Empties and removes a directory that has been moved away.
+    fn remove_moved(&mut self, number: u64) {
+        let name = numbered(number);
+        let original = self.names.remove(&number).unwrap_or_else(|| name.clone());
+        let directory = match open_directory(self.landing, &name) {
             Ok(directory) => directory,
-            Err(Errno::ENOENT) => return,
-            Err(errno) => return self.resisted(&moved.original, c".", "openat2", errno),
+            Err(errno) => return self.resisted(&original, c".", "openat2", errno),
         };
-        self.empty(directory.as_fd(), &moved.original);
-        match unlinkat(self.top, moved.name.as_c_str(), UnlinkatFlags::RemoveDir) {
+        self.empty(directory.as_fd(), &original, None);
+        match unlinkat(self.landing, name.as_c_str(), UnlinkatFlags::RemoveDir) {
             // Not empty: something resisted and is noted, or was added meanwhile and is seen by the next attempt.
-            Ok(()) | Err(Errno::ENOENT | Errno::ENOTEMPTY | Errno::EEXIST) => {}
-            Err(errno) => self.resisted(&moved.original, c".", "unlinkat", errno),
+            Ok(()) | Err(Errno::ENOTEMPTY | Errno::EEXIST) => {}
+            Err(errno) => self.resisted(&original, c".", "unlinkat", errno),
         }
     }
 }
@@ -202,7 +266,11 @@ mod tests {
 
     /// A directory holding `victim` to be removed and `canary` to be kept.
     fn scratch(name: &str) -> (PathBuf, File) {
-        let path = std::env::temp_dir().join(format!("stockade-remove-{name}-{}", std::process::id()));
+        scratch_in(&std::env::temp_dir(), name)
+    }
+
+    fn scratch_in(place: &std::path::Path, name: &str) -> (PathBuf, File) {
+        let path = place.join(format!("stockade-remove-{name}-{}", std::process::id()));
         fs::create_dir(&path).unwrap();
         fs::create_dir(path.join("victim")).unwrap();
         fs::create_dir(path.join("canary")).unwrap();
@@ -246,14 +314,30 @@ mod tests {
     }
 
     #[test]
-    fn thousands_of_levels_need_no_long_path() {
-        let (path, parent) = scratch("deep");
+    fn a_hundred_thousand_levels_need_no_long_path() {
+        // In memory where there is such a place: on a disk each level takes a block.
+        let memory = PathBuf::from("/dev/shm");
+        let place = if memory.is_dir() { memory } else { std::env::temp_dir() };
+        let (path, parent) = scratch_in(&place, "deep");
         let mut at = OwnedFd::from(File::open(path.join("victim")).unwrap());
-        for _ in 0..5000 {
-            nix::sys::stat::mkdirat(&at, "directory-of-a-deep-tree", Mode::S_IRWXU).unwrap();
+        for _ in 0..100_000 {
+            mkdirat(&at, "directory-of-a-deep-tree", Mode::S_IRWXU).unwrap();
             at = open_directory(at.as_fd(), c"directory-of-a-deep-tree").unwrap();
         }
         drop(at);
+        assert_eq!(remove(&parent, c"victim"), Ok(()));
+        assert_only_the_canary_lives(&path);
+    }
+    #[test]
+    fn names_that_the_removal_would_give_are_nothing_special() {
+        let (path, parent) = scratch("numbered");
+        for inner in [".0", ".1/.0/.1", ".2/.2/.2/x", "a/.0/.1/.2/x"] {
+            fs::create_dir_all(path.join("victim").join(inner)).unwrap();
+            fs::write(path.join("victim").join(inner).join(".3"), "").unwrap();
+        }
+        for number in 10..40 {
+            fs::write(path.join(format!("victim/.2/.{number}")), "").unwrap();
+        }
         assert_eq!(remove(&parent, c"victim"), Ok(()));
         assert_only_the_canary_lives(&path);
     }

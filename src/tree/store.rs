@@ -16,12 +16,14 @@
 //! 0700 keeps every user of the host away from the setuid programs and old libraries that a tree may hold; the jailed
 //! program sees the tree as its root and needs no way through the directories above it.
 
-use std::ffi::OsString;
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{Mode, fstat};
@@ -29,7 +31,8 @@ use nix::sys::stat::{Mode, fstat};
 use super::error::{Error, errno};
 use super::generation::JailStore;
 use super::record::{Digest, FORMAT};
-use super::trust::open_store;
+use super::remove::remove;
+use super::trust::{find_store, open_store};
 use crate::plan::JailName;
 use crate::sys::fs::{Lock, try_lock};
 
@@ -106,6 +109,13 @@ impl Store {
         Ok(Self { directory, path: path.to_owned() })
     }
 
+    /// Opens the state directory if it is there, and makes nothing.
+    pub fn find(path: &Path) -> Result<Option<Self>, Error> {
+        let directory =
+            find_store(path).map_err(|distrust| Error::Untrusted { store: path.to_owned(), distrust })?;
+        Ok(directory.map(|directory| Self { directory, path: path.to_owned() }))
+    }
+
     /// Its path, as it was opened.
     pub fn path(&self) -> &Path {
         &self.path
@@ -167,11 +177,54 @@ impl Store {
         }
     }
 
-    /// Removes a jail's trees and everything else the state directory has of it. [`Error::InUse`] while a jail runs
-    /// from one of them.
-    pub fn remove(&self, jail: &JailName) -> Result<(), Error> {
-        JailStore::open(self, jail, &mut || false)?.remove()
+    /// Removes a jail's trees and everything else the state directory has of it: how many trees these were, `None` if
+    /// there is nothing of it. [`Error::InUse`] while a jail runs from one of them, [`Error::Busy`] while one is built.
+    pub fn remove(&self, jail: &JailName) -> Result<Option<usize>, Error> {
+        match JailStore::find(self, jail)? {
+            Some(found) => found.remove().map(Some),
+            None => Ok(None),
+        }
     }
+
+    /// Removes what removals that were killed have left of whole jails, and tells what cannot be removed.
+    pub fn sweep(&self) -> Result<Vec<Error>, Error> {
+        let fail = |errno| Error::Store { path: self.path.clone(), call: "getdents64", errno };
+        let mut left = Vec::new();
+        for name in names(&self.directory).map_err(fail)? {
+            // Or of one that is under way: two may remove the same.
+            if name.as_bytes().starts_with(b".removed-") {
+                left.extend(self.remove_removed(&name).err());
+            }
+        }
+        Ok(left)
+    }
+
+    /// Removes what was a jail's directory and has another name by now.
+    pub(super) fn remove_removed(&self, name: &CStr) -> Result<(), Error> {
+        let path = || self.path.join(OsStr::from_bytes(name.to_bytes()));
+        remove(&self.directory, name).map_err(|resisted| resisted.of(path()))
+    }
+
+    /// The names of the jails it has something of, sorted.
+    pub fn jails(&self) -> Result<Vec<String>, Error> {
+        let fail = |errno| Error::Store { path: self.path.clone(), call: "getdents64", errno };
+        let all = names(&self.directory).map_err(fail)?;
+        let mut jails: Vec<String> = all
+            .into_iter()
+            .filter_map(|name| name.into_string().ok())
+            .filter(|name| JailName::parse(name).is_ok())
+            .collect();
+        jails.sort();
+        Ok(jails)
+    }
+}
+
+/// What a directory of the store holds.
+pub(super) fn names(directory: &OwnedFd) -> Result<Vec<CString>, Errno> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+    let mut listing = open_below(directory, Path::new("."), flags, false).and_then(Dir::from_fd)?;
+    let names = listing.iter().map(|entry| Ok(entry?.file_name().to_owned()));
+    names.filter(|name| !matches!(name, Ok(name) if name == c"." || name == c"..")).collect()
 }
 
 /// Opens something below a directory of the store. Links are followed only where the store has one itself

@@ -104,14 +104,31 @@ impl fmt::Display for Distrust {
 /// caller owns every component and nobody else may write to any. A parent writable by all but sticky (`/tmp`) passes:
 /// in it nobody can replace what is root's or the caller's, see inode(7), and the next component has to be.
 pub(super) fn open_store(path: &Path) -> Result<OwnedFd, Distrust> {
-    walk(path, true)
+    walk(path, Way::ToStore { make: true })
+}
+
+/// The same, making nothing; `None` if it is not there.
+pub(super) fn find_store(path: &Path) -> Result<Option<OwnedFd>, Distrust> {
+    match walk(path, Way::ToStore { make: false }) {
+        Err(Distrust { fault: Fault::Call("openat", Errno::ENOENT), .. }) => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 /// Opens (`O_PATH`) the directory of a source file, following links of root and of the caller only. When root copies
 /// from a directory of somebody else (`/home/bob/site`), a component turned into a link between planning and copying
 /// would make root copy any file of the host into bob's reach (as CVE-2018-15664 did for `docker cp`).
 pub(super) fn open_source_directory(path: &Path) -> Result<OwnedFd, Distrust> {
-    walk(path, false)
+    walk(path, Way::ToSource)
+}
+
+/// What a path is walked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The state directory; what is missing of it is made, or not.
+    ToStore { make: bool },
+    /// A source's directory.
+    ToSource,
 }
 
 /// What is still to be walked.
@@ -125,7 +142,7 @@ fn push_front(rest: &mut VecDeque<OsString>, path: &Path) {
     }
 }
 
-fn walk(path: &Path, store: bool) -> Result<OwnedFd, Distrust> {
+fn walk(path: &Path, way: Way) -> Result<OwnedFd, Distrust> {
     let fault = |fault| Distrust { path: path.to_owned(), fault };
     if !path.is_absolute() {
         return Err(fault(Fault::Relative));
@@ -134,7 +151,7 @@ fn walk(path: &Path, store: bool) -> Result<OwnedFd, Distrust> {
     push_front(&mut rest, path);
     let mut walked = PathBuf::from("/");
     let root = open_component(None, OsStr::new("/")).map_err(|errno| fault(Fault::Call("openat", errno)))?;
-    check(&root, &walked, store, rest.is_empty())?;
+    check(&root, &walked, way, rest.is_empty())?;
     // The directories down to where the walk is, for `..` in a link's text.
     let mut open = vec![root];
     let mut links = 0;
@@ -150,7 +167,7 @@ fn walk(path: &Path, store: bool) -> Result<OwnedFd, Distrust> {
         let here = walked.join(&name);
         let fault = |fault| Distrust { path: here.clone(), fault };
         let found = match open_component(Some(directory), &name) {
-            Err(Errno::ENOENT) if store => {
+            Err(Errno::ENOENT) if way == (Way::ToStore { make: true }) => {
                 match mkdirat(directory, name.as_os_str(), Mode::S_IRWXU) {
                     Ok(()) | Err(Errno::EEXIST) => {}
                     Err(errno) => return Err(fault(Fault::Call("mkdir", errno))),
@@ -179,7 +196,7 @@ fn walk(path: &Path, store: bool) -> Result<OwnedFd, Distrust> {
             }
             SFlag::S_IFDIR => {
                 walked = here;
-                check(&found, &walked, store, rest.is_empty())?;
+                check(&found, &walked, way, rest.is_empty())?;
                 open.push(found);
             }
             _ => return Err(fault(Fault::NotDirectory)),
@@ -203,8 +220,8 @@ fn ours(uid: u32) -> bool {
 }
 
 /// Whether a directory on the way to the store can be trusted.
-fn check(directory: &OwnedFd, path: &Path, store: bool, last: bool) -> Result<(), Distrust> {
-    if !store {
+fn check(directory: &OwnedFd, path: &Path, way: Way, last: bool) -> Result<(), Distrust> {
+    if way == Way::ToSource {
         return Ok(());
     }
     let fault = |fault| Err(Distrust { path: path.to_owned(), fault });
