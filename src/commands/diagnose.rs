@@ -32,8 +32,6 @@ impl Diagnosis {
 
 /// Files the kernel opens for one execve(2) at most: five scripts that interpret each other, a program, its loader.
 const MOST_FILES: usize = 7;
-/// Who owns what a user namespace does not map, see user_namespaces(7).
-const UNMAPPED: u32 = 65534;
 
 /// Why execve(2) refused `program` with `errno`, as far as the tree and the mounts tell.
 pub(super) fn refused(steps: &[Step], tree: &Path, program: &JailPath, errno: Errno) -> Diagnosis {
@@ -322,14 +320,11 @@ impl Jail<'_> {
     /// The owner as the jail sees it.
     fn owner(self, found: &Metadata) -> Owner {
         let mapped = self.steps.iter().find_map(|step| match &step.action {
-            Action::MapIds { inside, outside } => Some((inside, outside)),
+            Action::MapIds { map } => Some(map),
             _ => None,
         });
-        let Some((inside, outside)) = mapped else { return Owner { uid: found.uid(), gid: found.gid() } };
-        Owner {
-            uid: if found.uid() == outside.uid { inside.uid } else { UNMAPPED },
-            gid: if found.gid() == outside.gid { inside.gid } else { UNMAPPED },
-        }
+        let owner = Owner { uid: found.uid(), gid: found.gid() };
+        mapped.map_or(owner, |map| map.inside(owner))
     }
 }
 

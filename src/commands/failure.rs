@@ -61,6 +61,7 @@ fn purpose(action: &Action) -> String {
     match action {
         Action::Clone { .. } => "make the new namespaces".into(),
         Action::MapIds { .. } => "map ids into the user namespace".into(),
+        Action::ForbidUserNamespaces => "forbid further user namespaces".into(),
         Action::MakePrivate => "make the mounts private".into(),
         Action::NewSession => "begin a session".into(),
         Action::NewKeyring => "join a new session keyring".into(),
@@ -127,6 +128,11 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
         }
         (Action::Clone { .. } | Action::ForkProgram, Errno::EAGAIN) => {
             "a limit on processes is reached: RLIMIT_NPROC of this user, or the pids limit of its cgroup".into()
+        }
+        (Action::ForbidUserNamespaces, Errno::EROFS) => {
+            "/proc/sys is read-only here, as in a container: say `best_effort = [\"user_namespace\"]` under [privileges] to go \
+             on without this limit"
+                .into()
         }
         (Action::CloneTree { source, .. }, Errno::ENOENT) => {
             format!("`{source}` is not on the host: correct `source`, or say `optional = true`")

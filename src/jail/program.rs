@@ -10,8 +10,9 @@ use nix::libc;
 
 use super::verify::Verify;
 
+use crate::plan::ids::UNMAPPED;
 use crate::plan::step::{Action, Namespaces, RootMethod, Step};
-use crate::plan::{JailPath, Phase};
+use crate::plan::{JailPath, Phase, calls};
 use crate::sys;
 use crate::sys::mount::attribute;
 use crate::sys::process::PointerArray;
@@ -103,8 +104,13 @@ impl Program {
     /// Lowers the run phases of a plan. Steps keep the index they have in `steps`, so that a failure can name its step.
     #[allow(clippy::too_many_lines, reason = "one arm for each action, each a line or a few")]
     pub fn lower(steps: &[Step]) -> Result<Self, super::Error> {
-        let mut program =
-            Self { namespaces: 0, operations: Vec::new(), slots: Vec::new(), terminal: Vec::new(), owner: 0 };
+        let mut program = Self {
+            namespaces: 0,
+            operations: Vec::new(),
+            slots: Vec::new(),
+            terminal: Vec::new(),
+            owner: owner(steps),
+        };
         let mut detached: Vec<(JailPath, usize)> = Vec::new();
         let mut bounding = u64::MAX;
         for (index, step) in steps.iter().enumerate().filter(|(_, step)| step.phase != Phase::Build) {
@@ -113,20 +119,16 @@ impl Program {
                     program.namespaces = clone_flags(*namespaces);
                     continue;
                 }
-                Action::MapIds { inside, outside } => {
-                    program.owner = outside.uid;
+                Action::MapIds { map } => {
                     // user_namespaces(7): setgroups must be denied before an ordinary user may write gid_map.
-                    Operation::WriteFiles(vec![
-                        (c"/proc/self/setgroups".into(), b"deny".to_vec()),
-                        (
-                            c"/proc/self/uid_map".into(),
-                            format!("{} {} 1", inside.uid, outside.uid).into_bytes(),
-                        ),
-                        (
-                            c"/proc/self/gid_map".into(),
-                            format!("{} {} 1", inside.gid, outside.gid).into_bytes(),
-                        ),
-                    ])
+                    let mut files = vec![(c"/proc/self/setgroups".into(), b"deny".to_vec())];
+                    for (name, lines) in map.lines() {
+                        files.push((text(index, format!("/proc/self/{name}"))?, lines.into_bytes()));
+                    }
+                    Operation::WriteFiles(files)
+                }
+                Action::ForbidUserNamespaces => {
+                    Operation::WriteFiles(vec![(text(index, calls::MAX_USER_NAMESPACES)?, b"0".to_vec())])
                 }
                 Action::SetOomScore { adjustment } => Operation::WriteFiles(vec![(
                     c"/proc/self/oom_score_adj".into(),
@@ -199,12 +201,7 @@ impl Program {
                 Action::LockSecureBits { bits } => Operation::LockSecureBits(bits.0),
                 Action::SetGroups { groups } => Operation::SetGroups(groups.clone()),
                 Action::SetGid { gid } => Operation::SetGid(*gid),
-                Action::SetUid { uid } => {
-                    if program.owner == 0 {
-                        program.owner = *uid;
-                    }
-                    Operation::SetUid(*uid)
-                }
+                Action::SetUid { uid } => Operation::SetUid(*uid),
                 Action::SetCapabilities { set } => Operation::SetCapabilities(set.0),
                 Action::SetAmbient { set } => Operation::SetAmbient(set.0),
                 Action::NoNewPrivileges => Operation::NoNewPrivileges,
@@ -276,6 +273,20 @@ impl Program {
         self.slots.push(Cell::new(None));
         self.slots.len() - 1
     }
+}
+
+/// Who the program is outside.
+fn owner(steps: &[Step]) -> u32 {
+    let uid = steps.iter().find_map(|step| match &step.action {
+        Action::SetUid { uid } => Some(*uid),
+        _ => None,
+    });
+    let uid = uid.unwrap_or(0);
+    let map = steps.iter().find_map(|step| match &step.action {
+        Action::MapIds { map } => Some(map),
+        _ => None,
+    });
+    map.map_or(uid, |map| map.outside_user(uid).unwrap_or(UNMAPPED))
 }
 
 /// A C string of anything made of bytes; a NUL inside is an error of the step.

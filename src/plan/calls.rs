@@ -47,12 +47,11 @@ impl Action {
                 let flags = join("|", flags.chain(["SIGCHLD"]));
                 vec![call("clone", format!("child_stack=NULL, flags={flags}, parent_tid=[<pidfd>]"))]
             }
-            Self::MapIds { inside, outside } => [
-                write("/proc/self/setgroups", "deny"),
-                write("/proc/self/uid_map", &format!("{} {} 1", inside.uid, outside.uid)),
-                write("/proc/self/gid_map", &format!("{} {} 1", inside.gid, outside.gid)),
-            ]
-            .concat(),
+            Self::MapIds { map } => std::iter::once(write("/proc/self/setgroups", "deny"))
+                .chain(map.lines().map(|(name, lines)| write(&format!("/proc/self/{name}"), &lines)))
+                .flatten()
+                .collect(),
+            Self::ForbidUserNamespaces => write(MAX_USER_NAMESPACES, "0"),
             Self::MakePrivate => vec![call("mount", "NULL, \"/\", NULL, MS_REC|MS_PRIVATE, NULL")],
             Self::NewSession => vec![call("setsid", "")],
             Self::NewKeyring => vec![call("keyctl", "KEYCTL_JOIN_SESSION_KEYRING, NULL")],
@@ -216,6 +215,9 @@ impl Action {
         }
     }
 }
+
+/// How many user namespaces may be made in the one that it is opened in, see namespaces(7).
+pub const MAX_USER_NAMESPACES: &str = "/proc/sys/user/max_user_namespaces";
 
 /// A file of /proc opened, written and closed.
 fn write(path: &str, content: &str) -> Vec<Call> {

@@ -12,6 +12,8 @@ pub enum Class {
     Inside,
     /// The id maps of a user namespace.
     IdMaps,
+    /// The end of further user namespaces.
+    NoMoreUserNamespaces,
     /// What takes on an id, or needs one to own what it makes.
     Owning,
     /// Propagation made private.
@@ -94,6 +96,7 @@ impl Class {
             Self::Clone => matches!(action, A::Clone { .. }),
             Self::Inside => !on_disk(action) && !Self::Clone.has(action),
             Self::IdMaps => matches!(action, A::MapIds { .. }),
+            Self::NoMoreUserNamespaces => matches!(action, A::ForbidUserNamespaces),
             Self::Owning => {
                 matches!(action, A::CreateFileSystem { .. })
                     || Self::Groups.has(action)
@@ -150,7 +153,13 @@ impl Class {
             Self::Verify => matches!(action, A::Verify { .. }),
             Self::Close => matches!(action, A::CloseDescriptors),
             Self::Opening => {
-                let classes = [Self::IdMaps, Self::OomScore, Self::Terminal, Self::Mounting];
+                let classes = [
+                    Self::IdMaps,
+                    Self::NoMoreUserNamespaces,
+                    Self::OomScore,
+                    Self::Terminal,
+                    Self::Mounting,
+                ];
                 classes.iter().any(|class| class.has(action)) || matches!(action, A::LoopbackUp)
             }
             Self::BeforeExecute => !on_disk(action) && !Self::Execute.has(action),
@@ -164,6 +173,7 @@ impl Class {
             Self::Clone => "clone(2)",
             Self::Inside => "everything inside",
             Self::IdMaps => "the id maps",
+            Self::NoMoreUserNamespaces => "the end of further user namespaces",
             Self::Owning => "whatever takes an id",
             Self::Propagation => "private propagation",
             Self::Mounting => "the mount calls",

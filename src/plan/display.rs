@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::quote::Quoted;
 use super::step::{Action, Bound, MountFlags, Owner, RootMethod};
-use super::{HostPath, JailPath};
+use super::{HostPath, IdMap, JailPath};
 
 impl fmt::Display for Action {
     #[allow(clippy::too_many_lines, reason = "one arm an action, in the order of the type")]
@@ -41,11 +41,10 @@ impl fmt::Display for Action {
             Self::Clone { namespaces } => {
                 write!(f, "clone({})", join("|", namespaces.flags().map(|(flag, _)| flag).chain(["SIGCHLD"])))
             }
-            Self::MapIds { inside, outside } => write!(
-                f,
-                "write(setgroups \"deny\", uid_map \"{} {} 1\", gid_map \"{} {} 1\")",
-                inside.uid, outside.uid, inside.gid, outside.gid
-            ),
+            Self::MapIds { map } => write!(f, "write(setgroups \"deny\", {})", Maps(map)),
+            Self::ForbidUserNamespaces => {
+                write!(f, "write(\"{}\", \"0\")", super::calls::MAX_USER_NAMESPACES)
+            }
             Self::MakePrivate => f.write_str("mount(\"/\", private, recursive)"),
             Self::NewSession => f.write_str("setsid()"),
             Self::NewKeyring => f.write_str("keyctl(KEYCTL_JOIN_SESSION_KEYRING)"),
@@ -141,6 +140,16 @@ impl fmt::Display for Owner {
     }
 }
 
+/// The content of both map files: `uid_map "33 1000 1", gid_map "33 1000 1"`.
+struct Maps<'a>(&'a IdMap);
+
+impl fmt::Display for Maps<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let maps = self.0.lines().map(|(name, lines)| format!("{name} \"{}\"", lines.replace('\n', ", ")));
+        f.write_str(&maps.join(", "))
+    }
+}
+
 /// Mount flags between other arguments: `ro nosuid nodev`.
 struct Flags(MountFlags);
 
@@ -193,6 +202,7 @@ mod tests {
             r#"mknod("/dev/null", S_IFCHR|0666, makedev(1, 3))"#,
             "clone(CLONE_NEWNS|CLONE_NEWUSER|CLONE_NEWPID|SIGCHLD)",
             r#"write(setgroups "deny", uid_map "33 1000 1", gid_map "33 1000 1")"#,
+            r#"write("/proc/sys/user/max_user_namespaces", "0")"#,
             r#"mount("/", private, recursive)"#,
             "setsid()",
             "keyctl(KEYCTL_JOIN_SESSION_KEYRING)",

@@ -49,6 +49,7 @@ impl Action {
             Self::MakeDevice { .. } => &tree::MAKE_DEVICE,
             Self::Clone { .. } => &enter::CLONE,
             Self::MapIds { .. } => &enter::MAP_IDS,
+            Self::ForbidUserNamespaces => &enter::FORBID_USER_NAMESPACES,
             Self::MakePrivate => &enter::MAKE_PRIVATE,
             Self::NewSession => &enter::NEW_SESSION,
             Self::NewKeyring => &enter::NEW_KEYRING,

@@ -6,6 +6,7 @@ pub mod capability;
 mod class;
 mod display;
 pub mod explain;
+pub mod ids;
 pub mod layer;
 mod notation;
 pub mod order;
@@ -20,6 +21,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+pub use ids::{Extent, IdMap};
 pub use layer::{Enforcement, Layer, LayerState};
 pub use step::{Action, Bound, Step};
 pub use value::{Account, HostPath, JailName, JailPath, Mode, Size, Span};

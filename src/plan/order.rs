@@ -25,7 +25,7 @@ const fn rule(before: Class, after: Class, because: &'static str) -> Rule {
 }
 
 /// Every rule, roughly in the order of a run.
-pub const RULES: [Rule; 40] = [
+pub const RULES: [Rule; 42] = [
     rule(Class::Clone, Class::Inside, "without the new namespaces it would happen to the host"),
     rule(
         Class::IdMaps,
@@ -37,6 +37,16 @@ pub const RULES: [Rule; 40] = [
         Class::IdMaps,
         Class::Undumpable,
         "/proc/self/uid_map of undumpable memory belongs to root, so an ordinary user could not open it any more (proc(5))",
+    ),
+    rule(
+        Class::NoMoreUserNamespaces,
+        Class::Root,
+        "it is written through the host's /proc: the jail's is read-only, or there is none",
+    ),
+    rule(
+        Class::NoMoreUserNamespaces,
+        Class::Capabilities,
+        "lowering user.max_user_namespaces needs CAP_SYS_RESOURCE in the user namespace it is for",
     ),
     rule(
         Class::OomScore,

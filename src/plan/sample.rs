@@ -2,7 +2,7 @@
 
 use super::secure_bits::SecureBits;
 use super::step::{Action, CapabilitySet, DEVICES, Keep, MountFlags, Namespaces, Owner, RootMethod};
-use super::{HostPath, JailPath, Mode, Origin, Phase, Step};
+use super::{HostPath, IdMap, JailPath, Mode, Origin, Phase, Step};
 
 /// A path of the jail.
 pub(crate) fn jail(path: &str) -> JailPath {
@@ -53,7 +53,8 @@ pub(crate) fn run() -> Vec<Step> {
         namespaces: Namespaces { user: true, mount: true, pid: true, ..Namespaces::default() },
     }];
     let enter = [
-        Action::MapIds { inside: Owner { uid: 33, gid: 33 }, outside: Owner { uid: 1000, gid: 1000 } },
+        Action::MapIds { map: IdMap::one(Owner { uid: 33, gid: 33 }, Owner { uid: 1000, gid: 1000 }) },
+        Action::ForbidUserNamespaces,
         Action::MakePrivate,
         Action::NewSession,
         Action::NewKeyring,

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::secure_bits::SecureBits;
-use super::{HostPath, JailPath, Mode, Origin, Phase, Size};
+use super::{HostPath, IdMap, JailPath, Mode, Origin, Phase, Size};
 
 /// One step: what, when, and because of what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,8 +207,10 @@ pub enum Action {
     Clone { namespaces: Namespaces },
 
     // Enter
-    /// A user namespace with one user and one group: inside ids to the caller's.
-    MapIds { inside: Owner, outside: Owner },
+    /// The id maps of the user namespace an ordinary user's jail is made in: what the user itself may map.
+    MapIds { map: IdMap },
+    /// No user namespace can be made inside this one.
+    ForbidUserNamespaces,
     /// No mount event goes to the host or comes from it.
     MakePrivate,
     /// A session of its own: the caller's terminal is not its controlling terminal.

@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 use super::explain;
 use super::plan::origin as origin_text;
 use crate::plan::step::{CapabilitySet, MountFlags, Owner};
-use crate::plan::{Action, LayerState, Origin, Plan};
+use crate::plan::{Action, Extent, LayerState, Origin, Plan};
 
 /// The plan as JSON.
 pub fn json(plan: &Plan) -> Value {
@@ -131,9 +131,10 @@ fn action(action: &Action) -> Value {
         Action::Clone { namespaces } => json!({
             "kind": "clone", "namespaces": namespaces.flags().map(|(flag, _)| flag).collect::<Vec<_>>(),
         }),
-        Action::MapIds { inside, outside } => {
-            json!({ "kind": "map_ids", "inside": ids(*inside), "outside": ids(*outside) })
+        Action::MapIds { map } => {
+            json!({ "kind": "map_ids", "users": extents(&map.users), "groups": extents(&map.groups) })
         }
+        Action::ForbidUserNamespaces => json!({ "kind": "forbid_user_namespaces" }),
         Action::MakePrivate => json!({ "kind": "make_private" }),
         Action::NewSession => json!({ "kind": "new_session" }),
         Action::NewKeyring => json!({ "kind": "new_keyring" }),
@@ -197,6 +198,12 @@ fn action(action: &Action) -> Value {
                 .collect::<Vec<_>>(),
         }),
     }
+}
+
+/// The lines of an id map.
+fn extents(map: &[Extent]) -> Vec<Value> {
+    let line = |Extent { inside, outside, count }: &Extent| json!({ "inside": inside, "outside": outside, "count": count });
+    map.iter().map(line).collect()
 }
 
 /// A path or text, which may be any bytes.

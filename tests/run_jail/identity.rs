@@ -294,3 +294,15 @@ fn the_callers_session_keyring_stays_outside() {
     let inside = hold(run.get_program(), &run.get_args().collect::<Vec<_>>());
     assert_eq!(inside.lines(), ["key: ENOKEY"]);
 }
+
+#[test]
+fn no_user_namespace_can_be_made_inside() {
+    if is_root() {
+        // A jail that has no user namespace of its own has no limit of its own.
+        return;
+    }
+    // By the limit, unless a filter has refused the call before.
+    for line in Jail::probe("nested", "").run(&["nest"]).lines() {
+        assert!(["ENOSPC", "EPERM"].iter().any(|error| line.ends_with(error)), "{line}");
+    }
+}

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +62,14 @@ static void network(void) {
     say("read", read(served, text, 2));
     puts(text);
     say("away", connect(socket(AF_INET, SOCK_STREAM, 0), (void *)&away, sizeof away));
+}
+
+// A user namespace inside the jail's, by both calls that make one.
+static void nest(void) {
+    say("unshare", unshare(CLONE_NEWUSER));
+    long child = syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
+    if (child == 0) _exit(0);
+    say("clone", child);
 }
 
 static void pseudo_terminal(void) {
@@ -206,6 +215,7 @@ int main(int count, char **arguments) {
     }
     if (IS("bind")) bind_to(first, atoi(second));
     if (IS("network")) network();
+    if (IS("nest")) nest();
     if (IS("pty")) pseudo_terminal();
     if (IS("type")) type_at(first, second);
     if (IS("descriptors")) descriptors();

@@ -10,7 +10,7 @@ use crate::manifest::finding::Finding;
 use crate::manifest::links::Root;
 use crate::manifest::schema::{Manifest, Network, Personality, Proc, Share};
 use crate::plan::step::{Action, MountFlags, Namespaces, Owner, RootMethod, Watch};
-use crate::plan::{At, HostPath, JailName, JailPath, Layer, LayerState, Mode, Origin, Phase, Step};
+use crate::plan::{At, HostPath, IdMap, JailName, JailPath, Layer, LayerState, Mode, Origin, Phase, Step};
 use crate::sys::host::Host;
 
 /// Everything the run part depends on.
@@ -170,8 +170,13 @@ fn enter(context: &Context<'_>, name: &JailName, steps: &mut Steps) {
         let outside = Owner { uid: context.host.uid, gid: context.host.gid };
         steps.unasked(
             Phase::Enter,
-            Action::MapIds { inside, outside },
+            Action::MapIds { map: IdMap::one(inside, outside) },
             "an ordinary user has one id to give",
+        );
+        steps.unasked(
+            Phase::Enter,
+            Action::ForbidUserNamespaces,
+            "a user namespace made inside would give every capability in it",
         );
     }
     if let Some(adjustment) = &manifest.program.oom_score_adjust {

@@ -18,6 +18,14 @@ pub(super) const MAP_IDS: Text = Text {
               which a file is closed to it (mode 0604 denies the group) and so gain access: CVE-2014-8989.",
 };
 
+pub(super) const FORBID_USER_NAMESPACES: Text = Text {
+    why: "Anybody may make a user namespace, and has every capability in it. This limit, a counter the kernel keeps for each user \
+          namespace, becomes 0 in the jail's own: whoever is inside makes no further one, with whatever system call.",
+    man: &["namespaces(7)", "user_namespaces(7)"],
+    without: "The program makes a user namespace of its own, is root in it with every capability, and from there reaches kernel \
+              code that is meant for root alone: mounting file systems (CVE-2022-0185), packet filters (CVE-2022-32250).",
+};
+
 pub(super) const MAKE_PRIVATE: Text = Text {
     why: "A new mount namespace starts as a copy whose mounts are still tied to the host's: systemd makes them all shared, and what is \
           mounted on one side appears on the other. This cuts every tie, in both directions.",

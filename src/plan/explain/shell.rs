@@ -3,7 +3,7 @@
 use super::super::display::join;
 use super::super::quote::shell as word;
 use super::super::step::{Action, CapabilitySet, MountFlags, Owner, RootMethod};
-use super::super::{Bound, JailPath};
+use super::super::{Bound, Extent, JailPath};
 
 /// The line for an action, if the shell has one.
 #[allow(clippy::too_many_lines, reason = "one arm an action, in the order of the type")]
@@ -30,9 +30,12 @@ pub(super) fn line(action: &Action) -> Option<String> {
                 join(" ", namespaces.flags().map(|(_, name)| format!("--{name}")))
             )
         }
-        Action::MapIds { inside, .. } => {
-            format!("unshare --user --map-user={} --map-group={} \u{2026}", inside.uid, inside.gid)
+        Action::MapIds { map } => {
+            let first = |extents: &[Extent]| extents.first().map_or(0, |extent| extent.inside);
+            let (user, group) = (first(&map.users), first(&map.groups));
+            format!("unshare --user --map-user={user} --map-group={group} \u{2026}")
         }
+        Action::ForbidUserNamespaces => "sysctl --write user.max_user_namespaces=0".into(),
         Action::MakePrivate => "mount --make-rprivate /".into(),
         Action::NewSession => "setsid --wait \u{2026}".into(),
         Action::NewKeyring => "keyctl session - \u{2026}".into(),

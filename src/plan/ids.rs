@@ -1,0 +1,93 @@
+//! Which id outside a user namespace an id inside stands for, see user_namespaces(7).
+
+use std::fmt;
+
+use super::step::Owner;
+
+/// One line of an id map: `count` ids from `inside` on stand for as many from `outside` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The first id inside.
+    pub inside: u32,
+    /// The id outside that it stands for.
+    pub outside: u32,
+    /// How many, this one included.
+    pub count: u32,
+}
+
+impl Extent {
+    /// One id.
+    const fn one(inside: u32, outside: u32) -> Self {
+        Self { inside, outside, count: 1 }
+    }
+
+    /// The id inside that an id outside is, if this line has it.
+    fn inside(self, outside: u32) -> Option<u32> {
+        let at = outside.checked_sub(self.outside).filter(|at| *at < self.count)?;
+        self.inside.checked_add(at)
+    }
+
+    /// The id outside that an id inside is, if this line has it.
+    fn outside(self, inside: u32) -> Option<u32> {
+        Self { inside: self.outside, outside: self.inside, ..self }.inside(inside)
+    }
+}
+
+impl fmt::Display for Extent {
+    /// As the kernel reads and shows it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.inside, self.outside, self.count)
+    }
+}
+
+/// The maps of a user namespace, of user and of group ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdMap {
+    /// The lines of `uid_map`.
+    pub users: Vec<Extent>,
+    /// The lines of `gid_map`.
+    pub groups: Vec<Extent>,
+}
+
+impl IdMap {
+    /// One user and one group: all that an ordinary user may map.
+    pub fn one(inside: Owner, outside: Owner) -> Self {
+        Self {
+            users: vec![Extent::one(inside.uid, outside.uid)],
+            groups: vec![Extent::one(inside.gid, outside.gid)],
+        }
+    }
+
+    /// The user outside that a user inside is; one that is not mapped is nobody there.
+    pub fn outside_user(&self, uid: u32) -> Option<u32> {
+        self.users.iter().find_map(|extent| extent.outside(uid))
+    }
+
+    /// How an owner outside is shown inside.
+    pub fn inside(&self, outside: Owner) -> Owner {
+        let find = |map: &[Extent], id| map.iter().find_map(|extent| extent.inside(id)).unwrap_or(UNMAPPED);
+        Owner { uid: find(&self.users, outside.uid), gid: find(&self.groups, outside.gid) }
+    }
+
+    /// The two maps as they are written to `uid_map` and `gid_map`.
+    pub fn lines(&self) -> [(&'static str, String); 2] {
+        let lines = |extents: &[Extent]| super::display::join("\n", extents);
+        [("uid_map", lines(&self.users)), ("gid_map", lines(&self.groups))]
+    }
+}
+
+/// Who an id is that no map has, see /proc/sys/kernel/overflowuid in proc(5).
+pub const UNMAPPED: u32 = 65534;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_extent_knows_its_own_ids_and_no_others() {
+        let extent = Extent { inside: 10, outside: 1000, count: 3 };
+        assert_eq!(extent.to_string(), "10 1000 3");
+        assert_eq!([999, 1000, 1002, 1003].map(|id| extent.inside(id)), [None, Some(10), Some(12), None]);
+        assert_eq!([9, 10, 12, 13].map(|id| extent.outside(id)), [None, Some(1000), Some(1002), None]);
+    }
+}
