@@ -24,6 +24,7 @@ use stockade::manifest::schema::Manifest;
 use stockade::plan::step::Watch;
 use stockade::plan::{At, HostPath, JailName, JailPath, Origin, Step};
 use stockade::sys;
+use stockade::sys::descriptor::Descriptor;
 use stockade::sys::host::Host;
 
 /// Counts every allocation of this test binary, in the parent and, in its own copy of the counter, in the child.
@@ -71,7 +72,8 @@ impl Fixture {
         let origin = Origin::CommandLine("test".into());
         manifest.program.command = Some(At { value: vec!["/program".into()], origin });
         // Devices are shown one by one, as for an ordinary user, so that the fixture needs no mknod.
-        let host = Host { device_nodes: false, terminals: Vec::new(), ..Host::current(Path::new("/")) };
+        let host =
+            Host { device_nodes: false, standard: [Descriptor::PIPE; 3], ..Host::current(Path::new("/")) };
         let accounts = Accounts::read(&host).unwrap();
         let run::Run { steps, .. } = run::run_steps(
             &manifest,

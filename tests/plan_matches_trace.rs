@@ -71,6 +71,25 @@ fn same(planned: &str, seen: &str) -> bool {
     same(&planned[at.end..], &rest[varying..])
 }
 
+/// A call of Landlock as a strace(1) prints it that knows the first version of the interface only, as Debian 12's does: the rights
+/// that came later by number, and nothing of what came later than rights.
+fn in_older_words(planned: &str) -> String {
+    const LATER: [(&str, u64); 2] =
+        [("LANDLOCK_ACCESS_FS_TRUNCATE", 0x4000), ("LANDLOCK_ACCESS_FS_IOCTL_DEV", 0x8000)];
+    let mut text = match planned.split_once(", handled_access_net=") {
+        Some((rights, _)) => format!("{rights}, ...}}, 24, 0)"),
+        None => planned.to_owned(),
+    };
+    let mut bits = 0;
+    for (name, bit) in LATER {
+        if let Some(at) = text.find(name) {
+            text.replace_range(at..at + name.len(), "LATER");
+            bits |= bit;
+        }
+    }
+    text.replace("LATER|LATER", "LATER").replace("LATER", &format!("{bits:#x}"))
+}
+
 /// Where the first `<word>` stands.
 fn placeholder(text: &str) -> Option<std::ops::Range<usize>> {
     text.match_indices('<').find_map(|(start, _)| {
@@ -110,7 +129,9 @@ fn compare(dir: &Dir, jail: &str, arguments: &[&str]) {
     let seen = traced(&traces);
 
     for (at, (planned, seen)) in planned.iter().zip(&seen).enumerate() {
-        assert!(same(planned, seen), "call {at} of jail {jail}\n   plan: {planned}\n  trace: {seen}");
+        let is_same =
+            same(planned, seen) || (planned.starts_with("landlock_") && same(&in_older_words(planned), seen));
+        assert!(is_same, "call {at} of jail {jail}\n   plan: {planned}\n  trace: {seen}");
     }
     assert_eq!(planned.len(), seen.len(), "the longer has: {:?}", longer(&planned, &seen));
 }

@@ -34,6 +34,7 @@ fn checks() -> Vec<Check> {
         mounts(user).required(),
         new_proc(user).required(),
         keyrings(),
+        landlock(&Host::current(Path::new("/"))).required(),
         seccomp().required(),
         resource_groups(root),
         subordinate_ids(root),
@@ -177,6 +178,23 @@ fn keyrings() -> Check {
         Check::ok(NAME, "a jail gets a new one")
     } else {
         Check::ok(NAME, "keyctl cannot be used here, so no key can be reached by it")
+    }
+}
+
+/// Landlock, and what its version lacks.
+fn landlock(host: &Host) -> Check {
+    const NAME: &str = "Landlock";
+    match host.landlock {
+        Ok(version) => Check::ok(NAME, format!("version {version}")),
+        Err(errno) => {
+            let cure = match errno {
+                Errno::EOPNOTSUPP => "boot with `landlock` in the kernel's `lsm=` list".into(),
+                _ if is_filtered() => container("seccomp=unconfined"),
+                _ => "use Linux 5.13 or newer, built with CONFIG_SECURITY_LANDLOCK; or write `best_effort = [\"landlock\"]` under `[privileges]`"
+                    .to_owned(),
+            };
+            Check::lacking(NAME, State::Missing, describe(errno), cure)
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use nix::errno::Errno;
 
 use crate::manifest::finding::Finding;
+use crate::plan::landlock::Beneath;
 use crate::plan::step::Action;
 use crate::plan::{Phase, Step};
 use crate::sys;
@@ -73,6 +74,13 @@ fn purpose(action: &Action) -> String {
         Action::CloneTree { source, target, .. } => format!("show `{source}` at `{target}`"),
         Action::CreateFileSystem { kind, target, .. } => format!("make the `{kind}` for `{target}`"),
         Action::CloneRoot { tree, .. } => format!("use `{tree}` as the root"),
+        Action::CreateRuleset { .. } => "make a Landlock ruleset".into(),
+        Action::AllowAccess { beneath: Beneath::Mount(target), .. } => {
+            format!("make a Landlock rule for `{target}`")
+        }
+        Action::AllowAccess { beneath: Beneath::Descriptor(number), .. } => {
+            format!("make a Landlock rule for descriptor {number}")
+        }
         Action::EnterRoot { method, .. } => format!("change the root by `{}`", method.name()),
         Action::AttachTree { target } => format!("mount on `{target}`"),
         Action::SetLimit { resource, .. } => format!("set {resource}"),
@@ -80,6 +88,7 @@ fn purpose(action: &Action) -> String {
         Action::SetPersonality { .. } => "set the personality".into(),
         Action::SetNice { nice } => format!("set the nice value to {nice}"),
         Action::SetAffinity { .. } => "choose the processors".into(),
+        Action::RestrictSelf => "enforce the Landlock rules".into(),
         Action::DropBounding { .. } => "drop capabilities from the bounding set".into(),
         Action::LockSecureBits { .. } => "lock the secure bits".into(),
         Action::SetGroups { .. } => "set the supplementary groups".into(),
@@ -143,6 +152,12 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
             "the host's own /proc is covered in parts, as in a container, and then the kernel gives no new one: \
              set `proc = \"none\"` under [root]"
                 .into()
+        }
+        (Action::AllowAccess { beneath: Beneath::Mount(target), .. }, Errno::EINVAL) => {
+            format!("what is shown at `{target}` was a directory when the plan was made and is none now, or the reverse: run again")
+        }
+        (Action::RestrictSelf, Errno::E2BIG) => {
+            "stockade runs inside as many Landlock domains as the kernel allows, 16: start it outside of some".into()
         }
         (Action::AttachTree { target }, Errno::ENOENT | Errno::ENOTDIR) => {
             format!("the tree has nothing at `{target}` to mount on: build it again with `stockade build`")

@@ -1,17 +1,18 @@
 //! The child's side: the loop over operations, and nothing else. No allocation, no lock, no destructor of the parent's
 //! values: this runs in a copy of the parent's memory between clone(2) and execve(2).
 
-use std::os::fd::{AsFd as _, BorrowedFd, RawFd};
+use std::cell::Cell;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::libc;
 
 use super::init;
-use super::program::{Operation, Program};
+use super::program::{Operation, Parent, Program};
 use super::report::Report;
 use crate::plan::step::RootMethod;
 use crate::sys::signal::{self, SignalSet};
-use crate::sys::{Error, creds, mount, process, terminal};
+use crate::sys::{Error, creds, landlock, mount, process, terminal};
 
 /// What the child was given by its parent beside the program.
 #[derive(Clone, Copy, Debug)]
@@ -121,6 +122,27 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
             program.slots[*slot].set(Some(created));
             Ok(())
         }
+        Operation::CreateRuleset { slot, handled, scoped } => {
+            let ruleset =
+                landlock::create_ruleset(*handled, *scoped).map_err(Error::of("landlock_create_ruleset"))?;
+            program.slots[*slot].set(Some(ruleset));
+            Ok(())
+        }
+        Operation::AllowAccess { ruleset, beneath, access } => {
+            lent(&program.slots[*ruleset], |ruleset| match beneath {
+                Parent::Slot(slot) => {
+                    lent(&program.slots[*slot], |mount| landlock::allow_beneath(ruleset, mount, *access))
+                }
+                Parent::Standard(number) => allow_standard(ruleset, *number, *access),
+            })
+            .map_err(Error::of("landlock_add_rule"))
+        }
+        Operation::RestrictSelf { ruleset } => {
+            let ruleset = program.slots[*ruleset]
+                .take()
+                .ok_or(Error { call: "landlock_restrict_self", errno: Errno::EBADF })?;
+            landlock::restrict_self(ruleset.as_fd()).map_err(Error::of("landlock_restrict_self"))
+        }
         Operation::SetLimit { resource, soft, hard } => {
             creds::set_limit(*resource, *soft, *hard).map_err(Error::of("prlimit"))
         }
@@ -182,8 +204,28 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
     }
 }
 
+/// Lends the descriptor in a slot.
+fn lent<T>(
+    slot: &Cell<Option<OwnedFd>>,
+    to: impl FnOnce(BorrowedFd<'_>) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    let held = slot.take().ok_or(Errno::EBADF)?;
+    let result = to(held.as_fd());
+    slot.set(Some(held));
+    result
+}
+
+/// A rule for the file behind a standard descriptor.
+fn allow_standard(ruleset: BorrowedFd<'_>, number: RawFd, access: u64) -> Result<(), Errno> {
+    match landlock::allow_beneath(ruleset, process::standard_descriptor(number), access) {
+        // A file in no directory, as memfd_create(2) makes one: no rule can be about it, and none is needed.
+        Err(Errno::EBADFD) => Ok(()),
+        other => other,
+    }
+}
+
 /// open(2) without allocation: the path is a C string already.
-fn open(path: &std::ffi::CStr, flags: nix::fcntl::OFlag) -> Result<std::os::fd::OwnedFd, Error> {
+fn open(path: &std::ffi::CStr, flags: nix::fcntl::OFlag) -> Result<OwnedFd, Error> {
     let flags = flags | nix::fcntl::OFlag::O_CLOEXEC;
     nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty()).map_err(Error::of("open"))
 }

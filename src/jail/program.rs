@@ -11,6 +11,7 @@ use nix::libc;
 use super::verify::Verify;
 
 use crate::plan::ids::UNMAPPED;
+use crate::plan::landlock::Beneath;
 use crate::plan::step::{Action, Namespaces, RootMethod, Step};
 use crate::plan::{JailPath, Phase, calls};
 use crate::sys;
@@ -63,6 +64,19 @@ pub(super) enum Operation {
         options: Vec<(CString, CString)>,
         attributes: u64,
     },
+    CreateRuleset {
+        slot: usize,
+        handled: u64,
+        scoped: u64,
+    },
+    AllowAccess {
+        ruleset: usize,
+        beneath: Parent,
+        access: u64,
+    },
+    RestrictSelf {
+        ruleset: usize,
+    },
     SetLimit {
         resource: u32,
         soft: u64,
@@ -100,6 +114,15 @@ pub(super) enum Operation {
     Check(fn() -> Result<(), sys::Error>),
 }
 
+/// What a rule of Landlock is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Parent {
+    /// The mount in this slot.
+    Slot(usize),
+    /// A standard descriptor.
+    Standard(i32),
+}
+
 impl Program {
     /// Lowers the run phases of a plan. Steps keep the index they have in `steps`, so that a failure can name its step.
     #[allow(clippy::too_many_lines, reason = "one arm for each action, each a line or a few")]
@@ -112,6 +135,7 @@ impl Program {
             owner: owner(steps),
         };
         let mut detached: Vec<(JailPath, usize)> = Vec::new();
+        let mut ruleset = None;
         let mut bounding = u64::MAX;
         for (index, step) in steps.iter().enumerate().filter(|(_, step)| step.phase != Phase::Build) {
             let operation = match &step.action {
@@ -160,6 +184,22 @@ impl Program {
                     let source = text(index, tree.as_path())?;
                     Operation::CloneTree { slot, source, attributes: attributes(*flags), recursive: false }
                 }
+                Action::CreateRuleset { handled, scoped } => {
+                    let slot = program.slot();
+                    ruleset = Some(slot);
+                    Operation::CreateRuleset { slot, handled: handled.0, scoped: scoped.0 }
+                }
+                Action::AllowAccess { beneath, access } => Operation::AllowAccess {
+                    ruleset: ruleset.ok_or(super::Error::Misplaced { step: index })?,
+                    beneath: match beneath {
+                        Beneath::Mount(target) => Parent::Slot(slot_of(index, &detached, target)?.1),
+                        Beneath::Descriptor(number) => Parent::Standard(*number),
+                    },
+                    access: access.0,
+                },
+                Action::RestrictSelf => Operation::RestrictSelf {
+                    ruleset: ruleset.take().ok_or(super::Error::Misplaced { step: index })?,
+                },
                 Action::EnterRoot { tree, method } => Operation::EnterRoot {
                     slot: take_slot(index, &mut detached, &JailPath::root())?,
                     over: text(index, tree.as_path())?,
@@ -302,14 +342,27 @@ fn variable(step: usize, name: &OsStr, value: &OsStr) -> Result<CString, super::
     text(step, OsString::from_vec(both))
 }
 
-/// The slot of the mount that was detached for `target`.
+/// The mount that was detached for `target`: where it stands in the list, and its slot.
+fn slot_of(
+    step: usize,
+    detached: &[(JailPath, usize)],
+    target: &JailPath,
+) -> Result<(usize, usize), super::Error> {
+    let mut listed = detached.iter().enumerate();
+    listed
+        .find_map(|(at, (path, slot))| (path == target).then_some((at, *slot)))
+        .ok_or(super::Error::Misplaced { step })
+}
+
+/// The same, which leaves the list with it.
 fn take_slot(
     step: usize,
     detached: &mut Vec<(JailPath, usize)>,
     target: &JailPath,
 ) -> Result<usize, super::Error> {
-    let at = detached.iter().position(|(path, _)| path == target).ok_or(super::Error::Misplaced { step })?;
-    Ok(detached.swap_remove(at).1)
+    let (at, slot) = slot_of(step, detached, target)?;
+    detached.swap_remove(at);
+    Ok(slot)
 }
 
 /// The bits of mount_setattr(2).

@@ -31,7 +31,7 @@ const SIZE: usize = 9 + CALL;
 const CALL: usize = 24;
 
 /// Names that can come back from the child, so that the name read is one of this binary's own.
-const CALLS: [&str; 45] = [
+const CALLS: [&str; 48] = [
     "keyctl",
     "open",
     "close",
@@ -54,6 +54,9 @@ const CALLS: [&str; 45] = [
     "fsopen",
     "fsconfig",
     "fsmount",
+    "landlock_create_ruleset",
+    "landlock_add_rule",
+    "landlock_restrict_self",
     "prlimit",
     "personality",
     "setpriority",

@@ -120,6 +120,7 @@ pub const KEYS: &[Key] = &[
     key("namespaces", "ipc", TEXT, "ipc = \"host\""),
     key("namespaces", "uts", TEXT, "uts = \"host\""),
     key("namespaces", "cgroup", TEXT, "cgroup = \"host\""),
+    key("namespaces", "abstract_sockets", TEXT, "abstract_sockets = \"host\""),
     key("namespaces", "hostname", TEXT, "hostname = \"web\""),
 
     key("limits", "address_space", BOUND, "address_space = \"2G\""),
@@ -146,6 +147,7 @@ pub const KEYS: &[Key] = &[
     key("privileges", "capabilities", TEXTS, "capabilities = [\"NET_BIND_SERVICE\"]"),
     key("privileges", "bounding", TEXTS, "bounding = [\"SETUID\", \"SETGID\"]"),
     key("privileges", "no_new_privileges", FLAG, "no_new_privileges = true"),
+    key("privileges", "landlock", FLAG, "landlock = false"),
     key("privileges", "best_effort", TEXTS, "best_effort = [\"landlock\"]"),
 
     key("test", "command", WORDS, "command = [\"curl\", \"-sf\", \"http://127.0.0.1/\"]"),

@@ -268,6 +268,8 @@ pub struct Namespaces {
     pub uts: Option<At<Share>>,
     /// `cgroup = "host"` shows the host's cgroup paths.
     pub cgroup: Option<At<Share>>,
+    /// `abstract_sockets = "host"` leaves the host's in reach where the network is the host's.
+    pub abstract_sockets: Option<At<Share>>,
     /// `hostname`; the jail's name if absent.
     pub hostname: Option<At<String>>,
 }
@@ -363,6 +365,8 @@ pub struct Privileges {
     pub bounding: Vec<At<u8>>,
     /// `no_new_privileges`: true if absent.
     pub no_new_privileges: Option<At<bool>>,
+    /// `landlock`: true if absent.
+    pub landlock: Option<At<bool>>,
     /// `best_effort`: layers that may be weaker, or missing, where the host lacks something. All others are required.
     pub best_effort: Vec<At<Layer>>,
 }

@@ -7,6 +7,7 @@ use std::fmt;
 
 use super::capability;
 use super::display::join;
+use super::landlock::Beneath;
 use super::notation::{SIGNALS, attributes, bound, mask, persona, text};
 use super::step::{Action, CapabilitySet, MountFlags, RootMethod};
 
@@ -73,6 +74,23 @@ impl Action {
                 clone_tree(source.as_path(), *flags, *recursive)
             }
             Self::CloneRoot { tree, flags } => clone_tree(tree.as_path(), *flags, false),
+            Self::CreateRuleset { handled, scoped } => {
+                let handled = join("|", handled.names().map(|name| format!("LANDLOCK_ACCESS_FS_{name}")));
+                let scoped = join("|", scoped.names().map(|name| format!("LANDLOCK_SCOPE_{name}")));
+                let scoped = if scoped.is_empty() { "0" } else { &scoped };
+                let attr =
+                    format!("{{handled_access_fs={handled}, handled_access_net=0, scoped={scoped}}}, 24, 0");
+                vec![call("landlock_create_ruleset", attr)]
+            }
+            Self::AllowAccess { beneath, access } => {
+                let access = join("|", access.names().map(|name| format!("LANDLOCK_ACCESS_FS_{name}")));
+                let parent = match beneath {
+                    Beneath::Mount(_) => "<mount>".to_owned(),
+                    Beneath::Descriptor(number) => number.to_string(),
+                };
+                let attr = format!("{{allowed_access={access}, parent_fd={parent}}}");
+                vec![call("landlock_add_rule", format!("<ruleset>, LANDLOCK_RULE_PATH_BENEATH, {attr}, 0"))]
+            }
             Self::EnterRoot { tree, method } => {
                 let change: &[(&str, &str)] = match method {
                     RootMethod::Pivot => &[("pivot_root", "\".\", \".\""), ("umount2", "\".\", MNT_DETACH")],
@@ -121,6 +139,9 @@ impl Action {
                 processors.dedup();
                 let bytes = processors.last().map_or(8, |last| (last / 64 + 1) * 8);
                 vec![call("sched_setaffinity", format!("0, {bytes}, [{}]", join(" ", processors)))]
+            }
+            Self::RestrictSelf => {
+                vec![call("landlock_restrict_self", "<ruleset>, 0"), call("close", "<ruleset>")]
             }
             Self::DropBounding { keep } => capability::NAMES
                 .iter()

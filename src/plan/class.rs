@@ -28,6 +28,12 @@ pub enum Class {
     Root,
     /// A mount becoming visible at a path of the jail.
     Attach,
+    /// The Landlock ruleset.
+    Ruleset,
+    /// A rule of it.
+    Rule,
+    /// Its being enforced.
+    Landlock,
     /// A new /proc.
     Proc,
     /// What is mounted on something below /proc.
@@ -110,6 +116,9 @@ impl Class {
             Self::RootTree => matches!(action, A::CloneRoot { .. }),
             Self::Root => matches!(action, A::EnterRoot { .. }),
             Self::Attach => target(action).is_some(),
+            Self::Ruleset => matches!(action, A::CreateRuleset { .. }),
+            Self::Rule => matches!(action, A::AllowAccess { .. }),
+            Self::Landlock => matches!(action, A::RestrictSelf),
             Self::Proc => {
                 matches!(action, A::AttachTree { target } if target.as_path() == std::path::Path::new("/proc"))
             }
@@ -134,6 +143,7 @@ impl Class {
             Self::NoNewPrivileges => matches!(action, A::NoNewPrivileges),
             Self::Confinement => {
                 let classes = [
+                    Self::Landlock,
                     Self::Bounding,
                     Self::SecureBits,
                     Self::Groups,
@@ -159,6 +169,7 @@ impl Class {
                     Self::OomScore,
                     Self::Terminal,
                     Self::Mounting,
+                    Self::Ruleset,
                 ];
                 classes.iter().any(|class| class.has(action)) || matches!(action, A::LoopbackUp)
             }
@@ -181,6 +192,9 @@ impl Class {
             Self::RootTree => "mounting the tree",
             Self::Root => "the change of root",
             Self::Attach => "mounting at a path of the jail",
+            Self::Ruleset => "the Landlock ruleset",
+            Self::Rule => "the rules of Landlock",
+            Self::Landlock => "enforcing Landlock",
             Self::Proc => "mounting /proc",
             Self::ProcMask => "covering parts of /proc",
             Self::Session => "the new session",

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::landlock::Beneath;
 use super::quote::Quoted;
 use super::step::{Action, Bound, MountFlags, Owner, RootMethod};
 use super::{HostPath, IdMap, JailPath};
@@ -68,6 +69,14 @@ impl fmt::Display for Action {
             Self::CloneRoot { tree, flags } => {
                 write!(f, "open_tree({} \u{2192} \"/\", bind, {})", host(tree), Flags(*flags))
             }
+            Self::CreateRuleset { handled, scoped } => {
+                let scopes = if scoped.0 == 0 { "nothing".into() } else { join(" ", scoped.names()) };
+                let (handled, scopes) = (handled.names().count(), scopes.to_ascii_lowercase());
+                write!(f, "landlock_create_ruleset({handled} rights over files, scope of {scopes})")
+            }
+            Self::AllowAccess { beneath, access } => {
+                write!(f, "landlock_add_rule({}, {access})", Subject(beneath))
+            }
             Self::EnterRoot { method, .. } => f.write_str(match method {
                 RootMethod::Pivot => "pivot_root(\".\", \".\")",
                 RootMethod::Move => "mount(\".\", \"/\", move), chroot(\".\")",
@@ -94,6 +103,7 @@ impl fmt::Display for Action {
             Self::SetAffinity { processors } => {
                 write!(f, "sched_setaffinity(0, [{}])", join(" ", processors))
             }
+            Self::RestrictSelf => f.write_str("landlock_restrict_self(<ruleset>)"),
             Self::DropBounding { keep } if keep.0 == 0 => f.write_str("prctl(PR_CAPBSET_DROP, all)"),
             Self::DropBounding { keep } => write!(f, "prctl(PR_CAPBSET_DROP, all but {keep})"),
             Self::LockSecureBits { bits } => write!(f, "prctl(PR_SET_SECUREBITS, {bits})"),
@@ -159,6 +169,18 @@ impl fmt::Display for Flags {
     }
 }
 
+/// What a rule of Landlock is about.
+struct Subject<'a>(&'a Beneath);
+
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Beneath::Mount(target) => jail(target).fmt(f),
+            Beneath::Descriptor(number) => write!(f, "descriptor {number}"),
+        }
+    }
+}
+
 /// One bound of a limit.
 struct Limit(Bound);
 
@@ -214,6 +236,8 @@ mod tests {
             r#"open_tree("/srv/www" → "/var/www", rbind, ro nosuid nodev)"#,
             r#"open_tree("/var/lib/stockade/web/tree" → "/", bind, ro nosuid nodev)"#,
             "fsmount(\"proc\" \u{2192} \"/proc\", rw nosuid nodev noexec, subset=pid)",
+            "landlock_create_ruleset(16 rights over files, scope of abstract_unix_socket signal)",
+            r#"landlock_add_rule("/var/www", write_file change)"#,
             r#"pivot_root(".", ".")"#,
             r#"move_mount(<mount>, "/var/www")"#,
             "setrlimit(RLIMIT_NOFILE, 1024, 4096)",
@@ -221,6 +245,7 @@ mod tests {
             "personality(ADDR_NO_RANDOMIZE|UNAME26)",
             "setpriority(PRIO_PROCESS, 0, 5)",
             "sched_setaffinity(0, [2 0])",
+            "landlock_restrict_self(<ruleset>)",
             "prctl(PR_CAPBSET_DROP, all but NET_BIND_SERVICE)",
             "prctl(PR_SET_SECUREBITS, SECBIT_NOROOT|SECBIT_NOROOT_LOCKED|SECBIT_NO_SETUID_FIXUP_LOCKED|SECBIT_KEEP_CAPS)",
             "setgroups(2, [33, 44])",

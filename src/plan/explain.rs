@@ -7,6 +7,7 @@ mod exec;
 mod shell;
 mod tree;
 
+use super::landlock::Beneath;
 use super::secure_bits::SecureBits;
 use super::step::{Action, RootMethod};
 
@@ -60,6 +61,9 @@ impl Action {
             Self::SetOomScore { .. } => &enter::SET_OOM_SCORE,
             Self::CloneTree { .. } => &enter::CLONE_TREE,
             Self::CloneRoot { .. } => &enter::CLONE_ROOT,
+            Self::CreateRuleset { .. } => &confine::CREATE_RULESET,
+            Self::AllowAccess { beneath: Beneath::Mount(_), .. } => &confine::ALLOW_MOUNT,
+            Self::AllowAccess { beneath: Beneath::Descriptor(_), .. } => &confine::ALLOW_DESCRIPTOR,
             Self::EnterRoot { method: RootMethod::Pivot, .. } => &enter::ROOT_PIVOT,
             Self::EnterRoot { method: RootMethod::Move, .. } => &enter::ROOT_MOVE,
             Self::EnterRoot { method: RootMethod::Chroot, .. } => &enter::ROOT_CHROOT,
@@ -79,6 +83,7 @@ impl Action {
             Self::SetPersonality { .. } => &confine::SET_PERSONALITY,
             Self::SetNice { .. } => &confine::SET_NICE,
             Self::SetAffinity { .. } => &confine::SET_AFFINITY,
+            Self::RestrictSelf => &confine::RESTRICT_SELF,
             Self::DropBounding { .. } => &confine::DROP_BOUNDING,
             Self::LockSecureBits { bits } if bits.has(SecureBits::NO_ROOT) => &confine::LOCK_SECURE_BITS,
             Self::LockSecureBits { .. } => &confine::SECURE_BITS_WITH_ROOT,
@@ -135,6 +140,10 @@ mod tests {
             Action::SetCapabilities { set: CapabilitySet::EMPTY },
             Action::SetAmbient { set: CapabilitySet::EMPTY },
             Action::NewProcessGroup { terminal: None },
+            Action::AllowAccess {
+                beneath: Beneath::Descriptor(0),
+                access: crate::plan::landlock::AccessSet::READ_FILE,
+            },
         ]);
         all
     }

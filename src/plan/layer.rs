@@ -44,6 +44,8 @@ impl Layer {
 pub enum Enforcement {
     /// All of it is enforced.
     Enforced,
+    /// All is enforced that this host knows, and what it does not know is held by other layers: what that is.
+    EnforcedBut(String),
     /// A part of it, or all, is not, since this host lacks something and the manifest allows that: what is missing.
     Degraded(String),
     /// It is not wanted, or does not apply: why.
@@ -54,7 +56,7 @@ impl Enforcement {
     /// The word for it in a report.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Enforced => "enforced",
+            Self::Enforced | Self::EnforcedBut(_) => "enforced",
             Self::Degraded(_) => "degraded",
             Self::Off(_) => "off",
         }
@@ -64,7 +66,7 @@ impl Enforcement {
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Enforced => None,
-            Self::Degraded(reason) | Self::Off(reason) => Some(reason),
+            Self::EnforcedBut(reason) | Self::Degraded(reason) | Self::Off(reason) => Some(reason),
         }
     }
 }

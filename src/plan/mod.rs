@@ -7,6 +7,7 @@ mod class;
 mod display;
 pub mod explain;
 pub mod ids;
+pub mod landlock;
 pub mod layer;
 mod notation;
 pub mod order;

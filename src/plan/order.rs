@@ -25,7 +25,7 @@ const fn rule(before: Class, after: Class, because: &'static str) -> Rule {
 }
 
 /// Every rule, roughly in the order of a run.
-pub const RULES: [Rule; 42] = [
+pub const RULES: &[Rule] = &[
     rule(Class::Clone, Class::Inside, "without the new namespaces it would happen to the host"),
     rule(
         Class::IdMaps,
@@ -75,6 +75,38 @@ pub const RULES: [Rule; 42] = [
         "a target looked up in the host's tree can be led out of the jail by a symbolic link planted in it (CVE-2021-30465)",
     ),
     rule(Class::Proc, Class::ProcMask, "a new /proc mounted on top would uncover what was covered"),
+    rule(Class::Ruleset, Class::Rule, "a rule is added to a ruleset"),
+    rule(
+        Class::Source,
+        Class::Rule,
+        "a rule names a file by the descriptor of its mount: no path is looked up that could lead elsewhere",
+    ),
+    rule(Class::Rule, Class::Root, "the descriptors of the mounts are closed as they are put in place"),
+    rule(
+        Class::Terminal,
+        Class::Rule,
+        "a rule for a standard descriptor is about the file behind it: for one that was the caller's terminal it would allow that",
+    ),
+    rule(
+        Class::Rule,
+        Class::Landlock,
+        "the domain is a copy of the ruleset: a rule added later would allow nothing (landlock_restrict_self(2))",
+    ),
+    rule(
+        Class::Mounting,
+        Class::Landlock,
+        "a process in a Landlock domain can neither mount nor change its root, whatever capability it has (landlock(7))",
+    ),
+    rule(
+        Class::Landlock,
+        Class::Ids,
+        "without no_new_privs landlock_restrict_self(2) needs CAP_SYS_ADMIN, which leaves with uid 0",
+    ),
+    rule(
+        Class::Landlock,
+        Class::Capabilities,
+        "without no_new_privs landlock_restrict_self(2) needs CAP_SYS_ADMIN, which capset(2) takes away",
+    ),
     rule(
         Class::Session,
         Class::Terminal,
@@ -288,7 +320,7 @@ pub fn check(steps: &[Step]) -> Result<(), Violation> {
         return Err(Violation::Foreign { at });
     }
     let run = || steps.iter().enumerate().filter(|(_, step)| step.phase != Phase::Build);
-    for rule in &RULES {
+    for rule in RULES {
         let Some((early, _)) = run().find(|(_, step)| rule.after.has(&step.action)) else { continue };
         if let Some((late, _)) =
             run().skip_while(|(at, _)| *at <= early).find(|(_, s)| rule.before.has(&s.action))
@@ -324,7 +356,7 @@ mod tests {
         let mut all: Vec<Step> = sample::run();
         let mask = Action::AttachTree { target: sample::jail("/proc/kcore") };
         all.push(sample::step(Phase::Enter, mask));
-        for rule in &RULES {
+        for rule in RULES {
             let first = all.iter().find(|step| rule.before.has(&step.action)).unwrap();
             let second = all.iter().find(|step| rule.after.has(&step.action)).unwrap();
             let same_phase = |step: &Step| sample::step(Phase::Enter, step.action.clone());

@@ -1,5 +1,6 @@
 //! One action of every kind, for the tests of everything that must know all of them.
 
+use super::landlock::{AccessSet, Beneath, ScopeSet};
 use super::secure_bits::SecureBits;
 use super::step::{Action, CapabilitySet, DEVICES, Keep, MountFlags, Namespaces, Owner, RootMethod};
 use super::{HostPath, IdMap, JailPath, Mode, Origin, Phase, Step};
@@ -79,6 +80,14 @@ pub(crate) fn run() -> Vec<Step> {
             flags: MountFlags::GUARDED.no_exec(),
             options: vec![("subset", "pid".into())],
         },
+        Action::CreateRuleset {
+            handled: AccessSet::known_to(7),
+            scoped: ScopeSet::ABSTRACT_UNIX_SOCKET.and(ScopeSet::SIGNAL),
+        },
+        Action::AllowAccess {
+            beneath: Beneath::Mount(jail("/var/www")),
+            access: AccessSet::WRITE_FILE.and(AccessSet::CHANGE),
+        },
         Action::EnterRoot { tree: host("/var/lib/stockade/web/tree"), method: RootMethod::Pivot },
         Action::AttachTree { target: jail("/var/www") },
         Action::AttachTree { target: jail("/proc") },
@@ -89,6 +98,7 @@ pub(crate) fn run() -> Vec<Step> {
         Action::SetPersonality { flags: vec!["ADDR_NO_RANDOMIZE", "UNAME26"], value: 0x6_0000 },
         Action::SetNice { nice: 5 },
         Action::SetAffinity { processors: vec![2, 0] },
+        Action::RestrictSelf,
         Action::DropBounding { keep: capabilities },
         Action::LockSecureBits { bits: secure_bits },
         Action::SetGroups { groups: vec![33, 44] },

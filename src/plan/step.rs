@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
 
+use super::landlock::{AccessSet, Beneath, ScopeSet};
 use super::secure_bits::SecureBits;
 use super::{HostPath, IdMap, JailPath, Mode, Origin, Phase, Size};
 
@@ -239,6 +240,10 @@ pub enum Action {
     },
     /// A detached copy of the tree as the root to be.
     CloneRoot { tree: HostPath, flags: MountFlags },
+    /// A Landlock ruleset without a rule: once it is enforced, what it handles is refused.
+    CreateRuleset { handled: AccessSet, scoped: ScopeSet },
+    /// A rule of that ruleset: what is allowed all the same.
+    AllowAccess { beneath: Beneath, access: AccessSet },
     /// The copy is mounted over the tree it was made of, and becomes the root; from here on every path is the jail's.
     EnterRoot { tree: HostPath, method: RootMethod },
     /// What `CloneTree` copied or `CreateFileSystem` made becomes visible at its target.
@@ -254,6 +259,8 @@ pub enum Action {
     SetNice { nice: i32 },
     /// The processors the jail may use.
     SetAffinity { processors: Vec<u32> },
+    /// The Landlock ruleset is enforced.
+    RestrictSelf,
     /// Capabilities outside this set can never be had again.
     DropBounding { keep: CapabilitySet },
     /// What user id 0 means to the kernel, for good; and whether the next change of ids keeps capabilities.

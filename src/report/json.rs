@@ -3,7 +3,7 @@
 //! ```text
 //! format            1; raised when a member changes its meaning or disappears
 //! jail              the jail's name
-//! layers[]          of the run's confinement: layer (its name), state (enforced, degraded, off), reason (null if enforced), origin
+//! layers[]          of the run's confinement: layer (its name), state (enforced, degraded, off), reason (null if all of it is enforced), origin
 //! steps[]           in order
 //!   number          counted from 1 within the build and within the run, as in the text and in messages
 //!   phase           build, parent, enter, confine or exec
@@ -33,6 +33,7 @@ use serde_json::{Value, json};
 
 use super::explain;
 use super::plan::origin as origin_text;
+use crate::plan::landlock::Beneath;
 use crate::plan::step::{CapabilitySet, MountFlags, Owner};
 use crate::plan::{Action, Extent, LayerState, Origin, Plan};
 
@@ -150,6 +151,20 @@ fn action(action: &Action) -> Value {
         Action::CloneRoot { tree, flags } => {
             json!({ "kind": "clone_root", "tree": text(tree.as_path()), "flags": attributes(*flags) })
         }
+        Action::CreateRuleset { handled, scoped } => json!({
+            "kind": "create_ruleset", "handled": handled.names().collect::<Vec<_>>(),
+            "scoped": scoped.names().collect::<Vec<_>>(),
+        }),
+        Action::AllowAccess { beneath, access } => {
+            let (mount, descriptor) = match beneath {
+                Beneath::Mount(target) => (text(target.as_path()), Value::Null),
+                Beneath::Descriptor(number) => (Value::Null, Value::from(*number)),
+            };
+            json!({
+                "kind": "allow_access", "mount": mount, "descriptor": descriptor,
+                "access": access.names().collect::<Vec<_>>(),
+            })
+        }
         Action::EnterRoot { tree, method } => {
             json!({ "kind": "enter_root", "tree": text(tree.as_path()), "method": method.name() })
         }
@@ -167,6 +182,7 @@ fn action(action: &Action) -> Value {
         }
         Action::SetNice { nice } => json!({ "kind": "set_nice", "nice": nice }),
         Action::SetAffinity { processors } => json!({ "kind": "set_affinity", "processors": processors }),
+        Action::RestrictSelf => json!({ "kind": "restrict_self" }),
         Action::DropBounding { keep } => json!({ "kind": "drop_bounding", "keep": capabilities(*keep) }),
         Action::LockSecureBits { bits } => {
             json!({ "kind": "lock_secure_bits", "bits": bits.names().collect::<Vec<_>>() })

@@ -3,7 +3,7 @@
 //! ```text
 //! format      1; raised when a member changes its meaning or disappears
 //! jail        the jail's name
-//! layers[]    of its confinement: layer, state (enforced, degraded, off), reason (null if enforced), origin; as in `plan --json`
+//! layers[]    of its confinement: layer, state (enforced, degraded, off), reason (null if all of it is enforced), origin; as in `plan --json`
 //! ended       how (exited, signaled, timed_out, or failed: nothing was executed), status (exited) or signal (signaled)
 //! exit_code   stockade's own
 //! ```

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{creds, process, terminal};
+use nix::errno::Errno;
+
+use super::descriptor::{Descriptor, Kind};
+use super::{creds, landlock, process};
 
 /// What resolving needs to know of the host. Tests make their own.
 #[derive(Clone, Debug)]
@@ -17,8 +20,10 @@ pub struct Host {
     pub device_nodes: bool,
     /// Whether keyctl(2) can be used, by us and so by the jailed program.
     pub keyrings: bool,
-    /// Which of the standard descriptors 0 to 2 are a terminal.
-    pub terminals: Vec<i32>,
+    /// The version of Landlock's interface, or why there is none.
+    pub landlock: Result<u32, Errno>,
+    /// The standard descriptors 0 to 2.
+    pub standard: [Descriptor; 3],
 }
 
 /// `CAP_MKNOD`.
@@ -34,15 +39,21 @@ impl Host {
             gid: nix::unistd::getegid().as_raw(),
             device_nodes: may_make && in_first_user_namespace() && shows_devices(state),
             keyrings: creds::has_keyrings(),
-            terminals: (0..=2)
-                .filter(|fd| terminal::is_terminal(process::standard_descriptor(*fd)))
-                .collect(),
+            landlock: landlock::version(),
+            standard: [0, 1, 2]
+                .map(|fd| Descriptor::of(process::standard_descriptor(fd)).unwrap_or(Descriptor::UNKNOWN)),
         }
     }
 
     /// Whether the caller is root, which decides between real ids and devices and a user namespace.
     pub fn is_root(&self) -> bool {
         self.uid == 0
+    }
+
+    /// Which of the standard descriptors are a terminal.
+    pub fn terminals(&self) -> Vec<i32> {
+        let standard = (0..).zip(&self.standard);
+        standard.filter(|(_, found)| found.kind == Kind::Terminal).map(|(number, _)| number).collect()
     }
 
     /// Whether the caller may read a file. Root may, whatever its mode says; access(2) asks for anybody else, by the real ids,

@@ -3,9 +3,11 @@
 //! Everything that the jail's first processes use between clone(2) and execve(2) allocates nothing.
 
 pub mod creds;
+pub mod descriptor;
 pub mod fs;
 pub mod held;
 pub mod host;
+pub mod landlock;
 pub mod mount;
 pub mod network;
 pub mod probe;

@@ -84,6 +84,7 @@ user = false
 ipc = "host"
 uts = "new"
 cgroup = "host"
+abstract_sockets = "new"
 hostname = "web"
 
 [limits]
@@ -109,6 +110,7 @@ runtime_max = "1h30m"
 capabilities = ["CAP_CHOWN", "net_bind_service"]
 bounding = ["SETUID"]
 no_new_privileges = false
+landlock = true
 best_effort = ["landlock"]
 
 [test]

@@ -103,6 +103,23 @@ hint: name `devices` under `[tree]`; one more of the host is mounted below, such
 }
 
 #[test]
+fn abstract_sockets_of_a_network_of_ones_own() {
+    broken(
+        r#"[program]
+command = ["/bin/true"]
+[namespaces]
+abstract_sockets = "host"
+"#,
+        r#"error: there are no abstract sockets of the host in a network of the jail's own
+  --> jails/web.toml:4:20
+    4 | abstract_sockets = "host"
+      |                    ^^^^^^
+hint: write `network = "host"` beside it, or take it out
+"#,
+    );
+}
+
+#[test]
 fn target_twice() {
     broken(
         r#"[program]

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -196,6 +198,57 @@ static void fill_inodes(const char *directory) {
     }
 }
 
+// What root with CAP_SYS_ADMIN could undo of a jail's mounts.
+static void undo_mounts(void) {
+    say("remount", mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND, NULL));
+    say("write", open("/new", O_CREAT | O_WRONLY, 0600));
+    say("mount", mount("none", "/tmp", "tmpfs", 0, NULL));
+    say("umount", umount2("/proc", MNT_DETACH));
+    say("open_tree", syscall(SYS_open_tree, AT_FDCWD, "/", 1 /* OPEN_TREE_CLONE */));
+    say("pivot_root", syscall(SYS_pivot_root, "/tmp", "/tmp"));
+}
+
+// Every kind of change in a directory: one answer a kind.
+static void change(const char *directory) {
+    if (chdir(directory) != 0) return say("chdir", -1);
+    struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "socket"};
+    say("mkdir", mkdir("below", 0755));
+    say("create", open("file", O_CREAT | O_WRONLY, 0644));
+    say("truncate", truncate("file", 0));
+    say("link", link("file", "second"));
+    say("link into another directory", link("file", "below/third"));
+    say("rename into another directory", rename("second", "below/second"));
+    say("symlink", symlink("file", "link"));
+    say("mkfifo", mkfifo("fifo", 0600));
+    say("bind", bind(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&name, sizeof name));
+    say("mknod character", mknod("character", S_IFCHR | 0600, 0x103));
+    say("mknod block", mknod("block", S_IFBLK | 0600, 0x700));
+    say("unlink", unlink("below/second"));
+    say("unlink", unlink("below/third"));
+    say("rmdir", rmdir("below"));
+}
+
+// Connects to a socket in the abstract name space; one of the jail's own if NAME is empty.
+static void abstract(const char *name) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "%s", *name ? name : "own");
+    socklen_t length = offsetof(struct sockaddr_un, sun_path) + 1 + strlen(address.sun_path + 1);
+    int server = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (!*name) {
+        say("bind", bind(server, (void *)&address, length));
+        say("listen", listen(server, 1));
+    }
+    say("connect", connect(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&address, length));
+}
+
+// Opens a file in each way.
+static void open_as(const char *path) {
+    say("read", open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK));
+    say("write", open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK));
+    say("both", open(path, O_RDWR | O_NOCTTY | O_NONBLOCK));
+    say("cut", open(path, O_WRONLY | O_TRUNC | O_NOCTTY | O_NONBLOCK));
+}
+
 int main(int count, char **arguments) {
     const char *what = count > 1 ? arguments[1] : "", *first = count > 2 ? arguments[2] : "";
     const char *second = count > 3 ? arguments[3] : "";
@@ -224,6 +277,10 @@ int main(int count, char **arguments) {
     if (IS("orphans")) orphans();
     if (IS("fill")) fill(first);
     if (IS("fill-inodes")) fill_inodes(first);
+    if (IS("undo-mounts")) undo_mounts();
+    if (IS("change")) change(first);
+    if (IS("abstract")) abstract(first);
+    if (IS("open")) open_as(first);
     if (IS("personality")) printf("%08x\n", personality(0xffffffff));
     if (IS("nice")) printf("%d\n", getpriority(PRIO_PROCESS, 0));
     if (IS("securebits")) printf("%d\n", prctl(PR_GET_SECUREBITS));

@@ -4,7 +4,7 @@
 mod paths;
 
 use super::finding::Finding;
-use super::schema::{Manifest, Share};
+use super::schema::{Manifest, Network, Share};
 use crate::plan::capability;
 use crate::plan::step::RootMethod;
 use crate::plan::value::{Account, JailPath};
@@ -24,6 +24,7 @@ pub(super) fn rules(manifest: &Manifest, program: &Origin, complete: bool, findi
     soft_bound_is_below_hard(manifest, findings);
     time_is_left(manifest, findings);
     host_name_can_be_set(manifest, findings);
+    abstract_sockets_are_shared(manifest, findings);
     method_confines(manifest, findings);
     root_cannot_rewrite_itself(manifest, findings);
     capability_leaves_a_jail(manifest, findings);
@@ -156,6 +157,21 @@ fn host_name_can_be_set(manifest: &Manifest, findings: &mut Vec<Finding>) {
     }
 }
 
+fn abstract_sockets_are_shared(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    let namespaces = &manifest.namespaces;
+    let host = namespaces.network.as_ref().is_some_and(|network| network.value == Network::Host);
+    let wanted = namespaces.abstract_sockets.as_ref().filter(|share| share.value == Share::Host);
+    if let Some(wanted) = wanted.filter(|_| !host) {
+        findings.push(
+            Finding::error(
+                "there are no abstract sockets of the host in a network of the jail's own",
+                &wanted.origin,
+            )
+            .hint("write `network = \"host\"` beside it, or take it out"),
+        );
+    }
+}
+
 fn method_confines(manifest: &Manifest, findings: &mut Vec<Finding>) {
     if let Some(method) = manifest.root.method.as_ref().filter(|method| method.value == RootMethod::Chroot) {
         findings.push(
@@ -216,7 +232,6 @@ fn capability_leaves_a_jail(manifest: &Manifest, findings: &mut Vec<Finding>) {
 }
 
 fn capability_counts_on_the_host(manifest: &Manifest, findings: &mut Vec<Finding>) {
-    use super::schema::Network;
     let namespaces = &manifest.namespaces;
     let inside = namespaces.user.as_ref().is_some_and(|user| user.value);
     let host = namespaces.network.as_ref().is_some_and(|network| network.value == Network::Host);

@@ -132,6 +132,7 @@ fn namespaces(table: &mut Cursor) -> Namespaces {
         ipc: table.value("ipc", read::one_of(SHARES)),
         uts: table.value("uts", read::one_of(SHARES)),
         cgroup: table.value("cgroup", read::one_of(SHARES)),
+        abstract_sockets: table.value("abstract_sockets", read::one_of(SHARES)),
         hostname: table.value("hostname", read::hostname),
     }
 }
@@ -184,6 +185,7 @@ fn privileges(table: &mut Cursor) -> Privileges {
         capabilities: table.list("capabilities", read::capability),
         bounding: table.list("bounding", read::capability),
         no_new_privileges: table.value("no_new_privileges", read::flag),
+        landlock: table.value("landlock", read::flag),
         best_effort: table.list("best_effort", read::one_of(&LAYERS)),
     }
 }

@@ -1,6 +1,7 @@
 //! What becomes of each layer of confinement on this host: the one place where a layer is found missing, and where that is either
 //! an error, since layers are required, or noted, since the manifest says `best_effort`.
 
+use super::landlock;
 use super::run::Context;
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::Proc;
@@ -12,7 +13,8 @@ pub(super) fn state(context: &Context<'_>, layer: Layer) -> Result<LayerState, F
         Layer::UserNamespace => user_namespace(context),
         Layer::Keyring => keyring(context),
         Layer::Proc => proc(context),
-        Layer::Limits | Layer::Landlock | Layer::Seccomp => {
+        Layer::Landlock => landlock::enforcement(context),
+        Layer::Limits | Layer::Seccomp => {
             (Enforcement::Off("not there yet".into()), Origin::Default("not there yet"))
         }
     };

@@ -21,6 +21,7 @@ mod files;
 pub mod glob;
 mod identity;
 mod key;
+mod landlock;
 mod layers;
 mod mounts;
 mod names;

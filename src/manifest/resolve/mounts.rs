@@ -2,6 +2,7 @@
 
 use super::run::{Context, Steps, shown_proc};
 use crate::manifest::schema::{DeviceName, MountKind, Proc};
+use crate::plan::landlock::{AccessSet, Beneath};
 use crate::plan::step::{Action, DEVICES, Device, MountFlags, TMPFS_SIZE};
 use crate::plan::{HostPath, JailPath, Mode, Origin, Phase};
 
@@ -34,6 +35,20 @@ impl Planned {
             }
         };
         steps.push(Phase::Enter, action, &self.origin);
+    }
+
+    /// What Landlock is to allow on it beside reading and running, which it allows in the whole jail.
+    pub(super) fn rule(&self, context: &Context<'_>) -> (Beneath, AccessSet, &Origin) {
+        let access = match (&self.what, self.flags) {
+            // Devices are opened and given commands; nothing else is on such a mount.
+            (_, MountFlags { no_dev: false, .. }) => AccessSet::WRITE_FILE.and(AccessSet::IOCTL_DEV),
+            (_, MountFlags { read_only: true, .. }) => AccessSet::NONE,
+            (What::Host { source, .. }, _) if !context.host.path(source.as_path()).is_dir() => {
+                AccessSet::WRITE_FILE.and(AccessSet::CHANGE).of_file()
+            }
+            _ => AccessSet::WRITE_FILE.and(AccessSet::CHANGE),
+        };
+        (Beneath::Mount(self.target.clone()), access, &self.origin)
     }
 
     /// What is to be done once every path is the jail's.

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use super::accounts::Accounts;
 use super::command::DEFAULT_PATH;
 use super::identity::{self, Identity};
-use super::{layers, mounts};
+use super::{landlock, layers, mounts};
 use crate::manifest::finding::Finding;
 use crate::manifest::links::Root;
 use crate::manifest::schema::{Manifest, Network, Personality, Proc, Share};
@@ -111,6 +111,7 @@ pub fn run_steps(
     parent(&context, &mut steps);
     enter(&context, name, &mut steps);
     circumstances(&context, &mut steps);
+    landlock::restrict(&context, &mut steps);
     identity::confine(&context, &mut steps);
     execute(&context, command, &mut steps);
     let watch = Watch { runtime_max: manifest.limits.runtime_max.as_ref().map(|limit| limit.value.0) };
@@ -187,8 +188,8 @@ fn enter(context: &Context<'_>, name: &JailName, steps: &mut Steps) {
     if context.host.keyrings {
         steps.unasked(Phase::Enter, Action::NewKeyring, "the caller's keys are not the jail's");
     }
-    if !context.host.terminals.is_empty() {
-        let onto = context.host.terminals.clone();
+    let onto = context.host.terminals();
+    if !onto.is_empty() {
         steps.unasked(
             Phase::Enter,
             Action::AttachTerminal { onto },
@@ -209,6 +210,7 @@ fn enter(context: &Context<'_>, name: &JailName, steps: &mut Steps) {
     for mount in &planned {
         mount.detach(steps);
     }
+    landlock::rules(context, &planned, read_only, &root_origin, steps);
     steps.push(Phase::Enter, Action::EnterRoot { tree: context.tree.clone(), method }, &method_origin);
     for mount in &planned {
         mount.attach(steps);
@@ -288,7 +290,7 @@ fn execute(context: &Context<'_>, command: &JailPath, steps: &mut Steps) {
     );
     if init {
         steps.push(Phase::Exec, Action::ForkProgram, &origin);
-        let terminal = context.host.terminals.first().copied();
+        let terminal = context.host.terminals().first().copied();
         steps.unasked(
             Phase::Exec,
             Action::NewProcessGroup { terminal },
@@ -325,7 +327,7 @@ fn environment(context: &Context<'_>) -> Vec<(OsString, OsString)> {
         variables.insert(name.into(), context.identity.name.clone().into());
     }
     let passed = program.pass_environment.iter().map(|name| name.value.as_str());
-    let terminal = (!context.host.terminals.is_empty()).then_some("TERM");
+    let terminal = (!context.host.terminals().is_empty()).then_some("TERM");
     for name in passed.chain(terminal) {
         if let Some(value) = std::env::var_os(name) {
             variables.insert(name.into(), value);

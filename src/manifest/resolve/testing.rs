@@ -11,6 +11,7 @@ use crate::manifest::finding::Finding;
 use crate::manifest::schema::{Files, Manifest};
 use crate::plan::step::{Action, Keep, Owner};
 use crate::plan::{At, HostPath, Origin, Place, Source, Step};
+use crate::sys::descriptor::Descriptor;
 use crate::sys::host::Host;
 
 /// A host made for one test.
@@ -26,7 +27,15 @@ impl Scene {
         fs::create_dir_all(&root).unwrap();
         let source = Rc::new(Source { path: "test.toml".into(), text: String::new() });
         Self {
-            host: Host { root, uid: 0, gid: 0, device_nodes: true, keyrings: true, terminals: Vec::new() },
+            host: Host {
+                root,
+                uid: 0,
+                gid: 0,
+                device_nodes: true,
+                keyrings: true,
+                landlock: Ok(7),
+                standard: [Descriptor::PIPE; 3],
+            },
             source,
         }
     }

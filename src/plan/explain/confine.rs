@@ -69,6 +69,39 @@ pub(super) const SET_AFFINITY: Text = Text {
               cgroup holds it.",
 };
 
+pub(super) const CREATE_RULESET: Text = Text {
+    why: "Landlock is a second fence beside mount flags and file modes: every right over files that the ruleset handles is refused \
+          unless a rule allows it, to root as to anybody. Its scopes keep the program from signalling processes, and from connecting to \
+          abstract sockets, outside the jail.",
+    man: &["landlock_create_ruleset(2)", "landlock(7)"],
+    without: "One mount that is writable by mistake, or remounted, is all it takes. With the host's network the program could connect to \
+              every abstract socket of the host, as CVE-2020-15257 did to become root through containerd-shim.",
+};
+
+pub(super) const ALLOW_MOUNT: Text = Text {
+    why: "A rule allows rights over a directory and everything below it: reading and running in the whole jail, changing only what the \
+          manifest shows writable, commands to devices only in /dev. Making device nodes is never among them.",
+    man: &["landlock_add_rule(2)", "landlock(7)"],
+    without: "Nothing could be opened there: what no rule allows is refused. That it is allowed here is no right by itself: the mount's \
+              flags and the file's mode still have to agree.",
+};
+
+pub(super) const ALLOW_DESCRIPTOR: Text = Text {
+    why: "Standard input, output and error may be files that lie outside the jail. Programs open them again by name (/dev/stdin, \
+          /dev/stderr), so each gets a rule: exactly the rights it was opened with.",
+    man: &["landlock_add_rule(2)", "fd(4)", "proc(5)"],
+    without: "`error_log /dev/stderr` and `cat /dev/stdin` fail with EACCES. Without Landlock at all it is the other way round: an input \
+              that was opened for reading only can be opened for writing through /proc/self/fd/0.",
+};
+
+pub(super) const RESTRICT_SELF: Text = Text {
+    why: "From here on the rules hold for this process and all its descendants, for good: a domain is never left, only narrowed. \
+          It also ends mounting, whatever capability is left. PID 1 and the program share the domain, so PID 1 can still pass signals on.",
+    man: &["landlock_restrict_self(2)", "landlock(7)"],
+    without: "The ruleset would be a list that nobody enforces. A program that gets CAP_SYS_ADMIN by a hole in the kernel could remount \
+              the root writable, or take the covers off /proc.",
+};
+
 pub(super) const DROP_BOUNDING: Text = Text {
     why: "The bounding set is the ceiling of what execve(2) can add to the inheritable set, for a set-user-id program, one with file \
           capabilities, and uid 0. A capability once dropped never returns to it, in this process or its children.",

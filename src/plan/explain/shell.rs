@@ -115,8 +115,13 @@ pub(super) fn line(action: &Action) -> Option<String> {
             let words = variables.chain([word(path.as_path())]).chain(arguments.iter().skip(1).map(word));
             format!("exec env -i {}", join(" ", words))
         }
-        // No command makes a shell undumpable; mount(8) binds and attaches in one.
-        Action::SetUndumpable | Action::AttachTree { .. } => return None,
+        // No command makes a shell undumpable; mount(8) binds and attaches in one; setpriv(1) knows Landlock from util-linux 2.40
+        // on, and takes all of it in one.
+        Action::SetUndumpable
+        | Action::AttachTree { .. }
+        | Action::CreateRuleset { .. }
+        | Action::AllowAccess { .. }
+        | Action::RestrictSelf => return None,
     })
 }
 

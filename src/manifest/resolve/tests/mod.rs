@@ -1,8 +1,9 @@
 //! Whole manifests to whole lists of steps: the tree's `shape`, what each kind of entry brings (`entries`), and what is said
-//! about mistakes (`findings`).
+//! about mistakes (`findings`). And what Landlock is to allow (`landlock`).
 
 mod entries;
 mod findings;
+mod landlock;
 mod shape;
 
 use super::testing::Scene;

@@ -1,0 +1,167 @@
+//! What Landlock is to allow: from a manifest and the host's version of it to rules.
+
+use nix::errno::Errno;
+
+use super::super::accounts::Accounts;
+use super::super::run::{Run, run_steps};
+use super::super::testing::Scene;
+use super::*;
+use crate::manifest::finding::Finding;
+use crate::manifest::schema::{DeviceName, Manifest, Network, Proc, Share};
+use crate::plan::{Layer, LayerState};
+use crate::sys::descriptor::{Descriptor, Kind};
+
+/// The run part of a manifest.
+fn resolve(scene: &Scene, manifest: &Manifest) -> Result<Run, Vec<Finding>> {
+    let name = crate::plan::JailName::parse("web").unwrap();
+    run_steps(manifest, &scene.host, &Accounts::default(), &name, &host("/tree"), &jail("/program"))
+}
+
+/// The steps of Landlock as text, without the root's rule and that of /dev.
+fn steps(scene: &Scene, manifest: &Manifest) -> Vec<String> {
+    let run = resolve(scene, manifest).unwrap();
+    let shown = run.steps.iter().map(|step| step.action.to_string());
+    shown.filter(|step| step.starts_with("landlock_add_rule(")).collect()
+}
+
+/// What became of the layer.
+fn state(scene: &Scene, manifest: &Manifest) -> LayerState {
+    let layers = resolve(scene, manifest).unwrap().layers;
+    layers.into_iter().find(|state| state.layer == Layer::Landlock).unwrap()
+}
+
+const ROOT: &str = "landlock_add_rule(\"/\", execute read_file read_dir)";
+const DEV: &str = "landlock_add_rule(\"/dev\", write_file ioctl_dev)";
+
+#[test]
+fn nothing_is_written_but_devices() {
+    assert_eq!(steps(&Scene::new("landlock-default"), &Manifest::default()), [ROOT, DEV]);
+}
+
+#[test]
+fn what_the_manifest_shows_writable_is() {
+    let scene = Scene::new("landlock-writable");
+    scene.directory("srv/data", 0o755).file("srv/file", "");
+    let mut manifest = Manifest::default();
+    let writable = |mount: Mount| Mount { read_only: Some(false), ..mount };
+    for mount in [
+        bind("/srv", "/srv"),
+        writable(bind("/srv/data", "/data")),
+        writable(bind("/srv/file", "/file")),
+        Mount { kind: MountKind::Tmpfs { size: None, inodes: None, mode: None }, ..bind("/", "/tmp") },
+        Mount {
+            kind: MountKind::Tmpfs { size: None, inodes: None, mode: None },
+            read_only: Some(true),
+            ..bind("/", "/empty")
+        },
+        Mount { kind: MountKind::Mqueue, ..bind("/", "/queues") },
+    ] {
+        manifest.mounts.push(scene.at(1, mount));
+    }
+    manifest.root.proc = Some(scene.at(2, Proc::Full));
+    manifest.tree.devices = Some(vec![scene.at(3, DeviceName::Pts), scene.at(3, DeviceName::Shm)]);
+    assert_eq!(
+        steps(&scene, &manifest),
+        [
+            ROOT,
+            "landlock_add_rule(\"/proc\", write_file change)",
+            "landlock_add_rule(\"/dev/pts\", write_file ioctl_dev)",
+            "landlock_add_rule(\"/dev/shm\", write_file change)",
+            "landlock_add_rule(\"/data\", write_file change)",
+            "landlock_add_rule(\"/file\", write_file truncate)",
+            "landlock_add_rule(\"/tmp\", write_file change)",
+            "landlock_add_rule(\"/queues\", write_file change)",
+        ]
+    );
+    manifest = Manifest::default();
+    manifest.root.read_only = Some(scene.at(4, false));
+    let root = "landlock_add_rule(\"/\", execute write_file read_file read_dir change)";
+    assert_eq!(steps(&scene, &manifest), [root, DEV]);
+}
+
+#[test]
+fn a_standard_descriptor_is_opened_again_as_it_was_opened() {
+    let mut scene = Scene::new("landlock-standard");
+    let file = Kind::File { file_system: 0, named: true };
+    let read = |kind| Descriptor { kind, readable: true, writable: false };
+    let write = |kind| Descriptor { kind, readable: false, writable: true };
+    for (standard, expected) in [
+        ([read(file), write(file), Descriptor::PIPE], vec!["0, read_file", "1, write_file truncate"]),
+        (
+            [
+                read(Kind::Device { major: 1, minor: 3 }),
+                write(Kind::Terminal),
+                write(Kind::Pipe { named: true }),
+            ],
+            vec!["0, read_file ioctl_dev", "1, write_file ioctl_dev", "2, write_file"],
+        ),
+        ([read(Kind::Socket { family: 1, kind: 1 }), read(Kind::Anonymous), Descriptor::UNKNOWN], vec![]),
+    ] {
+        scene.host.standard = standard;
+        let found = steps(&scene, &Manifest::default());
+        let expected = expected.iter().map(|rule| format!("landlock_add_rule(descriptor {rule})"));
+        assert_eq!(found[2..], expected.collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn an_older_landlock_is_enough_and_what_it_lacks_is_told() {
+    let mut scene = Scene::new("landlock-versions");
+    let mut manifest = Manifest::default();
+    for (version, lacks) in [
+        (7, None),
+        (6, None),
+        (4, Some("version 4 of the kernel's Landlock: commands to devices are left to modes")),
+        (
+            1,
+            Some(
+                "version 1 of the kernel's Landlock: no file can be renamed or linked into another directory; \
+                 cutting a file is left to mount flags and modes; commands to devices are left to modes",
+            ),
+        ),
+    ] {
+        scene.host.landlock = Ok(version);
+        let state = state(&scene, &manifest).enforcement;
+        assert_eq!((state.name(), state.reason()), ("enforced", lacks), "{version}");
+    }
+    // Rights that a version does not know are not asked for.
+    assert_eq!(steps(&scene, &manifest)[1], "landlock_add_rule(\"/dev\", write_file)");
+    manifest.namespaces.network = Some(scene.at(1, Network::Host));
+    scene.host.landlock = Ok(5);
+    let reason = "version 5 of the kernel's Landlock: the host's abstract sockets are in reach";
+    assert_eq!(state(&scene, &manifest).enforcement.reason(), Some(reason));
+}
+
+#[test]
+fn without_landlock_a_jail_starts_only_if_it_may() {
+    let mut scene = Scene::new("landlock-absent");
+    scene.host.landlock = Err(Errno::ENOSYS);
+    let mut manifest = Manifest::default();
+    let findings = resolve(&scene, &manifest).unwrap_err();
+    assert_eq!(findings[0].message, "this host cannot enforce the layer `landlock`");
+    manifest.privileges.best_effort.push(scene.at(1, Layer::Landlock));
+    assert_eq!(state(&scene, &manifest).enforcement.name(), "degraded");
+    assert_eq!(steps(&scene, &manifest), [""; 0]);
+    manifest = Manifest::default();
+    manifest.privileges.landlock = Some(scene.at(1, false));
+    assert_eq!(state(&scene, &manifest).enforcement.name(), "off");
+    assert_eq!(steps(&scene, &manifest), [""; 0]);
+}
+
+#[test]
+fn scopes_are_what_the_version_and_the_manifest_say() {
+    let mut scene = Scene::new("landlock-scopes");
+    let mut manifest = Manifest::default();
+    let scopes = |scene: &Scene, manifest: &Manifest| {
+        let run = resolve(scene, manifest).unwrap();
+        let shown = run.steps.iter().map(|step| step.action.to_string());
+        let ruleset = shown.into_iter().find(|step| step.starts_with("landlock_create_ruleset(")).unwrap();
+        ruleset.rsplit_once("scope of ").unwrap().1.trim_end_matches(')').to_owned()
+    };
+    assert_eq!(scopes(&scene, &manifest), "abstract_unix_socket signal");
+    manifest.namespaces.network = Some(scene.at(1, Network::Host));
+    manifest.namespaces.abstract_sockets = Some(scene.at(1, Share::Host));
+    assert_eq!(scopes(&scene, &manifest), "signal");
+    scene.host.landlock = Ok(5);
+    assert_eq!(scopes(&scene, &manifest), "nothing");
+}
