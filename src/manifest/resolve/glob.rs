@@ -9,6 +9,8 @@
 
 #![forbid(unsafe_code)]
 
+/// `PATH_MAX`: longer than every path it could match, braces aside.
+const MOST_BYTES: usize = 4096;
 /// Braces within braces within braces; nobody writes more, and compiling recurses this deep.
 const MOST_NESTING: u32 = 16;
 
@@ -63,7 +65,10 @@ impl Glob {
     }
 
     fn compile(pattern: &[u8], hidden: bool) -> Result<Self, String> {
-        let mut compiler = Compiler { pattern, at: 0, states: Vec::new() };
+        if pattern.len() > MOST_BYTES {
+            return Err(format!("it is longer than {MOST_BYTES} bytes"));
+        }
+        let mut compiler = Compiler { pattern, at: 0, states: Vec::new(), begins: true, slashes: Vec::new() };
         compiler.sequence(0)?;
         compiler.states.push(State::Accept);
         Ok(Self { states: compiler.states, hidden })
@@ -146,6 +151,10 @@ struct Compiler<'a> {
     pattern: &'a [u8],
     at: usize,
     states: Vec<State>,
+    /// Whether a component of the path begins here.
+    begins: bool,
+    /// The jumps of each `**` that ends an alternative of braces with a slash behind them: they lead past that slash.
+    slashes: Vec<usize>,
 }
 
 impl Compiler<'_> {
@@ -158,13 +167,19 @@ impl Compiler<'_> {
         while let Some(byte) = self.peek(0) {
             match byte {
                 b',' | b'}' if nesting > 0 => return Ok(()),
-                b'*' => self.star(),
+                b'*' => {
+                    self.begins = self.star(nesting);
+                    continue;
+                }
                 b'?' => {
                     self.at += 1;
                     self.states.push(State::Any);
                 }
                 b'[' => self.class()?,
-                b'{' => self.braces(nesting)?,
+                b'{' => {
+                    self.braces(nesting)?;
+                    continue;
+                }
                 _ => {
                     // A backslash takes the meaning from what follows; at the very end it is itself.
                     self.at += usize::from(byte == b'\\' && self.peek(1).is_some());
@@ -172,6 +187,7 @@ impl Compiler<'_> {
                     self.at += 1;
                 }
             }
+            self.begins = matches!(self.states.last(), Some(State::Byte(b'/')));
         }
         if nesting > 0 {
             Err("a `{` has no `}`; write `\\{` for the character itself".into())
@@ -180,16 +196,16 @@ impl Compiler<'_> {
         }
     }
 
-    /// `*`; and `**` where it is a whole component: `**/` is any number of directories, at the end everything below.
-    fn star(&mut self) {
-        let begins = self.at == 0 || matches!(self.pattern[self.at - 1], b'/' | b'{' | b',');
+    /// `*`; and `**` where it is a whole component: `**/` is any number of directories, at the end everything below. At the edge
+    /// of braces what is beyond them counts: `{x,**}/y` is `x/y` or `**/y`. Whether a component begins behind it.
+    fn star(&mut self, nesting: u32) -> bool {
         let mut stars = 0;
         while self.peek(0) == Some(b'*') {
             self.at += 1;
             stars += 1;
         }
-        let ends = matches!(self.peek(0), None | Some(b'/' | b'}' | b','));
-        if stars == 2 && begins && ends {
+        let beyond = self.beyond(nesting);
+        if stars == 2 && self.begins && matches!(beyond, None | Some(b'/')) {
             let head = self.states.len();
             self.states.extend([State::Deep(0, 0), State::Any]);
             self.any_name();
@@ -197,11 +213,27 @@ impl Compiler<'_> {
             self.states[head] = State::Deep(head + 1, self.states.len());
             if self.peek(0) == Some(b'/') {
                 self.at += 1;
-                return;
+                return true;
+            }
+            if beyond.is_some() {
+                self.slashes.push(self.states.len());
+                self.states.push(State::Jump(0));
+                return false;
             }
             self.states.push(State::Any);
         }
         self.any_name();
+        false
+    }
+
+    /// The byte that follows here, the braces this is in left behind.
+    fn beyond(&self, mut nesting: u32) -> Option<u8> {
+        let mut rest = self.pattern.get(self.at..).unwrap_or_default();
+        while nesting > 0 && matches!(rest.first(), Some(b',' | b'}')) {
+            rest = after_braces(rest);
+            nesting -= 1;
+        }
+        rest.first().copied()
     }
 
     /// Any number of bytes of one name.
@@ -250,12 +282,16 @@ impl Compiler<'_> {
         if nesting == MOST_NESTING {
             return Err(format!("braces are nested more than {MOST_NESTING} deep"));
         }
+        let begins = self.begins;
         let mut exits = Vec::new();
+        let mut all_begin = true;
         loop {
             self.at += 1; // `{` or `,`
+            self.begins = begins;
             let fork = self.states.len();
             self.states.push(State::Jump(fork + 1));
             self.sequence(nesting + 1)?;
+            all_begin &= self.begins;
             exits.push(self.states.len());
             self.states.push(State::Jump(0));
             if self.peek(0) != Some(b',') {
@@ -268,8 +304,41 @@ impl Compiler<'_> {
         for exit in exits {
             self.states[exit] = State::Jump(end);
         }
+        self.begins = all_begin;
+        if self.peek(0) == Some(b'/') {
+            for slash in self.slashes.drain(..) {
+                self.states[slash] = State::Jump(end + 1);
+            }
+        }
         Ok(())
     }
+}
+
+/// What follows the `}` that ends the braces a text begins in.
+fn after_braces(text: &[u8]) -> &[u8] {
+    let (mut at, mut depth) = (0, 0_u32);
+    while let Some(byte) = text.get(at) {
+        at += match byte {
+            b'\\' => 2,
+            b'[' => class_length(&text[at..]),
+            _ => 1,
+        };
+        match byte {
+            b'{' => depth += 1,
+            b'}' if depth == 0 => break,
+            b'}' => depth -= 1,
+            _ => {}
+        }
+    }
+    text.get(at..).unwrap_or_default()
+}
+
+/// How long the class is that a text begins with, brackets included.
+fn class_length(text: &[u8]) -> usize {
+    // A `]` right after the opening is a member.
+    let first = 1 + usize::from(matches!(text.get(1), Some(b'!' | b'^')));
+    let ends = |byte: &u8| *byte == b']';
+    text.iter().skip(first + 1).position(ends).map_or(text.len(), |at| first + at + 2)
 }
 
 #[cfg(test)]
@@ -314,6 +383,24 @@ mod tests {
     }
 
     #[test]
+    fn two_stars_at_the_edge_of_braces_see_what_is_beyond() {
+        for (pattern, text, expected) in [
+            ("{x,**}/b", "b", true),
+            ("{x,{y,**}}/b", "c/d/b", true),
+            ("{x,**}/", "", true),
+            ("a/{**,x}", "a/b/c", true),
+            ("a{**,x}", "ab/c", false),
+            ("{**}b", "a/b", false),
+            ("{a[}]**,b}/c", "a}x/y/c", false),
+            ("x,**", "x,a/b", false),
+            ("**,x", "a/b,x", false),
+            ("\\{**", "{a/b", false),
+        ] {
+            assert_eq!(matches(pattern, text), expected, "{pattern} on {text}");
+        }
+    }
+
+    #[test]
     fn hidden_names_are_asked_for() {
         assert!(!matches("*", ".env") && !matches("?env", ".env") && !matches("**/x", ".git/x"));
         assert!(matches(".*", ".env") && matches("a*", "a.env"));
@@ -338,7 +425,8 @@ mod tests {
         {
             assert!(Glob::parse(pattern.as_bytes()).unwrap_err().contains(part), "{pattern}");
         }
-        assert!(Glob::parse("{".repeat(100_000).as_bytes()).unwrap_err().contains("nested"));
+        assert!(Glob::parse(&[b'a'; 4097]).unwrap_err().contains("longer"));
+        assert!(Glob::parse("{".repeat(4000).as_bytes()).unwrap_err().contains("nested"));
     }
 
     #[test]
