@@ -189,7 +189,7 @@ impl Span {
         let wrong = || {
             format!("`{text}` is not a time; write a number with ms, s, m, h or d, such as `10s` or `1h30m`")
         };
-        let mut total = Duration::ZERO;
+        let mut total: u64 = 0;
         let mut rest = text.trim();
         if rest.is_empty() {
             return Err(wrong());
@@ -210,10 +210,10 @@ impl Span {
             rest = rest[letters..].trim_start();
             total = number
                 .checked_mul(milliseconds)
-                .and_then(|ms| total.checked_add(Duration::from_millis(ms)))
+                .and_then(|ms| total.checked_add(ms))
                 .ok_or_else(|| format!("`{text}` is longer than this machine can count"))?;
         }
-        Ok(Self(total))
+        Ok(Self(Duration::from_millis(total)))
     }
 }
 
@@ -313,6 +313,9 @@ mod tests {
         for text in ["", "s", "10 parsecs", "-1s", "1.5s"] {
             assert!(Span::parse(text).is_err(), "{text}");
         }
+        // What is longer than 64 bits of milliseconds could be written, but not read again.
+        assert!(Span::parse("18446744073709551s").is_ok());
+        assert!(Span::parse("18446744073709551s 1s").is_err());
     }
 
     #[test]
