@@ -57,9 +57,12 @@ pub struct Accounts {
 impl Accounts {
     /// The host's accounts. A host without these files has none, which is no error.
     pub fn read(host: &Host) -> Result<Self, Finding> {
-        let users = read_file(host, "etc/passwd")?;
-        let groups = read_file(host, "etc/group")?;
-        Ok(Self { users: parse(&users, user), groups: parse(&groups, group) })
+        Ok(Self::parse(&read_file(host, "etc/passwd")?, &read_file(host, "etc/group")?))
+    }
+
+    /// Those of a passwd(5) and a group(5).
+    pub fn parse(passwd: &[u8], groups: &[u8]) -> Self {
+        Self { users: parse(passwd, user), groups: parse(groups, group) }
     }
 
     /// The accounts a manifest's names are looked up in: those of its own `/etc/passwd` and `/etc/group`, if it gives them as
@@ -70,10 +73,7 @@ impl Accounts {
             given.map_or("", |text| text.value.content.as_str())
         };
         let known = Self::read(host)?;
-        let mut accounts = Self {
-            users: parse(own("/etc/passwd").as_bytes(), user),
-            groups: parse(own("/etc/group").as_bytes(), group),
-        };
+        let mut accounts = Self::parse(own("/etc/passwd").as_bytes(), own("/etc/group").as_bytes());
         accounts.users.extend(known.users);
         accounts.groups.extend(known.groups);
         Ok(accounts)
@@ -178,8 +178,8 @@ fn user(fields: &[&str]) -> Option<User> {
     let [name, _password, uid, gid, gecos, home, shell] = fields else { return None };
     Some(User {
         name: named(name)?,
-        uid: uid.parse().ok()?,
-        gid: gid.parse().ok()?,
+        uid: id(uid)?,
+        gid: id(gid)?,
         gecos: (*gecos).into(),
         home: (*home).into(),
         shell: (*shell).into(),
@@ -189,7 +189,12 @@ fn user(fields: &[&str]) -> Option<User> {
 fn group(fields: &[&str]) -> Option<Group> {
     let [name, _password, gid, members] = fields else { return None };
     let members = members.split(',').filter(|member| !member.is_empty()).map(str::to_owned).collect();
-    Some(Group { name: named(name)?, gid: gid.parse().ok()?, members })
+    Some(Group { name: named(name)?, gid: id(gid)?, members })
+}
+
+/// An id. 2^32-1 is none: to chown(2) and setresuid(2) it means to leave the id as it is, and that is the caller's.
+fn id(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|id| *id != u32::MAX)
 }
 
 fn named(name: &str) -> Option<String> {
@@ -202,14 +207,15 @@ mod tests {
     use crate::manifest::resolve::testing::Scene;
 
     const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\nbroken:x:1\n+nis::::::\n\
-        www-data:x:33:33:www,é:/var/www:/usr/sbin/nologin\nbad:x:-1:0::/:\nhuge:x:99999999999:1::/:/\n";
+        www-data:x:33:33:www,é:/var/www:/usr/sbin/nologin\nbad:x:-1:0::/:\nhuge:x:99999999999:1::/:/\n\
+        none:x:4294967295:1::/:/\nnogroup:x:1:4294967295::/:/\n";
 
     #[test]
     fn malformed_lines_are_passed_over() {
         let scene = Scene::new("accounts-read");
         scene
             .file("etc/passwd", PASSWD)
-            .file("etc/group", "www-data:x:33:\nssl-cert:x:101:www-data,bind\nx\n");
+            .file("etc/group", "www-data:x:33:\nssl-cert:x:101:www-data,bind\nx\nnone:x:4294967295:\n");
         let accounts = Accounts::read(&scene.host).unwrap();
         assert_eq!(
             accounts.users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>(),
