@@ -29,6 +29,7 @@ use std::time::Instant;
 use nix::libc;
 
 pub use program::Program;
+pub use report::is_report;
 
 use crate::plan::step::Watch;
 use crate::sys::signal::{self, SignalSet};

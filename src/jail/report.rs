@@ -122,6 +122,11 @@ impl Report {
     }
 }
 
+/// Whether these bytes are a message. For `tests/fuzz/`: the channel itself hands on only what the jail's first processes send.
+pub fn is_report(message: &[u8]) -> bool {
+    Report::decode(message).is_some()
+}
+
 /// What `Verify` may find different, sent in place of a call's name.
 pub(super) const DIFFERENCES: [&str; 7] = [
     "user ids",

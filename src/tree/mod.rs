@@ -45,7 +45,7 @@ use nix::unistd::geteuid;
 
 pub use error::{Cause, Error, FailedStep};
 pub use record::Record;
-pub use store::{Freshness, Generation, Store};
+pub use store::{Freshness, Generation, Stamp, Store};
 pub use trust::{Distrust, Fault};
 
 use crate::plan::{Action, HostPath, JailPath, Phase, Plan, Step};
@@ -140,7 +140,7 @@ pub fn build_watched(
         errno: error.io_error_kind().map_or(Errno::EINVAL, |_| Errno::EIO),
     })?;
     staging.write("record.json", &text)?;
-    staging.write("stamp", store::Stamp::now(staging.number, *digest).line().as_bytes())?;
+    staging.write("stamp", Stamp::now(staging.number, *digest).line().as_bytes())?;
     go_on(Moment::Publish)?;
     let generation = staging.publish()?;
     // The new tree is in place: whatever happens to the old ones is no failure of this build.

@@ -251,7 +251,7 @@ pub(super) fn same(one: &OwnedFd, other: &OwnedFd) -> Result<bool, Errno> {
 
 /// What a generation was built from. Small, so that `run` need not read the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub struct Stamp {
     format: u32,
     version: String,
     generation: u64,
@@ -265,11 +265,12 @@ impl Stamp {
     }
 
     /// The line in the file.
-    pub(super) fn line(&self) -> String {
+    pub fn line(&self) -> String {
         format!("{} {} {} {}\n", self.format, self.version, self.generation, self.manifest)
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads what [`line`](Self::line) wrote.
+    pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.strip_suffix('\n')?.split(' ');
         let stamp = Self {
             format: words.next()?.parse().ok()?,

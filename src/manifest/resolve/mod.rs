@@ -38,3 +38,4 @@ pub mod tree;
 mod view;
 
 pub use key::tree_key;
+pub use packages::listed as package_files;

@@ -189,15 +189,23 @@ fn dpkg(view: &View<'_>, name: &str, origin: &Origin) -> Result<Vec<PathBuf>, Bo
     };
     let read = |path: &Path| view.root.locate(path).map_err(|error| unreadable(&error)).map(fs::read);
     let list = read(&info.join(format!("{entry}.list")))?.map_err(|error| unreadable(&error))?;
-    let diverted = match read(&Path::new(DPKG).join("diversions")) {
-        Ok(Ok(text)) => diversions(&text, entry.split(':').next().unwrap_or_default()),
-        _ => HashMap::new(),
-    };
-    let paths = list.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"/"));
-    Ok(paths
-        .map(|line| PathBuf::from(OsStr::from_bytes(line)).components().collect::<PathBuf>())
+    let diverted = read(&Path::new(DPKG).join("diversions")).ok().and_then(Result::ok).unwrap_or_default();
+    Ok(listed(&list, &diverted, entry.split(':').next().unwrap_or_default()))
+}
+
+/// The paths in a package's list, as it and dpkg's list of diversions have them.
+pub fn listed(list: &[u8], diverted: &[u8], package: &str) -> Vec<PathBuf> {
+    let diverted = diversions(diverted, package);
+    absolute_lines(list)
+        .map(|path| path.components().collect::<PathBuf>())
         .map(|path| diverted.get(&path).cloned().unwrap_or(path))
-        .collect())
+        .collect()
+}
+
+/// The lines that are absolute paths.
+fn absolute_lines(text: &[u8]) -> impl Iterator<Item = PathBuf> {
+    let lines = text.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"/"));
+    lines.map(|line| PathBuf::from(OsStr::from_bytes(line)))
 }
 
 /// Where other packages, or the administrator, have moved files of this one: lines of three, from, to and by whom (`:` for the
@@ -227,6 +235,5 @@ fn rpm(name: &str, origin: &Origin) -> Result<Vec<PathBuf>, Box<Finding>> {
     if !output.status.success() {
         return Err(failed(String::from_utf8_lossy(&output.stdout).trim().to_owned()));
     }
-    let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"/"));
-    Ok(lines.map(|line| PathBuf::from(OsStr::from_bytes(line))).collect())
+    Ok(absolute_lines(&output.stdout).collect())
 }

@@ -1,13 +1,17 @@
 //! What each fuzz target does with the bytes it is given, and what it begins with. `tests/hostile_input.rs` does the same with a
 //! few thousand damaged inputs, so that an ordinary `cargo test` keeps all of this alive.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "here a panic is a finding")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "here a panic is a finding")]
 
 mod elf;
+mod libraries;
 mod manifest;
 mod parts;
 mod place;
+mod reference;
+mod resolve;
 mod seeds;
+mod text;
 
 use std::fs;
 use std::path::Path;
@@ -30,10 +34,18 @@ pub struct Target {
 /// All of them.
 pub const TARGETS: &[Target] = &[
     Target { name: "manifest", body: manifest::load, seeds: manifest::seeds, words: manifest::words },
+    Target { name: "manifest_resolve", body: resolve::resolve, seeds: resolve::seeds, words: resolve::words },
+    Target { name: "libraries", body: libraries::closure, seeds: libraries::seeds, words: libraries::words },
     Target { name: "elf", body: elf::read, seeds: elf::seeds, words: elf::words },
     Target { name: "ld_so_cache", body: ld_so_cache, seeds: seeds::ld_so_cache, words: seeds::none },
     Target { name: "script", body: hostile::script, seeds: seeds::scripts, words: seeds::script_words },
     Target { name: "dlopen_note", body: hostile::note, seeds: seeds::notes, words: seeds::note_words },
+    Target { name: "record", body: text::record, seeds: text::records, words: text::record_words },
+    Target { name: "accounts", body: text::accounts, seeds: text::account_files, words: seeds::none },
+    Target { name: "packages", body: text::packages, seeds: text::package_lists, words: seeds::none },
+    Target { name: "glob", body: text::glob, seeds: text::patterns, words: text::pattern_words },
+    Target { name: "value", body: text::value, seeds: text::values, words: text::value_words },
+    Target { name: "report", body: text::report, seeds: text::reports, words: seeds::none },
 ];
 
 /// The target of this name.

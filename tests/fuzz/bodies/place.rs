@@ -1,5 +1,5 @@
-//! A directory of one's own for the targets that read files, one a thread, removed at the thread's end. `tests/fuzz/run` sees to it
-//! that it is in memory.
+//! A directory of one's own for the targets that read files, one a thread, removed at the thread's end; of
+//! a fuzzing process `tests/fuzz/run` removes it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,13 @@ impl Place {
     fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("stockade-fuzz-{}-{number}", std::process::id()));
+        let name = format!("stockade-fuzz-{}-{number}", std::process::id());
+        // In memory, if that is not asked for elsewhere: a file written at each try would else be most of the work.
+        let memory = Path::new("/dev/shm").join(&name);
+        if std::env::var_os("TMPDIR").is_none() && fs::create_dir(&memory).is_ok() {
+            return Self(memory);
+        }
+        let path = std::env::temp_dir().join(name);
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
