@@ -2,7 +2,7 @@
 //! or interpreter is not, and "Permission denied" for any of five reasons; this looks at the files as the kernel did, one after
 //! the other, names what is really missing, and the line that mends it.
 
-use std::fs::{self, Metadata};
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -96,7 +96,7 @@ pub(super) fn missing_libraries(steps: &[Step], tree: &Path, program: &JailPath)
     let closure = libs::closure(&spot.root, &spot.path).ok()?;
     let is_there = |path: &Path| {
         mount.source.as_ref().is_some_and(|source| path.starts_with(source))
-            || jail.spot(path).is_none_or(|at| at.root.locate(&at.path).is_ok())
+            || jail.spot(path).is_none_or(|at| at.root.real(&at.path).is_ok())
     };
     let missing =
         closure.files.iter().filter(|file| matches!(file.why, Why::Needed { .. }) && !is_there(&file.path));
@@ -241,16 +241,8 @@ impl Jail<'_> {
                 ));
             }
         }
-        let found = spot.root.locate(&spot.path).and_then(|outside| {
-            let metadata = fs::metadata(&outside);
-            metadata.map(|found| (outside, found)).map_err(|source| links::Error::Unreadable {
-                path: spot.path.clone(),
-                at: spot.path.clone(),
-                source,
-            })
-        });
-        let (outside, metadata) = match found {
-            Ok(found) => found,
+        let metadata = match spot.root.metadata(&spot.path) {
+            Ok(metadata) => metadata,
             Err(links::Error::Missing { .. } | links::Error::NotADirectory { .. }) => {
                 return Some(absent(spot, file));
             }
@@ -265,7 +257,7 @@ impl Jail<'_> {
         if errno != Errno::EACCES {
             return None;
         }
-        self.forbidden(spot).or_else(|| without_exec(&outside, spot))
+        self.forbidden(spot).or_else(|| without_exec(self.tree, spot))
     }
 
     /// A directory on the way or the file itself that the program's user may not enter or execute.
@@ -282,7 +274,7 @@ impl Jail<'_> {
         // What is above a mount's source the jail does not go through.
         let top = spot.root.real(top).ok()?;
         for path in ancestors.into_iter().filter(|path| path.starts_with(&top)) {
-            let found = fs::metadata(spot.root.locate(path).ok()?).ok()?;
+            let found = spot.root.metadata(path).ok()?;
             let owner = self.owner(&found);
             if found.is_file() && found.mode() & 0o111 == 0 {
                 return Some(no_execute_bit(path, spot));
@@ -384,8 +376,9 @@ fn not_behind(path: &Path, mount: &Mount) -> String {
 }
 
 /// A file on a file system of the host's that is mounted noexec, which the jail's mount of it inherits.
-fn without_exec(outside: &Path, spot: &Spot) -> Option<Diagnosis> {
-    let no_exec = statvfs(outside).is_ok_and(|found| found.flags().contains(FsFlags::ST_NOEXEC));
+fn without_exec(tree: &Path, spot: &Spot) -> Option<Diagnosis> {
+    let shown = if spot.mount.is_some() { &spot.path } else { tree };
+    let no_exec = statvfs(shown).is_ok_and(|found| found.flags().contains(FsFlags::ST_NOEXEC));
     no_exec.then(|| match &spot.mount {
         Some(Mount { source: Some(source), .. }) => Diagnosis::new(
             format!("the host has the file system of `{}` mounted noexec", source.display()),

@@ -6,61 +6,24 @@
 //!
 //! Everything happens beneath a [`Root`]: an absolute link target starts again at that root and `..` stops at it, as after
 //! chroot(2). So a path of a private tree never leads to a file of the host.
-//! This is for reading trees nobody changes meanwhile; writing goes through `openat2` in `sys/`.
+//! A tree that changes meanwhile gives a chain that is wrong, never one that leads out of it. Writing goes through `tree/`.
 
 #![forbid(unsafe_code)]
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
-use std::{fmt, fs, io};
+use std::{fmt, io};
 
 use nix::errno::Errno;
+
+pub use super::root::Root;
 
 /// Links followed before the path counts as a loop: the kernel's `MAXSYMLINKS`, see path_resolution(7).
 const MOST_LINKS: usize = 40;
 
 /// Components walked before the path counts as too long. 40 links of `PATH_MAX` bytes each could name 80 000.
 const MOST_STEPS: usize = 4096;
-
-/// The directory that plays `/`: the host's own, or a tree being prepared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Root {
-    directory: PathBuf,
-}
-
-impl Root {
-    /// The root of this process.
-    pub fn host() -> Self {
-        Self { directory: PathBuf::from("/") }
-    }
-
-    /// A tree elsewhere on the host, such as an unpacked image.
-    pub fn at(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into() }
-    }
-
-    /// Where a path without links lies for this process; nothing is looked up.
-    fn outside(&self, inside: &Path) -> PathBuf {
-        self.directory.join(inside.strip_prefix("/").unwrap_or(inside))
-    }
-
-    /// Where the file at the end of `path` lies for this process, every link resolved beneath the root.
-    pub fn locate(&self, path: &Path) -> Result<PathBuf, Error> {
-        Ok(self.outside(&self.real(path)?))
-    }
-
-    /// `path` as seen under the root, without any link in it: what `/proc/self/exe` would show.
-    pub fn real(&self, path: &Path) -> Result<PathBuf, Error> {
-        let met = chain(self, path)?;
-        Ok(met.into_iter().next_back().map_or_else(|| PathBuf::from("/"), |last| last.path))
-    }
-
-    /// Like [`Root::locate`], but on the host's own root the kernel does the walking, in one system call.
-    pub(super) fn open_path(&self, path: &Path) -> Result<PathBuf, Error> {
-        if self.directory == Path::new("/") { Ok(path.to_owned()) } else { self.locate(path) }
-    }
-}
 
 /// One thing met while walking a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,19 +125,18 @@ pub fn chain(root: &Root, path: &Path) -> Result<Vec<Link>, Error> {
             continue;
         }
         let at = walk.here.join(&component);
-        let outside = root.outside(&at);
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => Error::Missing { path: path.to_owned(), at: at.clone() },
             _ => Error::Unreadable { path: path.to_owned(), at: at.clone(), source },
         };
-        let kind = fs::symlink_metadata(&outside).map_err(failed)?.file_type();
+        let kind = root.look(&at).map_err(failed)?.file_type();
 
         if kind.is_symlink() {
             followed += 1;
             if followed > MOST_LINKS {
                 return Err(Error::Loop { path: path.to_owned(), at });
             }
-            let target = fs::read_link(&outside).map_err(failed)?;
+            let target = root.text(&at).map_err(failed)?;
             prepend(&mut ahead, &target);
             if target.is_absolute() {
                 walk.here = PathBuf::from("/");
@@ -232,6 +194,7 @@ fn prepend(ahead: &mut Vec<OsString>, path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
 

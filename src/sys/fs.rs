@@ -4,11 +4,12 @@
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::libc;
-use nix::sys::stat::{fstat, major, minor};
+use nix::sys::stat::{Mode, fstat, major, minor};
 
 /// Makes `target` share the blocks of `source` copy-on-write, see ioctl_ficlone(2). Both must be regular files of one
 /// file system that can do it (btrfs, XFS, bcachefs, …): `EOPNOTSUPP`, `EXDEV` or `EINVAL` otherwise.
@@ -17,6 +18,13 @@ pub fn reflink(source: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
     let result =
         unsafe { libc::ioctl(target.as_fd().as_raw_fd(), libc::FICLONE, source.as_fd().as_raw_fd()) };
     Errno::result(result).map(drop)
+}
+
+/// Opens the file of a descriptor once more, with other rights: what a path might lead to by now does not matter.
+/// `ENOENT` where /proc is not mounted.
+pub fn reopen(file: impl AsFd, flags: OFlag) -> Result<OwnedFd, Errno> {
+    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    nix::fcntl::open(path.as_str(), flags | OFlag::O_CLOEXEC, Mode::empty())
 }
 
 /// How flock(2) locks.

@@ -1,10 +1,13 @@
 //! Trees that a jailed program can write to, and what it plants there for the next run to fall over.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use crate::support::{Jail, finish, is_root};
+use nix::sys::stat::Mode;
+
+use crate::support::{Ended, Jail, finish, is_root};
 
 /// A jail that may write to its whole tree, with a directory `/work` of its own.
 fn writable(name: &'static str, more: &str) -> Jail {
@@ -61,5 +64,73 @@ fn a_program_that_links_below_a_descriptor_is_not_found() {
             let not_run = matches!(ended.code, Some(126 | 127));
             assert!(ended.stdout.is_empty() && not_run, "{descriptor}: {ended:?}");
         }
+    }
+}
+
+/// Runs with less memory than a planted file claims to have, and not for ever.
+fn run_bounded(jail: &Jail) -> Ended {
+    let ended = finish(&mut jail.command_after("ulimit -v 200000", &["echo out"]));
+    assert_eq!(ended.stdout, "");
+    ended
+}
+
+#[test]
+fn whatever_is_planted_as_the_program_is_told_and_not_opened() {
+    let jail = writable("plants", "");
+    let program = jail.tree().join("usr/bin/busybox");
+    let expect = |code: i32, what: &str| {
+        let ended = run_bounded(&jail);
+        assert!(ended.code == Some(code) && ended.stderr.contains(what), "{what}: {ended:?}");
+        fs::remove_file(&program).unwrap();
+    };
+    fs::remove_file(&program).unwrap();
+    nix::unistd::mkfifo(&program, Mode::S_IRWXU).unwrap();
+    expect(126, "cannot execute `/bin/sh`");
+    let socket = UnixListener::bind(&program).unwrap();
+    expect(126, "cannot execute `/bin/sh`");
+    drop(socket);
+    symlink("/dev/zero", &program).unwrap();
+    expect(126, "cannot execute `/bin/sh`");
+    symlink("busybox", &program).unwrap();
+    expect(126, "cannot execute `/bin/sh`");
+    symlink(jail.path("probe"), &program).unwrap();
+    expect(127, "there is no `/bin/sh` in the tree any more, as something has changed it");
+
+    // Headers that claim everything, in a file of a terabyte.
+    let executable = |content: &[u8]| {
+        fs::write(&program, content).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::File::options().write(true).open(&program).unwrap().set_len(1 << 40).unwrap();
+    };
+    let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
+    elf.resize(16, 0);
+    elf.resize(200, 0xff);
+    for (content, code) in [(&elf[..], 126), (b"#!/usr/bin/busybox\n", 126), (b"#!", 126), (b"", 126)] {
+        executable(content);
+        expect(code, "cannot execute `/bin/sh`");
+    }
+}
+
+#[test]
+fn a_program_that_ends_as_if_unloadable_is_looked_at_with_care() {
+    // For exit code 127 the libraries of the program are looked for: by now it may be anything.
+    let jail = writable("unloadable", "");
+    let turn_into = |what: &str| {
+        let script = format!(
+            "rm /usr/bin/busybox2 2>/dev/null; mv /usr/bin/busybox /usr/bin/busybox2; {what}; exit 127"
+        );
+        let ended = finish(&mut jail.command_after("ulimit -v 200000", &[&script]));
+        assert_eq!(ended.code, Some(127), "{ended:?}");
+        let program = jail.tree().join("usr/bin/busybox");
+        let _ = fs::remove_file(&program);
+        fs::rename(jail.tree().join("usr/bin/busybox2"), program).unwrap();
+    };
+    for what in [
+        "/usr/bin/busybox2 mkfifo /usr/bin/busybox",
+        "/usr/bin/busybox2 ln -s /dev/zero /usr/bin/busybox",
+        "/usr/bin/busybox2 ln -s /proc/self/fd/0 /usr/bin/busybox",
+        "/usr/bin/busybox2 truncate -s 1T /usr/bin/busybox",
+    ] {
+        turn_into(what);
     }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -86,12 +85,7 @@ impl Reading<'_> {
         if !name.as_bytes().iter().any(|byte| matches!(byte, b'*' | b'?')) {
             return self.file(&pattern);
         }
-        let Some(listing) = self.root.open_path(directory).ok().and_then(|path| fs::read_dir(path).ok())
-        else {
-            return;
-        };
-        let mut names: Vec<_> =
-            listing.take(MOST_FILES * 4).flatten().map(|entry| entry.file_name()).collect();
+        let Ok(mut names) = self.root.names(directory, MOST_FILES * 4) else { return };
         names.retain(|found| {
             !found.as_bytes().starts_with(b".") && matches(name.as_bytes(), found.as_bytes())
         });

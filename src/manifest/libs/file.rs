@@ -1,30 +1,19 @@
 //! Opens files under a root without side effects: never a device, and never waiting for the other end of a FIFO.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use nix::fcntl::OFlag;
-
-use super::super::links::{self, Root};
+use super::super::links::Root;
+use super::super::root::Opened;
 use super::problem::Problem;
 
 /// Opens a regular file for reading; its metadata says which file it was.
 pub(super) fn open(root: &Root, path: &Path) -> Result<(File, Metadata), Problem> {
-    let outside = root.open_path(path).map_err(|error| match error {
-        links::Error::Missing { .. } | links::Error::NotADirectory { .. } => Problem::Absent,
-        other => Problem::Unreadable(other.to_string()),
-    })?;
-    // Opening a device can already do something (rewind a tape, arm a watchdog), so look first. O_NONBLOCK is for what
-    // might be put in its place in between.
-    if !fs::metadata(&outside)?.is_file() {
-        return Err(Problem::NotAFile);
+    match root.open(path)? {
+        Opened::File(file, metadata) => Ok((file, metadata)),
+        Opened::Other(_) => Err(Problem::NotAFile),
     }
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(outside)?;
-    let metadata = file.metadata()?;
-    if metadata.is_file() { Ok((file, metadata)) } else { Err(Problem::NotAFile) }
 }
 
 /// The whole of a small file, or an error if it is larger than `most` bytes.

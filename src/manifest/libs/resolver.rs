@@ -173,7 +173,7 @@ impl<'r> Resolver<'r> {
     /// Whether `directory` is one; asked for `glibc-hwcaps`, which hardly any library directory has.
     pub(super) fn is_directory(&mut self, directory: PathBuf) -> bool {
         let root = self.root;
-        let look = |path: &PathBuf| root.open_path(path).is_ok_and(|path| path.is_dir());
+        let look = |path: &PathBuf| root.is_directory(path);
         *self.directories.entry(directory).or_insert_with_key(look)
     }
 

@@ -6,7 +6,6 @@
 
 #![forbid(unsafe_code)]
 
-use std::fs;
 use std::path::Path;
 
 use crate::manifest::finding::{Finding, Severity};
@@ -151,10 +150,13 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>, ori
     }
 }
 
+/// Longest passwd or group that is read: a million users.
+const MOST_BYTES: u64 = 64 << 20;
+
 fn read_file(host: &Host, path: &str) -> Result<Vec<u8>, Finding> {
-    let Ok(at) = Root::at(&host.root).locate(&Path::new("/").join(path)) else { return Ok(Vec::new()) };
-    match fs::read(at) {
+    match Root::at(&host.root).read(&Path::new("/").join(path), MOST_BYTES) {
         Ok(text) => Ok(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(Finding {
             severity: Severity::Error,
             message: format!("cannot read the host's users from `/{path}`"),

@@ -96,20 +96,18 @@ pub fn in_tree(manifest: &Manifest, host: &Host, tree: &Path) -> Result<JailPath
     };
     let (name, origin) = (command.value.first().cloned().unwrap_or_default(), &command.origin);
     let candidates = candidates(manifest, &name, origin)?;
-    let tree = Root::at(tree);
+    if let (true, Some(path)) = (Path::new(&name).is_absolute(), candidates.first()) {
+        return JailPath::parse(path).map_err(|error| Finding::error(error, origin));
+    }
+    let (tree, outside) = (Root::at(tree), Root::at(&host.root));
     let is_there = |path: &PathBuf| {
-        let at = match mounted(manifest, path) {
-            Some((_, source)) => source.map(|source| host.path(&source)),
-            None => tree.locate(path).ok(),
+        let found = match mounted(manifest, path) {
+            Some((_, source)) => source.and_then(|source| outside.metadata(&source).ok()),
+            None => tree.metadata(path).ok(),
         };
-        at.and_then(|at| at.metadata().ok()).is_some_and(|found| found.is_file() && found.mode() & 0o111 != 0)
+        found.is_some_and(|found| found.is_file() && found.mode() & 0o111 != 0)
     };
-    let found = if Path::new(&name).is_absolute() {
-        candidates.first()
-    } else {
-        candidates.iter().find(|path| is_there(path))
-    };
-    let found = found.ok_or_else(|| {
+    let found = candidates.iter().find(|path| is_there(path)).ok_or_else(|| {
         let searched: Vec<_> = candidates.iter().map(|path| format!("`{}`", path.display())).collect();
         Finding::error(format!("there is no program `{}` in the jail", name.display()), origin)
             .why(format!("looked for at {}", searched.join(", ")))

@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -76,7 +75,7 @@ impl Pattern {
                 continue;
             }
             let Ok(real) = (if is_link { view.root.real(&path) } else { Ok(path) }) else { continue };
-            if fs::symlink_metadata(view.outside(&real)).is_ok_and(|at| at.is_dir()) {
+            if view.metadata(&real).is_ok_and(|at| at.is_dir()) {
                 self.search(view, &real, &below.join(&name), &position, depth - 1, found);
             }
         }

@@ -12,7 +12,6 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -26,6 +25,7 @@ use super::programs;
 use super::view::View;
 use crate::manifest::finding::Finding;
 use crate::manifest::libs::Resolver;
+use crate::manifest::root::{Opened, Root};
 use crate::manifest::suggest::nearest;
 use crate::plan::{At, Origin};
 
@@ -53,6 +53,9 @@ const PROGRAMS: [&str; 8] = [
 ];
 /// Where dpkg(1) keeps its lists.
 const DPKG: &str = "/var/lib/dpkg";
+
+/// Longest list of a package's files that is read: linux-headers has 2 MiB.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// Places what a package brings.
 pub(super) fn place(draft: &mut Draft<'_>, libs: &mut Resolver<'_>, package: &At<String>) {
@@ -107,12 +110,11 @@ fn place_one(
         if !notes.admit(&real, &metadata) {
             return;
         }
-        let outside = draft.view.outside(&real);
-        if !draft.view.host.can_read(&outside) {
+        if !draft.view.host.can_read(&draft.view.outside(&real)) {
             return notes.unreadable(&real);
         }
         let placed = draft.place(path, attributes.file(real.clone(), &metadata), Claim::Along, origin);
-        if placed.is_some() && needs_more(&outside, &real) {
+        if placed.is_some() && needs_more(&draft.view.root, &real) {
             runnable.push(real);
         }
     } else {
@@ -121,15 +123,15 @@ fn place_one(
 }
 
 /// Whether a file needs others to run.
-fn needs_more(outside: &Path, path: &Path) -> bool {
+fn needs_more(root: &Root, path: &Path) -> bool {
     let mut start = [0; 4];
-    let read = fs::File::open(outside).and_then(|mut file| file.read_exact(&mut start));
+    let Ok(Opened::File(mut file, metadata)) = root.open(path) else { return false };
     let is_shared = || {
         let name = path.file_name().unwrap_or_default().as_bytes();
         name.ends_with(b".so") || name.windows(4).any(|part| part == b".so.")
     };
-    let is_executable = || fs::metadata(outside).is_ok_and(|at| at.mode() & 0o111 != 0);
-    read.is_ok()
+    let is_executable = || metadata.mode() & 0o111 != 0;
+    file.read_exact(&mut start).is_ok()
         && match &start {
             b"\x7fELF" => is_shared() || is_executable(),
             [b'#', b'!', ..] => is_executable() && is_in_programs(path),
@@ -145,7 +147,7 @@ fn is_in_programs(path: &Path) -> bool {
 fn paths(view: &View<'_>, name: &str, origin: &Origin) -> Result<Vec<PathBuf>, Box<Finding>> {
     if view.exists(&Path::new(DPKG).join("info")) {
         dpkg(view, name, origin)
-    } else if view.root == crate::manifest::links::Root::host() && view.exists(Path::new("/usr/bin/rpm")) {
+    } else if view.root.is_host() && view.exists(Path::new("/usr/bin/rpm")) {
         rpm(name, origin)
     } else {
         let message = format!("`{name}` cannot be looked up: neither dpkg nor rpm is installed on this host");
@@ -187,9 +189,9 @@ fn dpkg(view: &View<'_>, name: &str, origin: &Origin) -> Result<Vec<PathBuf>, Bo
                 .why(error.to_string()),
         )
     };
-    let read = |path: &Path| view.root.locate(path).map_err(|error| unreadable(&error)).map(fs::read);
-    let list = read(&info.join(format!("{entry}.list")))?.map_err(|error| unreadable(&error))?;
-    let diverted = read(&Path::new(DPKG).join("diversions")).ok().and_then(Result::ok).unwrap_or_default();
+    let read = |path: &Path| view.root.read(path, MOST_BYTES);
+    let list = read(&info.join(format!("{entry}.list"))).map_err(|error| unreadable(&error))?;
+    let diverted = read(&Path::new(DPKG).join("diversions")).unwrap_or_default();
     Ok(listed(&list, &diverted, entry.split(':').next().unwrap_or_default()))
 }
 

@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::fs::{self, Metadata};
+use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -36,12 +36,12 @@ impl<'a> View<'a> {
 
     /// What is at a path whose directories are no links; a link is not followed.
     pub(super) fn metadata(&self, real: &Path) -> io::Result<Metadata> {
-        fs::symlink_metadata(self.outside(real))
+        self.root.look(real)
     }
 
     /// The text of a link.
     pub(super) fn link_text(&self, real: &Path) -> io::Result<OsString> {
-        fs::read_link(self.outside(real)).map(PathBuf::into_os_string)
+        self.root.text(real).map(PathBuf::into_os_string)
     }
 
     /// Every link on the way and what the path leads to.
@@ -62,7 +62,7 @@ impl<'a> View<'a> {
 
     /// What is at a path, every link followed.
     pub(super) fn follow(&self, path: &Path) -> Option<Metadata> {
-        fs::metadata(self.root.locate(path).ok()?).ok()
+        self.root.metadata(path).ok()
     }
 
     /// Whether a path leads to something.
@@ -72,9 +72,7 @@ impl<'a> View<'a> {
 
     /// The names in a directory, in order; none if it cannot be read.
     pub(super) fn names(&self, directory: &Path) -> Vec<OsString> {
-        let entries = self.root.locate(directory).map(|real| fs::read_dir(real).ok());
-        let mut names: Vec<_> =
-            entries.ok().flatten().into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
+        let mut names = self.root.names(directory, usize::MAX).unwrap_or_default();
         names.sort_unstable();
         names
     }
