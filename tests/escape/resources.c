@@ -1,0 +1,76 @@
+// Resources: what one program takes from all others.
+
+enum { MANY = 5000, MANY_FILES = 100000, MUCH = 256 << 20 };
+
+static Verdict forked(NOTHING) {
+    static pid_t made[MANY];
+    int count = 0;
+    while (count < MANY) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            for (;;) pause();
+        }
+        if (pid < 0) break;
+        made[count++] = pid;
+    }
+    int reason = errno;
+    for (int at = 0; at < count; at++) kill(made[at], SIGKILL);
+    while (wait(NULL) > 0) continue;
+    return count == MANY ? escaped("%d processes", count) : contained("%d processes, then %s", count, strerrorname_np(reason));
+}
+
+static Verdict filled(const char *path) {
+    int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (file < 0) return contained("%s: %s", path, why());
+    int result = fallocate(file, 0, 0, MUCH);
+    close(file);
+    Verdict verdict = result == 0 ? escaped("256 MiB") : contained("fallocate: %s", why());
+    unlink(path);
+    return verdict;
+}
+
+static Verdict filled_with_files(NOTHING) {
+    char path[50];
+    for (int at = 0; at < MANY_FILES; at++) {
+        snprintf(path, sizeof path, "/tmp/%d", at);
+        if (mknod(path, S_IFREG | 0600, 0) < 0) return contained("%d files, then %s", at, why());
+    }
+    return escaped("%d files", MANY_FILES);
+}
+
+static Verdict locked(NOTHING) {
+    void *memory = mmap(NULL, MUCH / 2, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return works("mlock", mlock(memory, MUCH / 2));
+}
+
+// With the soft limit raised as far as it goes.
+static Verdict core_dumped(NOTHING) {
+    struct rlimit limit;
+    getrlimit(RLIMIT_CORE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_CORE, &limit);
+    chdir("/tmp");
+    pid_t pid = fork();
+    if (pid == 0) abort();
+    int status;
+    waitpid(pid, &status, 0);
+    return WCOREDUMP(status) ? escaped("core dumped") : contained("no core, limit %ld", (long)limit.rlim_max);
+}
+
+// A limit of 0 is not looked at when the host's core_pattern names a program, of 1 is: see do_coredump() in fs/coredump.c.
+static Verdict core_piped(NOTHING) {
+    struct rlimit limit;
+    getrlimit(RLIMIT_CORE, &limit);
+    return limit.rlim_cur == 1 && limit.rlim_max == 1 ? contained("limit 1") : escaped("limit %ld:%ld", (long)limit.rlim_cur, (long)limit.rlim_max);
+}
+
+static const struct way resource_ways[] = {
+    {"fork_bomb", "every shell text", forked},
+    {"tmp_bytes", "tmpfs(5), size", filled, "/tmp/file"},
+    {"tmp_inodes", "tmpfs(5), nr_inodes", filled_with_files},
+    {"shm_bytes", "tmpfs(5), /dev/shm", filled, "/dev/shm/file"},
+    {"memory_locked", "mlock(2)", locked},
+    {"core_dumped", "core(5)", core_dumped},
+    {"core_piped_to_the_host", "core(5): a piped core is not limited by 0", core_piped},
+};
