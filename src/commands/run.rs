@@ -11,6 +11,7 @@ use crate::jail::{self, End, Program};
 use crate::manifest::Request;
 use crate::manifest::finding::Finding;
 use crate::manifest::resolve::run::Run;
+use crate::manifest::resolve::standard;
 use crate::plan::step::Action;
 use crate::plan::{HostPath, JailPath, LayerState, Step};
 use crate::report::diagnostic::Diagnostic;
@@ -68,6 +69,9 @@ fn reported(options: &cli::Run, request: &Request) -> Result<u8> {
 }
 
 fn attempt(jail: &Jail, course: &mut Course) -> Result<u8> {
+    if let Some(finding) = standard::refused(&jail.host) {
+        return Err(jail.findings(vec![finding]));
+    }
     let Held { tree, lock } = jail.held(|built, warnings| super::build::announce(jail, built, warnings))?;
     let command = match jail.command(&tree) {
         Ok(command) => command,
@@ -108,10 +112,6 @@ fn attempt(jail: &Jail, course: &mut Course) -> Result<u8> {
             Err(jail.findings(not_done(jail, &plan.steps, step.unwrap_or(0), error, &tree)))
         }
         Err(jail::Error::Interrupted { signal, .. }) => Ok(128 + signal as u8),
-        Err(error @ jail::Error::Directory { .. }) => {
-            let finding = Finding::plain(format!("cannot run jail `{}`", jail.name)).why(error.to_string());
-            Err(jail.findings(vec![finding.hint("give it a file, a pipe or /dev/null instead")]))
-        }
         Err(error) => {
             let finding = Finding::plain(format!("cannot run jail `{}`", jail.name)).why(error.to_string());
             Err(jail.findings(vec![finding]))

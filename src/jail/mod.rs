@@ -92,11 +92,6 @@ pub enum Error {
         /// Index of the step in the plan.
         step: usize,
     },
-    /// A standard descriptor is a directory: through it the program could reach the host's files (CVE-2024-21626).
-    Directory {
-        /// Which.
-        descriptor: i32,
-    },
     /// A signal ended the set-up.
     Interrupted {
         /// Which.
@@ -119,13 +114,6 @@ impl fmt::Display for Error {
             Self::Supervisor(error) => write!(f, "{error}"),
             Self::NulByte { step } => write!(f, "step {step}: a NUL byte inside a text"),
             Self::Misplaced { step } => write!(f, "step {step} cannot stand there"),
-            Self::Directory { descriptor } => {
-                let name = ["input", "output", "error"].get(*descriptor as usize).unwrap_or(&"descriptor");
-                write!(
-                    f,
-                    "standard {name} is a directory, through which the program could reach the host's files"
-                )
-            }
             Self::Interrupted { signal, .. } => write!(f, "interrupted by signal {signal}"),
         }
     }
@@ -135,11 +123,6 @@ impl std::error::Error for Error {}
 
 /// Runs a lowered plan to its end.
 pub fn run(program: &Program, watch: Watch) -> Result<End, Error> {
-    for descriptor in 0..=2 {
-        if process::is_directory(process::standard_descriptor(descriptor)).map_err(sys::Error::of("fstat"))? {
-            return Err(Error::Directory { descriptor });
-        }
-    }
     // Writing to a reader that has gone is an error to be seen, not a death.
     signal::ignore(libc::SIGPIPE).map_err(sys::Error::of("rt_sigaction"))?;
     // Ignored, as some callers leave it, it would let the kernel collect children before we have seen how they ended.

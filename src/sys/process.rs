@@ -283,12 +283,6 @@ pub fn standard_descriptor(number: RawFd) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(number) }
 }
 
-/// fstat(2): whether a descriptor is a directory, opened for reading or as a mere path.
-pub fn is_directory(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
-    let kind = nix::sys::stat::fstat(fd)?.st_mode & libc::S_IFMT;
-    Ok(kind == libc::S_IFDIR)
-}
-
 /// umask(2) that leaves what is made readable, as usual: the caller's could take away what a build gives itself.
 pub fn reset_umask() {
     set_umask(0o022);

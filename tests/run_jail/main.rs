@@ -27,5 +27,6 @@ mod parallel;
 mod pty;
 mod root;
 mod signals;
+mod standard;
 mod support;
 mod terminal;

@@ -30,6 +30,7 @@ mod notes;
 mod packages;
 mod programs;
 pub mod run;
+pub mod standard;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
