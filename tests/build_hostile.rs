@@ -7,6 +7,7 @@ mod build_support;
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -213,4 +214,132 @@ fn swapping_a_source_directory_for_a_link_gains_nothing() {
     });
     println!("{built} built, {refused} refused");
     assert!(built > 0 && refused > 0);
+}
+
+#[test]
+fn a_hard_link_that_a_user_made_to_anothers_file_is_not_copied() {
+    if helper_argument().is_none() {
+        if needs_root() {
+            // The kernel's own setting is not ours to change: it is covered where the build looks for it.
+            let private = ["unshare", "--mount", "--propagation", "private"];
+            let name = "a_hard_link_that_a_user_made_to_anothers_file_is_not_copied";
+            assert_passed(&helper(&private, name, Path::new("-")).output().unwrap());
+        }
+        return;
+    }
+    let scratch = Scratch::new();
+    let secret = scratch.file("secret", b"secret");
+    let home = scratch.path().join("home");
+    fs::create_dir(&home).unwrap();
+    std::os::unix::fs::chown(&home, Some(12345), None).unwrap();
+    fs::hard_link(&secret, home.join("mine")).unwrap();
+    let build = || scratch.build(vec![copy(&home.join("mine"), "/f", 0o644)]);
+    let protect = |how: &str| {
+        let setting = scratch.file("setting", how.as_bytes());
+        let mounted = std::process::Command::new("mount")
+            .arg("--bind")
+            .arg(setting)
+            .arg("/proc/sys/fs/protected_hardlinks")
+            .status();
+        assert!(mounted.unwrap().success());
+    };
+    protect("0\n");
+    let error = build().unwrap_err();
+    assert!(
+        error.to_string().ends_with(
+            "the source has a second name and belongs to user 0, but others can write to its directory: they may have linked it there"
+        ),
+        "{error}"
+    );
+    assert!(error.hint().unwrap().contains("protected_hardlinks"));
+    // Where anybody can write, nobody's file is safe.
+    std::os::unix::fs::chown(&home, Some(0), None).unwrap();
+    fs::set_permissions(&home, PermissionsExt::from_mode(0o1777)).unwrap();
+    assert!(build().is_err());
+    // Where only its owner can, it is the owner's own doing.
+    fs::set_permissions(&home, PermissionsExt::from_mode(0o755)).unwrap();
+    build().unwrap();
+    std::os::unix::fs::chown(&home, Some(12345), None).unwrap();
+    std::os::unix::fs::chown(&secret, Some(12345), None).unwrap();
+    build().unwrap();
+    std::os::unix::fs::chown(&secret, Some(0), None).unwrap();
+    assert!(build().is_err());
+    protect("1\n");
+    build().unwrap();
+    for _ in 0..2 {
+        let gone = std::process::Command::new("umount").arg("/proc/sys/fs/protected_hardlinks").status();
+        assert!(gone.unwrap().success());
+    }
+}
+
+#[test]
+fn a_source_that_turns_into_anything_while_it_is_copied_gains_nothing() {
+    // An ordinary user's file, which root copies: the user makes it a FIFO, a socket, a link, a longer and a shorter file.
+    let scratch = Scratch::new();
+    let secret = scratch.file("secret", b"secret");
+    let home = scratch.path().join("home");
+    fs::create_dir(&home).unwrap();
+    let source = home.join("source");
+    let done = AtomicBool::new(false);
+    let (mut built, mut refused) = (0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let next = home.join("next");
+            let publish = || fs::rename(&next, &source).unwrap();
+            while !done.load(Ordering::Relaxed) {
+                fs::write(&next, vec![b'p'; 300_000]).unwrap();
+                publish();
+                nix::unistd::mkfifo(&next, nix::sys::stat::Mode::S_IRWXU).unwrap();
+                publish();
+                fs::write(&next, "p").unwrap();
+                publish();
+                File::options().write(true).open(&source).unwrap().set_len(1 << 20).unwrap();
+                symlink(&secret, &next).unwrap();
+                publish();
+                drop(std::os::unix::net::UnixListener::bind(&next).unwrap());
+                publish();
+            }
+        });
+        let store = scratch.store();
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(2) {
+            match build(&store, &plan(vec![copy(&source, "/file", 0o644)]), &DIGEST, is_root()) {
+                Ok(_) => {
+                    built += 1;
+                    let copied = fs::read(scratch.tree("file")).unwrap();
+                    assert!(copied.iter().all(|byte| [b'p', 0].contains(byte)), "something else was copied");
+                }
+                Err(error) => {
+                    assert!(matches!(error, Error::Step(_)), "{error}");
+                    refused += 1;
+                }
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    println!("{built} built, {refused} refused");
+    assert!(built > 0 && refused > 0);
+}
+
+#[test]
+fn a_leased_source_is_told_and_not_waited_for() {
+    let scratch = Scratch::new();
+    let source = scratch.file("source", b"x");
+    // fcntl(2), F_SETLEASE: whoever opens the file waits until its holder lets go, or for 45 seconds.
+    let holder = "import fcntl, signal, sys; signal.signal(signal.SIGIO, signal.SIG_IGN); \
+                  fd = open(sys.argv[1], 'r+'); fcntl.fcntl(fd, 1024, fcntl.F_WRLCK); print('held', flush=True); sys.stdin.read()";
+    let mut command = std::process::Command::new("python3");
+    command.args(["-c", holder]).arg(&source).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let Ok(mut holder) = command.spawn() else { return skip("needs python3") };
+    let mut held = [0; 5];
+    if std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut held).is_err() {
+        return skip("no leases on this file system");
+    }
+    let started = Instant::now();
+    let error = scratch.build(vec![copy(&source, "/f", 0o644)]).unwrap_err();
+    assert!(started.elapsed() < Duration::from_secs(20));
+    assert_eq!(error.errno(), Some(nix::errno::Errno::EAGAIN), "{error}");
+    assert!(error.hint().unwrap().contains("lease"));
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
 }

@@ -11,18 +11,17 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::libc;
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use nix::sys::statfs::{self, FsType, fstatfs};
 use nix::unistd::{Whence, ftruncate, geteuid, lseek};
 use sha2::{Digest as _, Sha256};
 
 use super::error::{Called as _, Cause, errno};
 use super::record::Digest;
-use super::trust::open_source_directory;
 use crate::plan::HostPath;
-use crate::sys::fs::reflink;
+use crate::sys::fs::{reflink, reopen};
 use crate::sys::held::HeldSignals;
 
 /// How much is read at once: fits the second-level cache, so that hashing and writing find it there.
@@ -77,8 +76,11 @@ impl<'a> Copier<'a> {
         Self { held, buffer: vec![0; CHUNK], directory: None, stored_on: None, not_shared: None }
     }
 
-    /// Opens a regular file of the host for reading, never waiting and never opening anything else: a fifo would wait
-    /// for a writer, and opening some devices alone does something (a tape rewinds, a watchdog starts).
+    /// Opens a regular file of the host for reading, never waiting and never opening anything else: opening a fifo lets
+    /// its other end go on, and opening some devices does something (a tape rewinds, a watchdog starts).
+    ///
+    /// No link is followed, not even one of root's: what the plan names is a path without any, so a link found now was
+    /// put there since, by whom it may not be left to say what root reads (as CVE-2018-15664 let for `docker cp`).
     pub(super) fn open(&mut self, path: &HostPath) -> Result<Source, Cause> {
         let path = path.as_path();
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
@@ -89,14 +91,23 @@ impl<'a> Copier<'a> {
             _ => open_directory(parent)?,
         };
         let (_, directory) = self.directory.insert((parent.to_owned(), directory));
-        let seen = fstatat(&*directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).source_call("stat")?;
-        regular(&seen)?;
-        let flags =
-            OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        let file = File::from(openat(&*directory, name, flags, Mode::empty()).source_call("openat")?);
-        // It may have been swapped since: what counts is what is open.
+        let open = |flags| {
+            openat(&*directory, name, flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
+                .source_call("openat")
+        };
+        let found = open(OFlag::O_PATH)?;
+        regular(&fstat(&found).source_call("fstat")?)?;
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let file = File::from(match reopen(&found, flags) {
+            // Without /proc it is looked up once more, and may be another by now.
+            Err(Errno::ENOENT) => open(flags)?,
+            file => file.source_call("openat")?,
+        });
         let stat = fstat(&file).source_call("fstat")?;
         regular(&stat)?;
+        if planted(&stat, &fstat(&*directory).source_call("fstat")?) {
+            return Err(Cause::Planted { owner: stat.st_uid });
+        }
         if self.stored_on != Some(stat.st_dev) {
             let kind = fstatfs(&file).source_call("fstatfs")?.filesystem_type();
             if SYNTHETIC.contains(&kind) {
@@ -196,15 +207,22 @@ pub(super) fn digest(content: &[u8]) -> Digest {
     Digest(Sha256::digest(content).into())
 }
 
-/// Opens a source's directory. Without links on the way, one call does. With links, root follows its own only; an
-/// ordinary user follows any, because nobody can make it read more than it may read anyway.
+/// Opens a source's directory, following no link.
 fn open_directory(path: &Path) -> Result<OwnedFd, Cause> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    match openat2(AT_FDCWD, path, OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS)) {
-        Err(Errno::ELOOP) if geteuid().is_root() => open_source_directory(path).map_err(Cause::Distrusted),
-        Err(Errno::ELOOP) => openat(AT_FDCWD, path, flags, Mode::empty()).source_call("openat"),
-        opened => opened.source_call("openat2"),
-    }
+    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    openat2(AT_FDCWD, path, how).source_call("openat2")
+}
+
+/// Whether a file may be a second name that somebody gave another's file to have root copy it: it has a further name,
+/// the directory is neither root's nor the file's owner's alone, and the kernel does not keep users from linking what is
+/// not theirs (proc_sys_fs(5), `protected_hardlinks`).
+fn planted(file: &FileStat, directory: &FileStat) -> bool {
+    let is_of_others = ![0, file.st_uid].contains(&directory.st_uid) || directory.st_mode & 0o022 != 0;
+    file.st_nlink > 1
+        && is_of_others
+        && geteuid().is_root()
+        && std::fs::read("/proc/sys/fs/protected_hardlinks").map_or(true, |text| text.starts_with(b"0"))
 }
 
 /// Refuses what is not a regular file, by the name inode(7) has for it.

@@ -91,8 +91,11 @@ pub enum Cause {
     Synthetic,
     /// The host's file was written to while it was copied, and again while it was copied a second time.
     Changed,
-    /// The way to the host's file leads over a link that somebody else can turn elsewhere.
-    Distrusted(Distrust),
+    /// The host's file may be a second name that the owner of its directory gave another user's file.
+    Planted {
+        /// Whose file it is.
+        owner: u32,
+    },
     /// A hard link to a path that no earlier step made as a file.
     NothingToLink,
     /// The action does not make anything in a tree.
@@ -181,7 +184,10 @@ impl Cause {
                 "this user may not read the file; build as root, or leave it out"
             }
             Self::SourceCall(_, Errno::ELOOP) => {
-                "the file became a symbolic link since the plan was made: build again"
+                "the file, or a directory on the way to it, became a symbolic link since the plan was made: build again"
+            }
+            Self::SourceCall("openat", Errno::EAGAIN) => {
+                "a process holds a lease on the file, see lsof(8): wait for it to let go, or end it"
             }
             Self::NotRegular(_) => {
                 "only regular files are copied; a device is named in `devices`, a socket's directory in `mounts`"
@@ -192,7 +198,9 @@ impl Cause {
             Self::Changed => {
                 "stop what writes to it, copy a snapshot of it, or show it in the jail as a mount"
             }
-            Self::Distrusted(distrust) => return Some(distrust.hint()),
+            Self::Planted { .. } => {
+                "copy it there instead of linking it, or let the kernel see to it: `sysctl fs.protected_hardlinks=1`"
+            }
             _ => return None,
         };
         Some(text.to_owned())
@@ -242,7 +250,10 @@ impl fmt::Display for Cause {
             Self::NotRegular(kind) => write!(f, "the source is {kind}, not a regular file"),
             Self::Synthetic => f.write_str("the kernel makes the source's content up when it is read"),
             Self::Changed => f.write_str("the source kept changing while it was copied"),
-            Self::Distrusted(distrust) => write!(f, "on the way to the source, {distrust}"),
+            Self::Planted { owner } => write!(
+                f,
+                "the source has a second name and belongs to user {owner}, but others can write to its directory: they may have linked it there"
+            ),
             Self::NothingToLink => f.write_str("no earlier step made the file it would be a second name of"),
             Self::NotBuildable => f.write_str("this action makes nothing in a tree"),
             Self::Interrupted => f.write_str("interrupted"),

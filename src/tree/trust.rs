@@ -1,9 +1,8 @@
 //! Whether a path leads where its owner meant, or where somebody else can make it lead.
 //!
 //! A path is walked component by component with a descriptor on each directory, so that what was checked is what is
-//! used (no second lookup by name). Two walks: to the state directory, as OpenSSH does for `ChrootDirectory`
-//! (sshd_config(5)), where every component must be root's or the caller's and writable by nobody else; and to a
-//! source file, where only the links count.
+//! used (no second lookup by name), as OpenSSH does for `ChrootDirectory` (sshd_config(5)): every component must be
+//! root's or the caller's and writable by nobody else.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -71,7 +70,7 @@ impl Distrust {
                 )
             }
             Fault::Link(_) => {
-                "name the file by a path without this link, or let root own the link".to_owned()
+                "name the directory by a path without this link, or let root own the link".to_owned()
             }
             Fault::NotDirectory => {
                 format!("move `{path}` away, or set STOCKADE_STATE_DIR to another directory")
@@ -104,31 +103,15 @@ impl fmt::Display for Distrust {
 /// caller owns every component and nobody else may write to any. A parent writable by all but sticky (`/tmp`) passes:
 /// in it nobody can replace what is root's or the caller's, see inode(7), and the next component has to be.
 pub(super) fn open_store(path: &Path) -> Result<OwnedFd, Distrust> {
-    walk(path, Way::ToStore { make: true })
+    walk(path, true)
 }
 
 /// The same, making nothing; `None` if it is not there.
 pub(super) fn find_store(path: &Path) -> Result<Option<OwnedFd>, Distrust> {
-    match walk(path, Way::ToStore { make: false }) {
+    match walk(path, false) {
         Err(Distrust { fault: Fault::Call("openat", Errno::ENOENT), .. }) => Ok(None),
         found => found.map(Some),
     }
-}
-
-/// Opens (`O_PATH`) the directory of a source file, following links of root and of the caller only. When root copies
-/// from a directory of somebody else (`/home/bob/site`), a component turned into a link between planning and copying
-/// would make root copy any file of the host into bob's reach (as CVE-2018-15664 did for `docker cp`).
-pub(super) fn open_source_directory(path: &Path) -> Result<OwnedFd, Distrust> {
-    walk(path, Way::ToSource)
-}
-
-/// What a path is walked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// The state directory; what is missing of it is made, or not.
-    ToStore { make: bool },
-    /// A source's directory.
-    ToSource,
 }
 
 /// What is still to be walked.
@@ -142,7 +125,7 @@ fn push_front(rest: &mut VecDeque<OsString>, path: &Path) {
     }
 }
 
-fn walk(path: &Path, way: Way) -> Result<OwnedFd, Distrust> {
+fn walk(path: &Path, make: bool) -> Result<OwnedFd, Distrust> {
     let fault = |fault| Distrust { path: path.to_owned(), fault };
     if !path.is_absolute() {
         return Err(fault(Fault::Relative));
@@ -151,7 +134,7 @@ fn walk(path: &Path, way: Way) -> Result<OwnedFd, Distrust> {
     push_front(&mut rest, path);
     let mut walked = PathBuf::from("/");
     let root = open_component(None, OsStr::new("/")).map_err(|errno| fault(Fault::Call("openat", errno)))?;
-    check(&root, &walked, way, rest.is_empty())?;
+    check(&root, &walked, rest.is_empty())?;
     // The directories down to where the walk is, for `..` in a link's text.
     let mut open = vec![root];
     let mut links = 0;
@@ -167,7 +150,7 @@ fn walk(path: &Path, way: Way) -> Result<OwnedFd, Distrust> {
         let here = walked.join(&name);
         let fault = |fault| Distrust { path: here.clone(), fault };
         let found = match open_component(Some(directory), &name) {
-            Err(Errno::ENOENT) if way == (Way::ToStore { make: true }) => {
+            Err(Errno::ENOENT) if make => {
                 match mkdirat(directory, name.as_os_str(), Mode::S_IRWXU) {
                     Ok(()) | Err(Errno::EEXIST) => {}
                     Err(errno) => return Err(fault(Fault::Call("mkdir", errno))),
@@ -196,7 +179,7 @@ fn walk(path: &Path, way: Way) -> Result<OwnedFd, Distrust> {
             }
             SFlag::S_IFDIR => {
                 walked = here;
-                check(&found, &walked, way, rest.is_empty())?;
+                check(&found, &walked, rest.is_empty())?;
                 open.push(found);
             }
             _ => return Err(fault(Fault::NotDirectory)),
@@ -220,10 +203,7 @@ fn ours(uid: u32) -> bool {
 }
 
 /// Whether a directory on the way to the store can be trusted.
-fn check(directory: &OwnedFd, path: &Path, way: Way, last: bool) -> Result<(), Distrust> {
-    if way == Way::ToSource {
-        return Ok(());
-    }
+fn check(directory: &OwnedFd, path: &Path, last: bool) -> Result<(), Distrust> {
     let fault = |fault| Err(Distrust { path: path.to_owned(), fault });
     let stat = match fstat(directory) {
         Ok(stat) => stat,
@@ -303,9 +283,8 @@ mod tests {
         if std::os::unix::fs::lchown(base.join("link"), Some(12345), Some(12345)).is_err() {
             println!("SKIP: giving a link away needs root");
         } else {
-            let fault = open_source_directory(&base.join("link")).unwrap_err().fault;
+            let fault = open_store(&base.join("link")).unwrap_err().fault;
             assert_eq!(fault, Fault::Link(12345));
-            assert!(open_source_directory(Path::new("/etc")).is_ok());
         }
         remove_dir_all(base).unwrap();
     }
