@@ -12,12 +12,14 @@
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::{fmt, io};
 
 use nix::errno::Errno;
 
-pub use super::root::Root;
+pub use super::root::{Root, Suspect};
 
 /// Links followed before the path counts as a loop: the kernel's `MAXSYMLINKS`, see path_resolution(7).
 const MOST_LINKS: usize = 40;
@@ -64,6 +66,8 @@ pub enum Error {
     Loop { path: PathBuf, at: PathBuf },
     /// More components, links expanded, than any real path has.
     TooLong { path: PathBuf },
+    /// A link that somebody else put there leads to what is not theirs.
+    Distrusted { path: PathBuf, at: PathBuf, suspect: Suspect },
     /// The system refused.
     Unreadable { path: PathBuf, at: PathBuf, source: io::Error },
 }
@@ -83,6 +87,18 @@ impl fmt::Display for Error {
             Self::NotADirectory { path, at } => seen(f, path, at, "not a directory"),
             Self::Loop { path, at } => {
                 seen(f, path, at, "more than 40 symbolic links, probably a loop (ELOOP)")
+            }
+            Self::Distrusted { path, at, suspect: Suspect::User(uid) } => {
+                seen(f, path, at, &format!("a symbolic link of user {uid} to what is another user's"))
+            }
+            Self::Distrusted { path, at, suspect: Suspect::Shared(shared) } => {
+                let shared = shared.display();
+                seen(
+                    f,
+                    path,
+                    at,
+                    &format!("a symbolic link that leads out of `{shared}`, where the jail can write"),
+                )
             }
             Self::TooLong { path } => write!(f, "`{}` has too many components", path.display()),
             Self::Unreadable { path, at, source } => match source.raw_os_error() {
@@ -114,6 +130,7 @@ pub fn chain(root: &Root, path: &Path) -> Result<Vec<Link>, Error> {
     let mut ahead = Vec::new(); // components still to walk, the next one last
     prepend(&mut ahead, path);
     let (mut followed, mut steps) = (0, 0);
+    let mut suspects = Vec::new();
 
     while let Some(component) = ahead.pop() {
         steps += 1;
@@ -129,9 +146,11 @@ pub fn chain(root: &Root, path: &Path) -> Result<Vec<Link>, Error> {
             io::ErrorKind::NotFound => Error::Missing { path: path.to_owned(), at: at.clone() },
             _ => Error::Unreadable { path: path.to_owned(), at: at.clone(), source },
         };
-        let kind = root.look(&at).map_err(failed)?.file_type();
+        let found = root.look(&at).map_err(failed)?;
+        let kind = found.file_type();
 
         if kind.is_symlink() {
+            suspects.extend(root.suspect(&at, found.uid()).map(|suspect| (at.clone(), suspect)));
             followed += 1;
             if followed > MOST_LINKS {
                 return Err(Error::Loop { path: path.to_owned(), at });
@@ -145,17 +164,51 @@ pub fn chain(root: &Root, path: &Path) -> Result<Vec<Link>, Error> {
         } else if kind.is_dir() {
             walk.here = at;
         } else if ahead.is_empty() {
+            trusted(root, path, suspects, &at, &found)?;
             walk.meet(at, if kind.is_file() { Kind::File } else { Kind::Other });
             return Ok(walk.met);
         } else {
             return Err(Error::NotADirectory { path: path.to_owned(), at });
         }
     }
+    if !suspects.is_empty() {
+        let at = walk.here.clone();
+        let found = root.look(&at);
+        let found =
+            found.map_err(|source| Error::Unreadable { path: path.to_owned(), at: at.clone(), source })?;
+        trusted(root, path, suspects, &at, &found)?;
+    }
     // The answer ends with where the path leads, even if that directory was listed before.
     walk.seen.remove(&walk.here);
     walk.met.retain(|link| link.path != walk.here);
     walk.meet(walk.here.clone(), Kind::Directory);
     Ok(walk.met)
+}
+
+/// Refuses a path whose suspect links lead it to what is not theirs: to `found` at `end`.
+fn trusted(
+    root: &Root,
+    path: &Path,
+    suspects: Vec<(PathBuf, Suspect)>,
+    end: &Path,
+    found: &Metadata,
+) -> Result<(), Error> {
+    let wrong = |suspect: &Suspect| match suspect {
+        Suspect::User(uid) => *uid != found.uid() && !is_everybodys(root, end, found),
+        Suspect::Shared(shared) => !end.starts_with(shared),
+    };
+    match suspects.into_iter().find(|(_, suspect)| wrong(suspect)) {
+        None => Ok(()),
+        Some((at, suspect)) => Err(Error::Distrusted { path: path.to_owned(), at, suspect }),
+    }
+}
+
+/// Whether everybody may read a file, as its mode and those of the directories on the way say: then who chooses it gains
+/// nothing. Not so for a directory: what is below may be less open.
+fn is_everybodys(root: &Root, file: &Path, found: &Metadata) -> bool {
+    let mut above = file.ancestors().skip(1);
+    let open = |at: &Path| root.look(at).is_ok_and(|found| found.mode() & 0o001 != 0);
+    found.is_file() && found.mode() & 0o004 != 0 && above.all(open)
 }
 
 struct Walk {
@@ -314,6 +367,57 @@ mod tests {
         assert_eq!(tree.chain("/file/.."), ["`/file/..`: not a directory: `/file`"]);
         assert_eq!(tree.chain("file"), ["`file` is not an absolute path"]);
         assert_eq!(tree.chain("/socket"), ["/socket (Other)"]);
+    }
+
+    #[test]
+    fn a_link_that_anybody_may_have_put_there_does_not_lead_away() {
+        let tree = Tree::new("shared");
+        tree.file("etc/shadow").file("srv/data/real").link("srv/link", "data/out");
+        tree.link("srv/data/out", "/etc/shadow")
+            .link("srv/data/in", "../data/real")
+            .link("srv/data/etc", "/etc");
+        let root = Root::at(&tree.0).sharing(vec!["/srv/data".into()]);
+        for (path, at) in [
+            ("/srv/data/out", "/srv/data/out"),
+            ("/srv/link", "/srv/data/out"),
+            ("/srv/data/etc/shadow", "/srv/data/etc"),
+            ("/srv/data/etc", "/srv/data/etc"),
+        ] {
+            let suspect = Suspect::Shared("/srv/data".into());
+            let Err(Error::Distrusted { at: found, suspect: who, .. }) = chain(&root, Path::new(path)) else {
+                panic!("{path} is followed");
+            };
+            assert_eq!((found.as_path(), who), (Path::new(at), suspect));
+            assert!(chain(&Root::at(&tree.0), Path::new(path)).is_ok());
+        }
+        assert_eq!(root.real(Path::new("/srv/data/in")).unwrap(), Path::new("/srv/data/real"));
+    }
+
+    #[test]
+    fn root_follows_a_users_link_to_what_is_that_users_only() {
+        let tree = Tree::new("owners");
+        tree.file("root/secret").file("bob/file").link("bob/own", "file").link("bob/roots", "../root/secret");
+        tree.link("bob/directory", "../root").link("bob/home", ".").link("to-bob", "bob/roots");
+        fs::set_permissions(tree.0.join("root"), std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .unwrap();
+        tree.file("usr/python").link("bob/python", "../usr/python");
+        let give = |path: &str| std::os::unix::fs::lchown(tree.0.join(path), Some(12345), None);
+        if give("bob").is_err() {
+            println!("SKIP: giving files away needs root");
+            return;
+        }
+        for path in ["bob/file", "bob/own", "bob/roots", "bob/directory", "bob/home", "bob/python"] {
+            give(path).unwrap();
+        }
+        let real = |path: &str| Root::host().real(&tree.0.join(path));
+        for path in ["bob/own", "bob/home/own", "bob/home", "root/secret", "bob/python"] {
+            assert!(real(path).is_ok(), "{path}");
+        }
+        for path in ["bob/roots", "bob/directory", "bob/directory/secret", "to-bob", "bob/home/roots"] {
+            let refused = real(path);
+            let of_bob = matches!(refused, Err(Error::Distrusted { suspect: Suspect::User(12345), .. }));
+            assert!(of_bob, "{path}: {refused:?}");
+        }
     }
 
     #[test]

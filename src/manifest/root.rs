@@ -19,6 +19,7 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlinkat};
 use nix::sys::stat::Mode;
+use nix::unistd::geteuid;
 
 use super::links::{Error, chain};
 use crate::sys::fs::reopen;
@@ -31,6 +32,17 @@ const ATTEMPTS: usize = 64;
 pub struct Root {
     /// The directory, unless it is the host's own root.
     opened: Option<Rc<Result<OwnedFd, Errno>>>,
+    /// Directories in which anybody may have put links.
+    shared: Rc<[PathBuf]>,
+}
+
+/// Whose link it is that is not followed everywhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Suspect {
+    /// This user's, where root is to follow it: only to what is that user's too, or a file that everybody may read.
+    User(u32),
+    /// Anybody's who can write below this directory: only to what is below it too.
+    Shared(PathBuf),
 }
 
 /// What was found where a regular file is wanted.
@@ -45,7 +57,7 @@ pub enum Opened {
 impl Root {
     /// The root of this process.
     pub fn host() -> Self {
-        Self { opened: None }
+        Self { opened: None, shared: Rc::default() }
     }
 
     /// A tree elsewhere on the host, such as an unpacked image. One that cannot be opened says so at each lookup.
@@ -56,7 +68,23 @@ impl Root {
         }
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let opened = Some(Rc::new(open(directory, flags, Mode::empty())));
-        Self { opened }
+        Self { opened, shared: Rc::default() }
+    }
+
+    /// The same root, where links in these directories (real paths) may be anybody's.
+    #[must_use]
+    pub fn sharing(self, directories: Vec<PathBuf>) -> Self {
+        Self { shared: directories.into(), ..self }
+    }
+
+    /// Whether the link at a real path, of this owner, is one that is not followed everywhere. As the kernel does for
+    /// `/tmp` (proc_sys_fs(5), `protected_symlinks`) and Apache by `SymLinksIfOwnerMatch`: whoever can put a link
+    /// somewhere could choose which of root's files the jail is given.
+    pub(super) fn suspect(&self, link: &Path, owner: u32) -> Option<Suspect> {
+        if let Some(shared) = self.shared.iter().find(|shared| link.starts_with(shared)) {
+            return Some(Suspect::Shared(shared.clone()));
+        }
+        (owner != 0 && self.is_host() && geteuid().is_root()).then_some(Suspect::User(owner))
     }
 
     /// Whether this is the host's own root.

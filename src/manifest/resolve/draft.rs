@@ -18,6 +18,7 @@ use super::content::Content;
 use super::view::View;
 use crate::manifest::finding::Finding;
 use crate::manifest::links::{self, Kind};
+use crate::manifest::schema::Manifest;
 use crate::plan::step::Owner;
 use crate::plan::{Mode, Origin};
 use crate::sys::host::Host;
@@ -61,10 +62,10 @@ pub(super) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(host: &'a Host) -> Self {
+    pub(super) fn new(host: &'a Host, manifest: &Manifest) -> Self {
         let root = PathBuf::from("/");
         Self {
-            view: View::new(host),
+            view: View::new(host, manifest),
             nodes: BTreeMap::new(),
             findings: Vec::new(),
             known: HashMap::from([(root.clone(), root)]),

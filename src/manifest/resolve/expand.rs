@@ -86,6 +86,7 @@ impl Pattern {
 mod tests {
     use super::super::testing::Scene;
     use super::*;
+    use crate::manifest::schema::Manifest;
 
     #[test]
     fn patterns_find_what_a_shell_finds() {
@@ -96,7 +97,7 @@ mod tests {
             .file("etc/conf.d/x/c.conf", "")
             .file("usr/lib/x.so", "");
         scene.file("etc/odd[1]", "").link("lib", "usr/lib").link("etc/conf.d/up", "..");
-        let view = View::new(&scene.host);
+        let view = View::new(&scene.host, &Manifest::default());
         let found = |path: &str| {
             let pattern = pattern(&view, Path::new(path)).unwrap();
             pattern.map(|pattern| {

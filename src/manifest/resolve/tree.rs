@@ -8,10 +8,10 @@ use super::accounts::Accounts;
 use super::content::Content;
 use super::draft::{Claim, Draft, Node};
 use super::programs::{self, Role};
+use super::view::host_root;
 use super::{command, devices, files, names, notes, packages};
 use crate::manifest::finding::{Finding, Severity};
 use crate::manifest::libs::Resolver;
-use crate::manifest::links::Root;
 use crate::manifest::schema::{Directory, Link, Manifest, Text};
 use crate::plan::step::{Keep, Owner};
 use crate::plan::{At, JailPath, Mode, Origin, Step};
@@ -38,8 +38,8 @@ pub fn tree_steps(
     accounts: &Accounts,
     nodes: Nodes,
 ) -> Result<TreeSteps, Vec<Finding>> {
-    let mut draft = Draft::new(host);
-    let root = Root::at(&host.root);
+    let mut draft = Draft::new(host, manifest);
+    let root = host_root(host, manifest);
     let mut libs = Resolver::new(&root);
     let tree = &manifest.tree;
 

@@ -12,8 +12,22 @@ use std::path::{Path, PathBuf};
 use super::nearest::nearest_path;
 use crate::manifest::finding::Finding;
 use crate::manifest::links::{self, Link, Root};
+use crate::manifest::schema::{Manifest, MountKind};
 use crate::plan::Origin;
 use crate::sys::host::Host;
+
+/// The host's root for a jail of this manifest: below what is shown to it writable, a link may be of its making.
+pub(super) fn host_root(host: &Host, manifest: &Manifest) -> Root {
+    let root = Root::at(&host.root);
+    let writable = manifest.mounts.iter().filter(|mount| mount.value.read_only == Some(false));
+    let shared = writable.filter_map(|mount| match &mount.value.kind {
+        // What is absent has no links in it either.
+        MountKind::Bind { source, .. } => root.real(source.as_path()).ok(),
+        MountKind::Tmpfs { .. } | MountKind::Mqueue => None,
+    });
+    let shared = shared.collect();
+    root.sharing(shared)
+}
 
 /// The host beneath its root. Paths given and returned are those a process of the host would use.
 #[derive(Debug)]
@@ -25,8 +39,8 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(host: &'a Host) -> Self {
-        Self { host, root: Root::at(&host.root), real: RefCell::default() }
+    pub(super) fn new(host: &'a Host, manifest: &Manifest) -> Self {
+        Self { host, root: host_root(host, manifest), real: RefCell::default() }
     }
 
     /// Where a path whose directories are no links lies for this process.
@@ -83,6 +97,12 @@ impl<'a> View<'a> {
             .why(error.to_string());
         match error {
             links::Error::Loop { .. } => return finding.hint("mend the links, or take the entry out"),
+            links::Error::Distrusted { .. } => {
+                let finding = Finding::error(format!("`{}` leads where it must not", path.display()), origin);
+                return finding
+                    .why(error.to_string())
+                    .hint("name what is meant by its own path, without this link");
+            }
             links::Error::Unreadable { .. } => {
                 return finding.hint("run as a user who may search the way to it");
             }
