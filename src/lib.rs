@@ -8,6 +8,8 @@ pub mod manifest;
 pub mod plan;
 pub mod report;
 pub mod sys;
+#[cfg(test)]
+mod testing;
 pub mod tree;
 
 use std::ffi::OsString;

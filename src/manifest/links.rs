@@ -13,6 +13,7 @@
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::{fmt, io};
@@ -137,6 +138,9 @@ pub fn chain(root: &Root, path: &Path) -> Result<Vec<Link>, Error> {
         if steps > MOST_STEPS {
             return Err(Error::TooLong { path: path.to_owned() });
         }
+        if component == "." {
+            continue;
+        }
         if component == ".." {
             walk.leave();
             continue;
@@ -234,8 +238,13 @@ impl Walk {
     }
 }
 
-/// Puts the components of `path` before those still to walk.
+/// Puts the components of `path` before those still to walk. Of a path that ends with a slash a `.` stays: it must lead to a
+/// directory, see path_resolution(7).
 fn prepend(ahead: &mut Vec<OsString>, path: &Path) {
+    let text = path.as_os_str().as_bytes();
+    if text.ends_with(b"/") || text.ends_with(b"/.") {
+        ahead.push(".".into());
+    }
     let named = path.components().filter_map(|component| match component {
         Component::Normal(name) => Some(name),
         Component::ParentDir => Some(OsStr::new("..")),
@@ -243,6 +252,9 @@ fn prepend(ahead: &mut Vec<OsString>, path: &Path) {
     });
     ahead.extend(named.rev().map(OsStr::to_owned));
 }
+
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 mod tests {
@@ -359,12 +371,18 @@ mod tests {
     #[test]
     fn failures_say_where() {
         let tree = Tree::new("failures");
-        tree.file("file").link("a", "b").link("b", "a").link("dangling", "nowhere/at/all");
+        tree.file("file")
+            .link("slash", "file/.")
+            .link("a", "b")
+            .link("b", "a")
+            .link("dangling", "nowhere/at/all");
         let _socket = UnixListener::bind(tree.0.join("socket")).unwrap();
         assert_eq!(tree.chain("/a"), ["`/a`: more than 40 symbolic links, probably a loop (ELOOP)"]);
         assert_eq!(tree.chain("/dangling"), ["`/dangling`: no such file or directory: `/nowhere`"]);
         assert_eq!(tree.chain("/file/more"), ["`/file/more`: not a directory: `/file`"]);
         assert_eq!(tree.chain("/file/.."), ["`/file/..`: not a directory: `/file`"]);
+        assert_eq!(tree.chain("/file/"), ["`/file/`: not a directory"]);
+        assert_eq!(tree.chain("/slash"), ["`/slash`: not a directory: `/file`"]);
         assert_eq!(tree.chain("file"), ["`file` is not an absolute path"]);
         assert_eq!(tree.chain("/socket"), ["/socket (Other)"]);
     }
