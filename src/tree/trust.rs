@@ -134,7 +134,7 @@ fn walk(path: &Path, make: bool) -> Result<OwnedFd, Distrust> {
     push_front(&mut rest, path);
     let mut walked = PathBuf::from("/");
     let root = open_component(None, OsStr::new("/")).map_err(|errno| fault(Fault::Call("openat", errno)))?;
-    check(&root, &walked, rest.is_empty())?;
+    check(&root, &walked, false)?;
     // The directories down to where the walk is, for `..` in a link's text.
     let mut open = vec![root];
     let mut links = 0;
@@ -179,13 +179,16 @@ fn walk(path: &Path, make: bool) -> Result<OwnedFd, Distrust> {
             }
             SFlag::S_IFDIR => {
                 walked = here;
-                check(&found, &walked, rest.is_empty())?;
+                check(&found, &walked, false)?;
                 open.push(found);
             }
             _ => return Err(fault(Fault::NotDirectory)),
         }
     }
-    open.pop().ok_or_else(|| fault(Fault::Relative))
+    // Not when it was come to: what `..` leads back to was on the way first.
+    let last = open.pop().ok_or_else(|| fault(Fault::Relative))?;
+    check(&last, &walked, true)?;
+    Ok(last)
 }
 
 /// Opens one component without following it.
@@ -219,6 +222,9 @@ fn check(directory: &OwnedFd, path: &Path, last: bool) -> Result<(), Distrust> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 mod tests {
@@ -259,6 +265,7 @@ mod tests {
         }
         // Sticky is good enough for a parent, not for the store itself.
         assert!(open_store(&base.join("open")).is_err());
+        assert!(open_store(&base.join("open/store/..")).is_err());
         remove_dir_all(base).unwrap();
     }
 
