@@ -319,3 +319,6 @@ fn bits(mode: Mode) -> Bits {
 fn ids(owner: Owner) -> (Option<Uid>, Option<Gid>) {
     (Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))
 }
+
+#[cfg(test)]
+mod properties;
