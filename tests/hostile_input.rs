@@ -13,6 +13,8 @@
 mod bodies;
 
 use bodies::{TARGETS, Target};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngSeed};
 
 /// Damaged inputs for each target.
 const TRIES: usize = 2000;
@@ -86,4 +88,23 @@ fn every_target_has_a_program_and_is_tested_here() {
     let names: Vec<&str> = TARGETS.iter().map(|target: &Target| target.name).collect();
     assert_eq!(programs, names);
     assert_eq!(TESTED, names);
+}
+
+/// A pattern of a few pieces, so that most are patterns.
+fn pattern() -> impl Strategy<Value = String> {
+    let pieces = [
+        "a", "b", ".", "/", "*", "**", "**/", "/**", "?", "[ab]", "[!a]", "[.-b]", "{a,b}", "{a,{b,}}",
+        "{**,a}/", "{", ",", "}", "\\*",
+    ];
+    prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..7).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 5000, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..Config::default() })]
+
+    /// The body of the target compares with a plain matcher.
+    #[test]
+    fn a_pattern_matches_as_it_is_told(pattern in pattern(), text in "[ab./]{0,10}") {
+        (bodies::target("glob").body)(&[pattern.as_bytes(), b"\0", text.as_bytes()].concat());
+    }
 }

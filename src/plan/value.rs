@@ -288,7 +288,10 @@ impl fmt::Display for Account {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::testing::config;
 
     #[test]
     fn a_size_is_written_as_it_is_read() {
@@ -349,6 +352,54 @@ mod tests {
         assert!(JailName::parse("web-1.example_a").is_ok());
         for text in ["", ".", "..", "a/b", "-a", "a b", &"x".repeat(65)] {
             assert!(JailName::parse(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(config(1000))]
+
+        #[test]
+        fn every_value_is_read_as_it_is_written(number in any::<u64>(), shift in 0_u32..64, id in 0..u32::MAX, mode in 0_u32..=0o7777) {
+            // Of every length: most numbers of 64 bits are large.
+            let number = number >> shift;
+            prop_assert_eq!(Size::parse(&Size(number).to_string()), Ok(Size(number)));
+            let span = Span(Duration::from_millis(number));
+            prop_assert_eq!(Span::parse(&span.to_string()), Ok(span));
+            prop_assert_eq!(Mode::parse(&Mode(mode).to_string()), Ok(Mode(mode)));
+            prop_assert_eq!(Account::parse(&Account::Id(id).to_string()), Ok(Account::Id(id)));
+        }
+
+        #[test]
+        fn every_name_and_path_is_read_as_it_is_written(name in "[a-zA-Z_][a-zA-Z0-9_.-]{0,30}", path in "(/[^/\0]{0,5}){1,6}/?") {
+            prop_assert_eq!(JailName::parse(&name).map(|name| name.to_string()), Ok(name.clone()));
+            prop_assert_eq!(Account::parse(&name).map(|name| name.to_string()), Ok(name));
+            match (HostPath::parse(&path), JailPath::parse(&path)) {
+                (Ok(host), Ok(jail)) => {
+                    prop_assert_eq!(HostPath::parse(host.to_string()), Ok(host.clone()));
+                    prop_assert_eq!(JailPath::parse(jail.to_string()), Ok(jail.clone()));
+                    // The same path, without what says nothing.
+                    prop_assert_eq!(host.as_path(), jail.as_path());
+                    prop_assert_eq!(host.as_path(), Path::new(&path));
+                    prop_assert_eq!(Path::new("/").join(jail.relative()), Path::new(&path));
+                }
+                _ => prop_assert!(path.split('/').any(|component| component == "..")),
+            }
+        }
+
+        #[test]
+        fn what_can_be_read_can_be_read_again(text in "[0-9a-zA-Z .+-]{0,12}") {
+            if let Ok(value) = Size::parse(&text) {
+                prop_assert_eq!(Size::parse(&value.to_string()), Ok(value));
+            }
+            if let Ok(value) = Span::parse(&text) {
+                prop_assert_eq!(Span::parse(&value.to_string()), Ok(value));
+            }
+            if let Ok(value) = Mode::parse(&text) {
+                prop_assert_eq!(Mode::parse(&value.to_string()), Ok(value));
+            }
+            if let Ok(value) = Account::parse(&text) {
+                prop_assert_eq!(Account::parse(&value.to_string()), Ok(value));
+            }
         }
     }
 }
