@@ -270,7 +270,7 @@ ways_out! {
         mount_tmpfs mount_proc mount_sysfs mount_devpts mount_devtmpfs mount_debugfs mount_overlay
         mount_cgroup mount_bind mount_moved_over_root mount_propagated remount_root remount_proc
         umount_cover umount_proc umount_root pivot_root fsopen fspick fsmount open_tree move_mount
-        mount_setattr listmount mounts_of_the_host_listed mount_sources_shown
+        mount_setattr listmount mounts_of_the_host_listed
     }
     planted {
         setuid_by_chmod setuid_by_fchmod setuid_by_fchmodat setuid_by_fchmodat2 setuid_by_open
@@ -289,7 +289,7 @@ ways_out! {
         write_protected_links write_ip_forward write_randomization write_sysrq_trigger
         write_irq_affinity write_mtrr write_acpi write_score_of_pid_1 write_uevent_helper
         write_power_state write_device_uevent read_kcore read_kmsg read_keys read_key_users
-        read_timer_list read_interrupts read_softirqs read_config read_diskstats read_partitions
+        read_timer_list read_interrupts read_config read_diskstats read_partitions
         read_slabinfo read_vmallocinfo read_pagetypeinfo read_page_flags read_page_counts
         read_command_line_of_the_kernel read_locks read_symbols read_io_memory read_io_ports read_scsi
         read_acpi read_bus read_sys_file_systems read_sysfs read_kernel_notes read_firmware read_cgroups
@@ -344,15 +344,14 @@ const NOT_YET: &[&str] = &[
     "kernel::socket_netlink_generic", "kernel::socket_netlink_netfilter", "kernel::socket_netlink_sock_diag",
     "kernel::socket_netlink_uevent", "kernel::socket_netlink_xfrm", "kernel::socket_vsock", "kernel::sysfs_call",
     "kernel::userfaultfd", "mount::clone3_user", "mount::clone_user", "mount::listmount",
-    "mount::mount_sources_shown", "mount::unshare_user", "planted::file_of_root", "planted::setgid_by_chmod",
+    "mount::unshare_user", "planted::file_of_root", "planted::setgid_by_chmod",
     "planted::setgid_directory", "planted::setuid_by_32_bit_call", "planted::setuid_by_chmod",
     "planted::setuid_by_creat", "planted::setuid_by_fchmod", "planted::setuid_by_fchmodat",
     "planted::setuid_by_fchmodat2", "planted::setuid_by_mknod", "planted::setuid_by_mknodat",
     "planted::setuid_by_nameless_file", "planted::setuid_by_open", "planted::setuid_by_openat",
     "planted::setuid_by_openat2", "proc::read_bus", "proc::read_command_line_of_the_kernel", "proc::read_config",
     "proc::read_diskstats", "proc::read_interrupts", "proc::read_key_users", "proc::read_page_counts",
-    "proc::read_page_flags", "proc::read_pagetypeinfo", "proc::read_partitions", "proc::read_softirqs",
-    "proc::read_sys_file_systems", "process::pid_1_arguments", "resource::core_dumped",
+    "proc::read_page_flags", "proc::read_pagetypeinfo", "proc::read_partitions", "proc::read_sys_file_systems", "process::pid_1_arguments", "resource::core_dumped",
     "resource::core_piped_to_the_host", "resource::fork_bomb", "resource::tmp_inodes", "tree::file_handle_made",
 ];
 

@@ -80,10 +80,6 @@ static Verdict mounts_shown(NOTHING) {
     return contains("/proc/self/mountinfo", "/mount-" CANARY) ? escaped("the host's mounts are listed") : contained("not there");
 }
 
-static Verdict mount_roots_shown(NOTHING) {
-    return contains("/proc/self/mountinfo", "/secret-") ? escaped("mountinfo has paths of the host") : contained("none");
-}
-
 static Verdict nothing_mounted(void) {
     return contains("/proc/self/mountinfo", "scratch") ? escaped("a mount reached the host") : CONTAINED;
 }
@@ -130,5 +126,4 @@ static const struct way mount_ways[] = {
     {"mount_setattr", "CVE-2021-41133", attributes_set},
     {"listmount", "listmount(2)", mounts_listed},
     {"mounts_of_the_host_listed", "proc_pid_mountinfo(5)", mounts_shown},
-    {"mount_sources_shown", "proc_pid_mountinfo(5), field 4", mount_roots_shown},
 };
