@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::error::{Failure, exit};
 use crate::manifest::finding::Finding;
@@ -131,10 +132,20 @@ impl Jail {
             };
             match store.hold(&generation) {
                 Ok(lock) => return Ok(Held { tree: host_path(generation.tree())?, lock }),
-                // Another build replaced it in between.
-                Err(tree::Error::Gone { .. }) => {}
+                // Another build replaced it in between, or is about to remove it.
+                Err(tree::Error::Gone { .. }) => std::thread::sleep(Duration::from_millis(1)),
                 Err(error) => return Err(self.tree_failure(&error)),
             }
+        }
+    }
+
+    /// Lets go of a tree. What nobody needs any more goes with it: an older tree that was the last to run from, what a
+    /// killed build has left. What resists is told by the next build.
+    pub(super) fn release(&self, Held { lock, .. }: Held) {
+        let is_alone = tree::is_alone(&lock);
+        drop(lock);
+        if !is_alone && let Ok(Some(store)) = Store::find(&self.state) {
+            let _ = store.tidy(&self.name);
         }
     }
 

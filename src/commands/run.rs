@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 
-use super::prepare::{Held, Jail, Result};
+use super::prepare::{Jail, Result};
 use super::{diagnose, failure};
 use crate::cli;
 use crate::error::{Failure, exit};
@@ -72,44 +72,48 @@ fn attempt(jail: &Jail, course: &mut Course) -> Result<u8> {
     if let Some(finding) = standard::refused(&jail.host) {
         return Err(jail.findings(vec![finding]));
     }
-    let Held { tree, lock } = jail.held(|built, warnings| super::build::announce(jail, built, warnings))?;
-    let command = match jail.command(&tree) {
+    let held = jail.held(|built, warnings| super::build::announce(jail, built, warnings))?;
+    // Held to the end: a build meanwhile leaves this tree alone, also while a failure is looked into.
+    let result = run_in(jail, &held.tree, course);
+    jail.release(held);
+    result
+}
+
+fn run_in(jail: &Jail, tree: &HostPath, course: &mut Course) -> Result<u8> {
+    let command = match jail.command(tree) {
         Ok(command) => command,
         Err(failure) => {
             failure.report();
             return Ok(NOT_FOUND);
         }
     };
-    let Run { steps, layers, watch } = jail.run_steps(&tree, &command)?;
+    let Run { steps, layers, watch } = jail.run_steps(tree, &command)?;
     let plan = jail.plan(steps, layers)?;
     let program =
         Program::lower(&plan.steps).map_err(|error| jail.findings(vec![not_lowered(&plan.steps, &error)]))?;
     course.layers.clone_from(&plan.layers);
-    let end = jail::run(&program, watch);
-    // Held until here: a build meanwhile left this tree alone.
-    drop(lock);
-    match end {
+    match jail::run(&program, watch) {
         Ok(end) => {
             course.ended = match end {
                 End::Exited(status) => Ended::Exited(status),
                 End::Signaled(signal) => Ended::Signaled(signal),
                 End::TimedOut => Ended::TimedOut,
             };
-            explain_loader(end, jail, &plan.steps, &tree, &command);
+            explain_loader(end, jail, &plan.steps, tree, &command);
             Ok(end.exit_code())
         }
         Err(jail::Error::Failed { step, error }) => {
             if let Some(Action::Execute { path, .. }) = plan.steps.get(step).map(|step| &step.action) {
-                let finding = not_executed(jail, &plan.steps, step, error, &tree, path);
+                let finding = not_executed(jail, &plan.steps, step, error, tree, path);
                 jail.findings(vec![finding]).report();
                 return Ok(if error.errno == nix::errno::Errno::ENOENT { NOT_FOUND } else { NOT_EXECUTABLE });
             }
-            Err(jail.findings(not_done(jail, &plan.steps, step, error, &tree)))
+            Err(jail.findings(not_done(jail, &plan.steps, step, error, tree)))
         }
         // The first process could not even be made.
         Err(jail::Error::Supervisor(error)) if error.call == "clone" => {
             let step = plan.steps.iter().position(|step| matches!(step.action, Action::Clone { .. }));
-            Err(jail.findings(not_done(jail, &plan.steps, step.unwrap_or(0), error, &tree)))
+            Err(jail.findings(not_done(jail, &plan.steps, step.unwrap_or(0), error, tree)))
         }
         Err(jail::Error::Interrupted { signal, .. }) => Ok(128 + signal as u8),
         Err(error) => {

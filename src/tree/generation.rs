@@ -61,8 +61,12 @@ impl<'a> JailStore<'a> {
         }
     }
 
-    /// Opens and locks a jail's directory without making it or waiting for a build; `None` if it is not there.
-    pub(super) fn find(store: &'a Store, name: &'a JailName) -> Result<Option<Self>, Error> {
+    /// Opens and locks a jail's directory without making it; `None` if it is not there.
+    pub(super) fn find(
+        store: &'a Store,
+        name: &'a JailName,
+        patience: Duration,
+    ) -> Result<Option<Self>, Error> {
         let path = store.path().join(name.as_str());
         loop {
             let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
@@ -70,7 +74,7 @@ impl<'a> JailStore<'a> {
                 Err(Errno::ENOENT) => return Ok(None),
                 directory => directory.map_err(failing(path.clone(), "openat2"))?,
             };
-            if let Some(locked) = Self::lock(store, name, directory, Duration::ZERO, &mut || false)? {
+            if let Some(locked) = Self::lock(store, name, directory, patience, &mut || false)? {
                 return Ok(Some(locked));
             }
         }

@@ -10,11 +10,12 @@
 //!    Directories get owner, mode and times at the end, when they are complete.
 //! 4. The [`record`] of what was made, and why, is written beside the tree, and a one-line stamp by which `run` knows it.
 //! 5. Everything is flushed to disk, the staging directory gets its number, and one rename(2) of the link `current` switches.
-//! 6. `remove` takes away the old generations that no jail runs from.
+//! 6. `remove` takes away the old generations that no jail runs from; those that one does, when it ends.
 //!
 //! Before the rename of step 5 a failure removes the staging directory and the old generation stays current; after it
 //! the new one is. A signal (Ctrl-C, SIGTERM) is held back: it is looked for between steps and ends the build like
-//! any failure, then takes its course. SIGKILL and power cuts leave a staging directory, which the next build sweeps.
+//! any failure, then takes its course. SIGKILL and power cuts leave a staging directory, which the next build sweeps,
+//! or the end of the next run.
 //!
 //! Who may do what to whom: the state directory is root's or the caller's alone (`trust`), so nobody else can put
 //! anything in a build's way. What a jailed root planted in an *old* tree meets `remove`, which never follows it
@@ -45,7 +46,7 @@ use nix::unistd::geteuid;
 
 pub use error::{Cause, Error, FailedStep};
 pub use record::Record;
-pub use store::{Freshness, Generation, Stamp, Store};
+pub use store::{Freshness, Generation, Stamp, Store, is_alone};
 pub use trust::{Distrust, Fault};
 
 use crate::plan::{Action, HostPath, JailPath, Phase, Plan, Step};

@@ -22,11 +22,12 @@ use std::io::Read as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
-use nix::sys::stat::{Mode, fstat};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::sys::stat::{Mode, fstat, fstatat};
 
 use super::error::{Error, errno};
 use super::generation::JailStore;
@@ -38,6 +39,9 @@ use crate::sys::fs::{Lock, try_lock};
 
 /// The state directory of root.
 const SYSTEM: &str = "/var/lib/stockade";
+
+/// How long a removal waits for a build: for a run that has just ended and tidies up.
+const SHORT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Version of this stockade; a tree built by another is stale.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -180,9 +184,17 @@ impl Store {
     /// Removes a jail's trees and everything else the state directory has of it: how many trees these were, `None` if
     /// there is nothing of it. [`Error::InUse`] while a jail runs from one of them, [`Error::Busy`] while one is built.
     pub fn remove(&self, jail: &JailName) -> Result<Option<usize>, Error> {
-        match JailStore::find(self, jail)? {
+        match JailStore::find(self, jail, SHORT_PATIENCE)? {
             Some(found) => found.remove().map(Some),
             None => Ok(None),
+        }
+    }
+
+    /// Removes what nobody needs any more of a jail, unless somebody builds or removes it just now.
+    pub fn tidy(&self, jail: &JailName) -> Result<(), Error> {
+        match JailStore::find(self, jail, Duration::ZERO)? {
+            Some(found) => found.sweep().map(drop),
+            None => Ok(()),
         }
     }
 
@@ -217,6 +229,24 @@ impl Store {
         jails.sort();
         Ok(jails)
     }
+}
+
+/// Whether a generation, of which this is the directory, is all there is beside the records of its jail: one call where
+/// the file system counts a directory's directories in its links.
+pub fn is_alone(generation: &OwnedFd) -> bool {
+    // Nobody moves a generation that is held, so `..` is where it was made.
+    match fstatat(generation, "..", AtFlags::empty()).map(|found| found.st_nlink) {
+        // Itself, its name and the `..` of the one in it.
+        Ok(links @ 2..) => links == 3,
+        // btrfs and others do not count.
+        Ok(_) => parent_of(generation).is_ok_and(|all| names(&all).is_ok_and(|names| names.len() == 1)),
+        Err(_) => true,
+    }
+}
+
+/// The directory that a generation is in.
+fn parent_of(generation: &OwnedFd) -> Result<OwnedFd, Errno> {
+    openat(generation, "..", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
 }
 
 /// What a directory of the store holds.

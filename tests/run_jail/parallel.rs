@@ -51,9 +51,62 @@ fn a_build_while_a_jail_runs_leaves_its_tree_alone() {
     jail.build();
     jail.expect(&["cat /version"], 0, "two\n");
     assert_eq!(fs::read_to_string(jail.tree().join("version")).unwrap(), "two\n");
+    let generations = || fs::read_dir(jail.path("state/replaced/generations")).unwrap().count();
+    assert_eq!(generations(), 2);
     running.signal(nix::sys::signal::Signal::SIGUSR1);
     running.expect("one");
     assert_eq!(running.wait(), 0);
+    // Whoever runs last from a tree that was replaced takes it away.
+    assert_eq!(generations(), 1);
+    jail.expect(&["cat /version"], 0, "two\n");
+}
+
+#[test]
+fn builds_runs_and_removals_at_once_are_in_turn_or_refused() {
+    let jail = Jail::shell("turns", "");
+    let what = |verb: &'static str| {
+        move |jail: &Jail| match verb {
+            "run" => {
+                let ended = finish(&mut jail.command(&["cat /proc/1/comm; echo x | cat"]));
+                // Whatever happens to the tree meanwhile, it has one, whole.
+                assert_eq!(
+                    (ended.stdout.as_str(), ended.code),
+                    ("stockade\nx\n", Some(0)),
+                    "{}",
+                    ended.stderr
+                );
+            }
+            "build" => {
+                let ended = finish(&mut jail.stockade("build"));
+                assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+            }
+            _ => {
+                let ended = finish(&mut jail.stockade("remove"));
+                let refused = ended.stderr.contains("it from `") || ended.stderr.contains("is building jail");
+                let nothing = ended.stderr.contains("there is nothing of jail `turns`");
+                let expected = match ended.code {
+                    Some(0) => ended.stderr.starts_with("removed jail `turns` with"),
+                    Some(1) => nothing,
+                    Some(125) => refused,
+                    _ => false,
+                };
+                assert!(expected, "{ended:?}");
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for verb in ["run", "remove", "build", "run", "remove", "run", "build", "run"] {
+            let jail = &jail;
+            scope.spawn(move || {
+                for _ in 0..12 {
+                    what(verb)(jail);
+                }
+            });
+        }
+    });
+    jail.expect(&["echo x"], 0, "x\n");
+    assert_eq!(finish(&mut jail.stockade("remove")).code, Some(0));
+    assert_eq!(fs::read_dir(jail.path("state")).unwrap().count(), 0);
 }
 
 #[test]
