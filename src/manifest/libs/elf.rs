@@ -15,6 +15,8 @@ use super::reader::{Layout, Reader, Source, Strings};
 const MOST_HEADER_BYTES: u64 = 65536;
 /// 4096 entries of a 64-bit dynamic section; large desktop programs have about 200.
 const MOST_DYNAMIC_BYTES: u64 = 65536;
+/// All names and search paths of one file: 4096 entries that all name the same 32 KiB would come to 128 MiB. Chromium has 3 KiB.
+const MOST_TEXT_BYTES: usize = 1 << 20;
 /// All notes of one file. Build id, ABI tag and properties take 200 bytes.
 const MOST_NOTE_BYTES: u64 = 65536;
 
@@ -130,15 +132,24 @@ impl Elf {
             Some((offset, size.min(file.length.checked_sub(offset)?)))
         });
         let strings = Strings::new(file, range);
+        let mut kept = 0;
+        let mut text = |at: &u64| {
+            let text = strings.get(*at)?;
+            kept += text.len();
+            if kept > MOST_TEXT_BYTES {
+                return Err(Part::Strings.corrupt("the names of the dynamic section exceed 1 MiB"));
+            }
+            Ok(text)
+        };
         for (tag, value) in &entries {
             match tag {
-                1 => self.needed.push(strings.get(*value)?),     // DT_NEEDED
-                14 => self.soname = Some(strings.get(*value)?),  // DT_SONAME
-                15 => self.rpath = Some(strings.get(*value)?),   // DT_RPATH
-                29 => self.runpath = Some(strings.get(*value)?), // DT_RUNPATH
+                1 => self.needed.push(text(value)?),                      // DT_NEEDED
+                14 => self.soname = Some(text(value)?),                   // DT_SONAME
+                15 => self.rpath = Some(text(value)?),                    // DT_RPATH
+                29 => self.runpath = Some(text(value)?),                  // DT_RUNPATH
                 0x6fff_fffb => self.no_default_libs = value & 0x800 != 0, // DT_FLAGS_1
-                0x7fff_fffd => self.filters.push((strings.get(*value)?, true)), // DT_AUXILIARY
-                0x7fff_ffff => self.filters.push((strings.get(*value)?, false)), // DT_FILTER
+                0x7fff_fffd => self.filters.push((text(value)?, true)),   // DT_AUXILIARY
+                0x7fff_ffff => self.filters.push((text(value)?, false)),  // DT_FILTER
                 _ => {}
             }
         }
@@ -314,6 +325,18 @@ mod tests {
         assert_eq!(
             problem.to_string(),
             "corrupt dynamic string table: a name of the dynamic section does not end"
+        );
+    }
+
+    #[test]
+    fn names_that_add_up_are_refused() {
+        let long = "x".repeat(30_000);
+        let many = |count| (0..count).fold(full(true, true), |builder, _| builder.name(NEEDED, &long));
+        assert_eq!(read(&many(30).build()).unwrap().needed.len(), 32);
+        let problem = read(&many(40).build()).unwrap_err();
+        assert_eq!(
+            problem.to_string(),
+            "corrupt dynamic string table: the names of the dynamic section exceed 1 MiB"
         );
     }
 
