@@ -88,20 +88,20 @@ fn not_found(name: &str, directories: &[PathBuf]) -> Finding {
 pub(super) fn read(path: &Path, asked: Option<&Origin>) -> Result<(Rc<Source>, FileId), Finding> {
     let shown = path.display();
     let error = |message: String| Finding { origin: asked.cloned(), ..Finding::plain(message) };
-    let (bytes, metadata) = read_bytes(path).map_err(|cause| match (cause.kind(), path.extension()) {
-        (io::ErrorKind::NotFound, _) => {
-            let finding = error(format!("there is no manifest `{shown}`"));
-            match (asked, near(path)) {
-                (_, Some(near)) => finding.hint(format!("did you mean `{near}`?")),
-                (Some(_), None) => finding.hint("an include is relative to the file it is written in"),
-                (None, None) => finding,
+    let (bytes, metadata) =
+        read_bytes(path, asked.is_some()).map_err(|cause| match (cause.kind(), path.extension()) {
+            (io::ErrorKind::NotFound, _) => {
+                let finding = error(format!("there is no manifest `{shown}`"));
+                match (asked, near(path)) {
+                    (_, Some(near)) => finding.hint(format!("did you mean `{near}`?")),
+                    (Some(_), None) => finding.hint("an include is relative to the file it is written in"),
+                    (None, None) => finding,
+                }
             }
-        }
-        (io::ErrorKind::IsADirectory, _) => {
-            error(format!("`{shown}` is a directory")).hint("name a manifest in it, such as `jails/web.toml`")
-        }
-        _ => error(format!("cannot read `{shown}`")).why(cause.to_string()),
-    })?;
+            (io::ErrorKind::IsADirectory, _) => error(format!("`{shown}` is a directory"))
+                .hint("name a manifest in it, such as `jails/web.toml`"),
+            _ => error(format!("cannot read `{shown}`")).why(cause.to_string()),
+        })?;
     if bytes.len() as u64 > LONGEST {
         return Err(error(format!("`{shown}` is larger than 1 MiB")).hint("a manifest is a small text file"));
     }
@@ -118,7 +118,15 @@ pub(super) fn read(path: &Path, asked: Option<&Origin>) -> Result<(Rc<Source>, F
 }
 
 /// The first bytes of a file, one more than is allowed.
-fn read_bytes(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
+fn read_bytes(path: &Path, included: bool) -> io::Result<(Vec<u8>, Metadata)> {
+    // What another manifest names is looked at first: opening a device can already do something (arm a watchdog, rewind a tape).
+    // Only the caller's own word may be a pipe.
+    if included {
+        let kind = std::fs::metadata(path)?.file_type();
+        if !kind.is_file() && !kind.is_dir() {
+            return Err(io::Error::other("it is a device, a FIFO or a socket"));
+        }
+    }
     // A FIFO that was named by mistake is not waited for.
     let file = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
     let metadata = file.metadata()?;

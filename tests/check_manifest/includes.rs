@@ -21,6 +21,22 @@ hint: did you mean `glibc.toml`?
 }
 
 #[test]
+fn a_device_is_not_opened() {
+    broken(
+        r#"include = ["/dev/null"]
+[program]
+command = ["/bin/true"]
+"#,
+        r#"error: cannot read `/dev/null`
+  --> jails/web.toml:1:12
+    1 | include = ["/dev/null"]
+      |            ^^^^^^^^^^^
+  why: it is a device, a FIFO or a socket
+"#,
+    );
+}
+
+#[test]
 fn circle() {
     broken_file(
         "jails/web.toml",
