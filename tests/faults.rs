@@ -21,8 +21,8 @@ use stockade::jail::{self, End, Program};
 use stockade::manifest::resolve::accounts::Accounts;
 use stockade::manifest::resolve::run;
 use stockade::manifest::schema::Manifest;
-use stockade::plan::step::Watch;
-use stockade::plan::{At, HostPath, JailName, JailPath, Origin, Step};
+use stockade::plan::step::{Action, MountFlags, Reopen, Watch};
+use stockade::plan::{At, HostPath, JailName, JailPath, Origin, Phase, Step};
 use stockade::sys;
 use stockade::sys::descriptor::Descriptor;
 use stockade::sys::host::Host;
@@ -152,6 +152,26 @@ fn a_fault_at_every_step_names_that_step_and_leaves_nothing() {
             fixture.steps[step]
         );
     }
+}
+
+#[test]
+fn a_file_put_in_the_place_of_the_callers_is_not_opened() {
+    let _one = ONE_AT_A_TIME.lock().unwrap();
+    let mut fixture = Fixture::new("swapped");
+    let at = fixture.steps.iter().position(|step| matches!(step.action, Action::MakePrivate)).unwrap() + 1;
+    let action = Action::ReopenDescriptor {
+        descriptor: 0,
+        source: HostPath::parse("/etc/passwd").unwrap(),
+        flags: MountFlags::GUARDED.read_only(),
+        access: Reopen::File,
+        // Another's.
+        file: (0, 0),
+    };
+    let origin = Origin::Default("test");
+    fixture.steps.insert(at, Step { action, phase: Phase::Enter, origin });
+    let program = Program::lower(&fixture.steps).unwrap();
+    let error = sys::Error { call: "open", errno: Errno::ESTALE };
+    assert_eq!(jail::run(&program, Watch::default()), Err(jail::Error::Failed { step: at, error }));
 }
 
 #[test]

@@ -67,7 +67,12 @@ fn call(line: &str) -> String {
 fn same(planned: &str, seen: &str) -> bool {
     let Some(at) = placeholder(planned) else { return planned == seen };
     let Some(rest) = seen.strip_prefix(&planned[..at.start]) else { return false };
-    let varying = rest.find([' ', ',', ')', ']', '}']).unwrap_or(rest.len());
+    let closing = |bracket: char| rest[1..].find(bracket).map_or(rest.len(), |end| end + 2);
+    let varying = match rest.chars().next() {
+        Some('{') => closing('}'),
+        Some('"') => closing('"'),
+        _ => rest.find([' ', '"', ',', ')', ']', '}']).unwrap_or(rest.len()),
+    };
     same(&planned[at.end..], &rest[varying..])
 }
 
@@ -99,11 +104,30 @@ fn placeholder(text: &str) -> Option<std::ops::Range<usize>> {
     })
 }
 
+/// The caller's standard input and error.
+#[derive(Clone, Copy, PartialEq)]
+enum Standard {
+    /// The null device and a pipe.
+    Plain,
+    /// Files.
+    Files,
+}
+
 /// Builds a jail, plans it and runs it under strace; compares.
-fn compare(dir: &Dir, jail: &str, arguments: &[&str]) {
+fn compare(dir: &Dir, jail: &str, arguments: &[&str], standard: Standard) {
+    let give = |command: &mut std::process::Command| {
+        if standard == Standard::Files {
+            let log = fs::File::options().create(true).append(true).open(dir.join("log")).unwrap();
+            command.stdin(fs::File::open(dir.join("input")).unwrap()).stderr(log);
+        } else {
+            command.stdin(std::process::Stdio::null());
+        }
+    };
     let with = |verb: &str| {
         let verb = verb.split(' ').chain([jail, "--"]).chain(arguments.iter().copied());
-        dir.stockade(verb)
+        let mut command = dir.stockade(verb);
+        give(&mut command.inner);
+        command
     };
     let built = dir.stockade(["build", jail]).output();
     assert_eq!(built.code, Some(0), "{}", built.stderr);
@@ -124,7 +148,8 @@ fn compare(dir: &Dir, jail: &str, arguments: &[&str]) {
     for (name, value) in run.inner.get_envs() {
         inner.env(name, value.unwrap_or_default());
     }
-    let status = inner.stdin(std::process::Stdio::null()).output().unwrap();
+    give(&mut inner);
+    let status = inner.output().unwrap();
     assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
     let seen = traced(&traces);
 
@@ -148,7 +173,7 @@ fn a_run_of_the_shell_does_what_its_plan_says() {
     }
     let dir = Dir::new("trace-shell");
     dir.write("shell.toml", fs::read_to_string(common::jail("shell.toml")).unwrap());
-    compare(&dir, "./shell.toml", &["-c", "true"]);
+    compare(&dir, "./shell.toml", &["-c", "true"], Standard::Plain);
 }
 
 #[test]
@@ -159,7 +184,7 @@ fn a_run_of_nginx_does_what_its_plan_says() {
     let dir = Dir::new("trace-nginx");
     dir.write("nginx.toml", fs::read_to_string(common::jail("nginx.toml")).unwrap());
     // Tests its configuration and ends.
-    compare(&dir, "./nginx.toml", &["-t"]);
+    compare(&dir, "./nginx.toml", &["-t"], Standard::Plain);
 }
 
 #[test]
@@ -172,10 +197,12 @@ fn every_kind_of_step_does_what_its_plan_says() {
     let program = dir.join("program").display().to_string();
     fs::create_dir(dir.join("shared")).unwrap();
     let shared = dir.join("shared").display().to_string();
-    for (name, method, init, user) in [
-        ("pivot", "pivot", true, "daemon"),
-        ("chroot", "chroot", true, "root"),
-        ("alone", "pivot", false, "daemon"),
+    dir.write("input", "given\n");
+    for (name, method, init, user, standard) in [
+        ("pivot", "pivot", true, "daemon", Standard::Plain),
+        ("chroot", "chroot", true, "root", Standard::Plain),
+        ("alone", "pivot", false, "daemon", Standard::Plain),
+        ("files", "pivot", true, "daemon", Standard::Files),
     ] {
         dir.write(
             format!("{name}.toml"),
@@ -218,6 +245,6 @@ fn every_kind_of_step_does_what_its_plan_says() {
                 "#
             ),
         );
-        compare(&dir, &format!("./{name}.toml"), &[]);
+        compare(&dir, &format!("./{name}.toml"), &[], standard);
     }
 }

@@ -74,6 +74,10 @@ fn purpose(action: &Action) -> String {
         Action::CloneTree { source, target, .. } => format!("show `{source}` at `{target}`"),
         Action::CreateFileSystem { kind, target, .. } => format!("make the `{kind}` for `{target}`"),
         Action::CloneRoot { tree, .. } => format!("use `{tree}` as the root"),
+        Action::ReopenDescriptor { source, descriptor, .. } => {
+            format!("open `{source}` again as descriptor {descriptor}")
+        }
+        Action::RelayOutput { .. } => "relay the output".into(),
         Action::CreateRuleset { .. } => "make a Landlock ruleset".into(),
         Action::AllowAccess { beneath: Beneath::Mount(target), .. } => {
             format!("make a Landlock rule for `{target}`")
@@ -115,6 +119,7 @@ fn purpose(action: &Action) -> String {
 }
 
 /// What to do, where something can be done.
+#[allow(clippy::too_many_lines, reason = "one arm a failure, in the order of the steps")]
 fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
     let text: String = match (action, error.errno) {
         (_, Errno::ENOSYS) => format!("this kernel has no {}(2); stockade needs Linux 5.12 or newer", error.call),
@@ -147,6 +152,9 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
             format!("`{source}` is not on the host: correct `source`, or say `optional = true`")
         }
         (Action::CloneTree { source, .. }, Errno::EACCES) => format!("this user may not reach `{source}`"),
+        (Action::ReopenDescriptor { source, .. }, Errno::ESTALE | Errno::ENOENT | Errno::ELOOP | Errno::ENOTDIR) => {
+            format!("another file was put in the place of `{source}` meanwhile: run again")
+        }
         (Action::CloneRoot { .. }, Errno::ENOENT) => "the tree is gone: build it again with `stockade build`".into(),
         (Action::CreateFileSystem { kind: "proc", .. }, Errno::EPERM) => {
             "the host's own /proc is covered in parts, as in a container, and then the kernel gives no new one: \

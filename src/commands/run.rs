@@ -94,11 +94,7 @@ fn run_in(jail: &Jail, tree: &HostPath, course: &mut Course) -> Result<u8> {
     course.layers.clone_from(&plan.layers);
     match jail::run(&program, watch) {
         Ok(end) => {
-            course.ended = match end {
-                End::Exited(status) => Ended::Exited(status),
-                End::Signaled(signal) => Ended::Signaled(signal),
-                End::TimedOut => Ended::TimedOut,
-            };
+            course.ended = ended(end);
             explain_loader(end, jail, &plan.steps, tree, &command);
             Ok(end.exit_code())
         }
@@ -116,10 +112,25 @@ fn run_in(jail: &Jail, tree: &HostPath, course: &mut Course) -> Result<u8> {
             Err(jail.findings(not_done(jail, &plan.steps, step.unwrap_or(0), error, tree)))
         }
         Err(jail::Error::Interrupted { signal, .. }) => Ok(128 + signal as u8),
+        // The program ran, but somebody who reads only its exit code must not take its output for whole.
+        Err(ref error @ jail::Error::Output { end, .. }) => {
+            course.ended = ended(end);
+            let finding = Finding::plain(format!("the output of jail `{}` could not be written", jail.name));
+            Err(jail.findings(vec![finding.why(error.to_string())]))
+        }
         Err(error) => {
             let finding = Finding::plain(format!("cannot run jail `{}`", jail.name)).why(error.to_string());
             Err(jail.findings(vec![finding]))
         }
+    }
+}
+
+/// How a program ended, for the report.
+fn ended(end: End) -> Ended {
+    match end {
+        End::Exited(status) => Ended::Exited(status),
+        End::Signaled(signal) => Ended::Signaled(signal),
+        End::TimedOut => Ended::TimedOut,
     }
 }
 

@@ -2,17 +2,21 @@
 //! values: this runs in a copy of the parent's memory between clone(2) and execve(2).
 
 use std::cell::Cell;
+use std::ffi::CStr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::libc;
+use nix::sys::stat::fstat;
+use nix::unistd::{Whence, lseek};
 
 use super::init;
 use super::program::{Operation, Parent, Program};
 use super::report::Report;
 use crate::plan::step::RootMethod;
 use crate::sys::signal::{self, SignalSet};
-use crate::sys::{Error, creds, landlock, mount, process, terminal};
+use crate::sys::{Error, creds, fs, landlock, mount, process, terminal};
 
 /// What the child was given by its parent beside the program.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +27,10 @@ pub(super) struct Inherited<'a> {
     pub(super) supervisor: RawFd,
     /// The slave end of the program's own terminal.
     pub(super) terminal: Option<BorrowedFd<'a>>,
+    /// The writing ends of the pipes for the program's output.
+    pub(super) outputs: &'a [OwnedFd],
+    /// Whether standard input is a file that is read on from where the caller was.
+    pub(super) shares_input: bool,
 }
 
 /// Exit status of a first process that failed; the supervisor goes by the report it has got before.
@@ -61,7 +69,7 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
     match operation {
         Operation::WriteFiles(files) => {
             for (path, content) in files {
-                let file = open(path, nix::fcntl::OFlag::O_WRONLY)?;
+                let file = open(path, OFlag::O_WRONLY)?;
                 let written = nix::unistd::write(&file, content).map_err(Error::of("write"))?;
                 if written != content.len() {
                     return Err(Error { call: "write", errno: Errno::EIO });
@@ -75,6 +83,20 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
             let slave = inherited.terminal.ok_or(Error { call: "ioctl", errno: Errno::ENOTTY })?;
             terminal::control(slave).map_err(Error::of("ioctl"))?;
             onto.iter().try_for_each(|fd| process::duplicate_onto(slave, *fd).map_err(Error::of("dup2")))
+        }
+        Operation::ReopenDescriptor { descriptor, source, attributes, flags, file, seeks } => {
+            let opened = open_through_mount(source, *attributes, *flags, *file)?;
+            let old = process::standard_descriptor(*descriptor);
+            if *seeks {
+                let offset = lseek(old, 0, Whence::SeekCur).map_err(Error::of("lseek"))?;
+                lseek(&opened, offset, Whence::SeekSet).map_err(Error::of("lseek"))?;
+            }
+            process::duplicate_onto(opened.as_fd(), *descriptor).map_err(Error::of("dup2"))
+        }
+        Operation::RelayOutput { relay, onto } => {
+            let end = inherited.outputs.get(*relay).ok_or(Error { call: "dup2", errno: Errno::EBADF })?;
+            onto.iter()
+                .try_for_each(|fd| process::duplicate_onto(end.as_fd(), *fd).map_err(Error::of("dup2")))
         }
         Operation::MakePrivate => mount::make_private().map_err(Error::of("mount")),
         Operation::SetUndumpable => process::set_undumpable().map_err(Error::of("prctl")),
@@ -224,9 +246,27 @@ fn allow_standard(ruleset: BorrowedFd<'_>, number: RawFd, access: u64) -> Result
     }
 }
 
+/// Opens a file through a detached mount of its own; `ESTALE` if the path leads to another by now.
+fn open_through_mount(
+    source: &CStr,
+    attributes: u64,
+    flags: OFlag,
+    file: (u64, u64),
+) -> Result<OwnedFd, Error> {
+    let mount = mount::clone_tree(source, false).map_err(Error::of("open_tree"))?;
+    mount::set_attributes(mount.as_fd(), attributes, false).map_err(Error::of("mount_setattr"))?;
+    let opened = fs::reopen(&mount, flags).map_err(Error::of("open"))?;
+    let found = fstat(&opened).map_err(Error::of("fstat"))?;
+    if (found.st_dev, found.st_ino) == file {
+        Ok(opened)
+    } else {
+        Err(Error { call: "open", errno: Errno::ESTALE })
+    }
+}
+
 /// open(2) without allocation: the path is a C string already.
-fn open(path: &std::ffi::CStr, flags: nix::fcntl::OFlag) -> Result<OwnedFd, Error> {
-    let flags = flags | nix::fcntl::OFlag::O_CLOEXEC;
+fn open(path: &CStr, flags: OFlag) -> Result<OwnedFd, Error> {
+    let flags = flags | OFlag::O_CLOEXEC;
     nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty()).map_err(Error::of("open"))
 }
 

@@ -1,12 +1,13 @@
 //! PID 1 of the jail: makes the program's process, reaps whatever is orphaned to it, forwards signals, and ends with the
 //! program, which ends every other process of the PID namespace, see pid_namespaces(7). It allocates nothing, holds no file
-//! of the host but the socket to its supervisor, and ends when that closes.
+//! of the host but the socket to its supervisor and, shown read-only, the program's standard input, and ends when the socket closes.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::{Whence, lseek};
 
 use super::child::Inherited;
 use super::report::Report;
@@ -46,8 +47,8 @@ pub(super) fn serve(
 
 /// Waits for the program, reaping and forwarding; returns its exit code by the shells' convention.
 fn reap(program: i32, inherited: Inherited<'_>, signals: &OwnedFd) -> libc::c_int {
-    // A pipe's reader sees the end when the program closes it.
-    if process::close_standard_descriptors().is_err() {
+    // A pipe's reader sees the end when the program closes it. A file that is read on tells how far, at the end.
+    if process::close_standard_descriptors(inherited.shares_input.into()).is_err() {
         return LOST;
     }
     let status = inherited.status;
@@ -80,6 +81,9 @@ fn collect(program: i32, inherited: Inherited<'_>) -> Option<libc::c_int> {
         match process::wait_any() {
             Ok(Waited::Ended { pid, status: raw }) if pid == program => {
                 let code = process::exit_code(raw);
+                if inherited.shares_input && report_input(inherited).is_err() {
+                    return Some(LOST);
+                }
                 // PID 1's own exit code says it all, unless it was a signal: told as code 128 + n, it would pass for an exit.
                 if libc::WIFSIGNALED(raw) && (Report::Ended { status: raw }).send(inherited.status).is_err() {
                     return Some(LOST);
@@ -98,6 +102,12 @@ fn collect(program: i32, inherited: Inherited<'_>) -> Option<libc::c_int> {
             Ok(Waited::Nothing) | Err(_) => return None,
         }
     }
+}
+
+/// Tells the supervisor how far the program has read its standard input, which PID 1 shares with it.
+fn report_input(inherited: Inherited<'_>) -> Result<(), Errno> {
+    let offset = lseek(process::standard_descriptor(0), 0, Whence::SeekCur)?;
+    Report::Read { offset }.send(inherited.status)
 }
 
 /// Exit status of PID 1 when its supervisor is gone.

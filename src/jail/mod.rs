@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! supervisor   the caller's own process: lowers the plan to operations, clones PID 1, then only watches: passes signals and
-//!     |        terminal bytes, keeps the time limit, and ends with the program's exit code. Keeps its rights.
+//!     |        terminal bytes, writes the program's output to files of the caller's, keeps the time limit, and ends with the program's exit code. Keeps its rights.
 //!     | socket (reports, and each side's sight of the other's death)
 //! PID 1        in the new namespaces: runs the Enter and Confine operations, so it ends up with the program's rights; then
 //!     |        closes what it inherited, makes the program's process, reaps, forwards signals.
@@ -16,6 +16,7 @@
 
 mod child;
 mod init;
+mod output;
 mod program;
 mod report;
 mod supervise;
@@ -23,7 +24,7 @@ mod terminal;
 mod verify;
 
 use std::fmt;
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::time::Instant;
 
 use nix::libc;
@@ -35,6 +36,7 @@ use crate::plan::step::Watch;
 use crate::sys::signal::{self, SignalSet};
 use crate::sys::{self, process};
 use child::Inherited;
+use output::{FileSize, Output};
 use supervise::Supervisor;
 use terminal::Relay;
 
@@ -92,6 +94,15 @@ pub enum Error {
         /// Index of the step in the plan.
         step: usize,
     },
+    /// The program ran, but a file of the caller's did not take its output.
+    Output {
+        /// The standard descriptor of that file.
+        descriptor: i32,
+        /// The call and why.
+        error: sys::Error,
+        /// How the program ended.
+        end: End,
+    },
     /// A signal ended the set-up.
     Interrupted {
         /// Which.
@@ -114,6 +125,10 @@ impl fmt::Display for Error {
             Self::Supervisor(error) => write!(f, "{error}"),
             Self::NulByte { step } => write!(f, "step {step}: a NUL byte inside a text"),
             Self::Misplaced { step } => write!(f, "step {step} cannot stand there"),
+            Self::Output { descriptor, error, .. } => {
+                let name = if *descriptor == 2 { "error" } else { "output" };
+                write!(f, "standard {name}: {error}")
+            }
             Self::Interrupted { signal, .. } => write!(f, "interrupted by signal {signal}"),
         }
     }
@@ -127,15 +142,19 @@ pub fn run(program: &Program, watch: Watch) -> Result<End, Error> {
     signal::ignore(libc::SIGPIPE).map_err(sys::Error::of("rt_sigaction"))?;
     // Ignored, as some callers leave it, it would let the kernel collect children before we have seen how they ended.
     signal::reset(libc::SIGCHLD).map_err(sys::Error::of("rt_sigaction"))?;
+    let _limit = FileSize::limit(program)?;
     let (status, child_status) = report::channel()?;
+    let pipes = program.outputs.iter().map(|onto| Output::open(onto, program.owner));
+    let (outputs, child_outputs) = pipes.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
     let relay = match program.terminal.as_slice() {
         [] => None,
         onto => Some(Relay::open(onto, program.owner)?),
     };
     // Blocked in the child too, until just before execve: nothing may end PID 1 half-way but SIGKILL.
     let before = signal::set_mask(SignalSet(u64::MAX)).map_err(sys::Error::of("rt_sigprocmask"))?;
-    let result = start(program, watch, status, &child_status, relay).and_then(|supervisor| {
-        drop(child_status);
+    let child = ChildEnds { status: child_status, outputs: child_outputs };
+    let result = start(program, watch, &child, Ends { status, relay, outputs }).and_then(|supervisor| {
+        drop(child);
         supervisor.run()
     });
     signal::set_mask(before).map_err(sys::Error::of("rt_sigprocmask"))?;
@@ -147,19 +166,29 @@ pub fn run(program: &Program, watch: Watch) -> Result<End, Error> {
     })
 }
 
+/// The supervisor's ends of what it shares with the jail.
+struct Ends {
+    status: OwnedFd,
+    relay: Option<Relay>,
+    outputs: Vec<Output>,
+}
+
+/// The jail's ends.
+struct ChildEnds {
+    status: OwnedFd,
+    outputs: Vec<OwnedFd>,
+}
+
 /// Clones PID 1 and hands everything to its supervisor.
-fn start(
-    program: &Program,
-    watch: Watch,
-    status: std::os::fd::OwnedFd,
-    child_status: &std::os::fd::OwnedFd,
-    mut relay: Option<Relay>,
-) -> Result<Supervisor, Error> {
+fn start(program: &Program, watch: Watch, child: &ChildEnds, ends: Ends) -> Result<Supervisor, Error> {
+    let Ends { status, mut relay, outputs } = ends;
     let signals = signal::descriptor(supervise::taken()?).map_err(sys::Error::of("signalfd"))?;
     let inherited = Inherited {
-        status: child_status.as_fd(),
+        status: child.status.as_fd(),
         supervisor: status.as_raw_fd(),
         terminal: relay.as_ref().and_then(Relay::slave),
+        outputs: &child.outputs,
+        shares_input: program.shares_input,
     };
     let deadline = watch.runtime_max.map(|limit| Instant::now() + limit);
     let first = process::clone(program.namespaces, || child::run(program, inherited, 0))
@@ -173,6 +202,7 @@ fn start(
         is_silent: false,
         signals,
         relay,
+        outputs,
         deadline,
         collected: false,
         program: None,

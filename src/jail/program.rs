@@ -6,13 +6,14 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
+use nix::fcntl::OFlag;
 use nix::libc;
 
 use super::verify::Verify;
 
 use crate::plan::ids::UNMAPPED;
 use crate::plan::landlock::Beneath;
-use crate::plan::step::{Action, Namespaces, RootMethod, Step};
+use crate::plan::step::{Action, Namespaces, Reopen, RootMethod, Step};
 use crate::plan::{JailPath, Phase, calls};
 use crate::sys;
 use crate::sys::mount::attribute;
@@ -28,7 +29,13 @@ pub struct Program {
     pub(super) slots: Vec<Cell<Option<OwnedFd>>>,
     /// The descriptors that become the program's own terminal.
     pub(super) terminal: Vec<i32>,
-    /// Owner of that terminal, as the host sees the program.
+    /// The descriptors whose output the supervisor passes on, those that share a pipe together.
+    pub(super) outputs: Vec<Vec<i32>>,
+    /// The program's limit on the size of files.
+    pub(super) file_size: Option<u64>,
+    /// Whether standard input is a file that is read on from where the caller was.
+    pub(super) shares_input: bool,
+    /// Owner of the terminal and of the pipes, as the host sees the program.
     pub(super) owner: u32,
 }
 
@@ -39,6 +46,19 @@ pub(super) enum Operation {
     NewSession,
     NewKeyring,
     AttachTerminal(Vec<i32>),
+    ReopenDescriptor {
+        descriptor: i32,
+        source: CString,
+        attributes: u64,
+        flags: OFlag,
+        file: (u64, u64),
+        /// Whether it is read on from where the caller was.
+        seeks: bool,
+    },
+    RelayOutput {
+        relay: usize,
+        onto: Vec<i32>,
+    },
     MakePrivate,
     SetUndumpable,
     LoopbackUp,
@@ -132,6 +152,9 @@ impl Program {
             operations: Vec::new(),
             slots: Vec::new(),
             terminal: Vec::new(),
+            outputs: Vec::new(),
+            file_size: None,
+            shares_input: false,
             owner: owner(steps),
         };
         let mut detached: Vec<(JailPath, usize)> = Vec::new();
@@ -184,6 +207,22 @@ impl Program {
                     let source = text(index, tree.as_path())?;
                     Operation::CloneTree { slot, source, attributes: attributes(*flags), recursive: false }
                 }
+                Action::ReopenDescriptor { descriptor, source, flags, access, file } => {
+                    let seeks = *access == Reopen::File;
+                    program.shares_input |= seeks && *descriptor == 0;
+                    Operation::ReopenDescriptor {
+                        descriptor: *descriptor,
+                        source: text(index, source.as_path())?,
+                        attributes: attributes(*flags),
+                        flags: open_flags(*access),
+                        file: *file,
+                        seeks,
+                    }
+                }
+                Action::RelayOutput { onto } => {
+                    program.outputs.push(onto.clone());
+                    Operation::RelayOutput { relay: program.outputs.len() - 1, onto: onto.clone() }
+                }
                 Action::CreateRuleset { handled, scoped } => {
                     let slot = program.slot();
                     ruleset = Some(slot);
@@ -225,11 +264,16 @@ impl Program {
                         attributes: attributes(*flags),
                     }
                 }
-                Action::SetLimit { resource, soft, hard } => Operation::SetLimit {
-                    resource: resource_number(resource),
-                    soft: soft.unwrap_or(u64::MAX),
-                    hard: hard.unwrap_or(u64::MAX),
-                },
+                Action::SetLimit { resource, soft, hard } => {
+                    if *resource == "RLIMIT_FSIZE" {
+                        program.file_size = *soft;
+                    }
+                    Operation::SetLimit {
+                        resource: resource_number(resource),
+                        soft: soft.unwrap_or(u64::MAX),
+                        hard: hard.unwrap_or(u64::MAX),
+                    }
+                }
                 Action::SetUmask { mask } => Operation::SetUmask(mask.0),
                 Action::SetPersonality { value, .. } => Operation::SetPersonality(*value),
                 Action::SetNice { nice } => Operation::SetNice(*nice),
@@ -363,6 +407,15 @@ fn take_slot(
     let (at, slot) = slot_of(step, detached, target)?;
     detached.swap_remove(at);
     Ok(slot)
+}
+
+/// The access mode of open(2).
+fn open_flags(access: Reopen) -> OFlag {
+    match access {
+        Reopen::File | Reopen::ReadDevice => OFlag::O_RDONLY,
+        Reopen::WriteDevice => OFlag::O_WRONLY,
+        Reopen::Device => OFlag::O_RDWR,
+    }
 }
 
 /// The bits of mount_setattr(2).

@@ -23,6 +23,8 @@ pub(super) enum Report {
     Stopped { signal: i32 },
     /// The program was killed; its raw wait status.
     Ended { status: i32 },
+    /// The program has ended, and its standard input was read up to this offset.
+    Read { offset: i64 },
 }
 
 /// Bytes of a message: kind, number, name of a call.
@@ -31,7 +33,7 @@ const SIZE: usize = 9 + CALL;
 const CALL: usize = 24;
 
 /// Names that can come back from the child, so that the name read is one of this binary's own.
-const CALLS: [&str; 48] = [
+const CALLS: [&str; 50] = [
     "keyctl",
     "open",
     "close",
@@ -54,6 +56,8 @@ const CALLS: [&str; 48] = [
     "fsopen",
     "fsconfig",
     "fsmount",
+    "fstat",
+    "lseek",
     "landlock_create_ruleset",
     "landlock_add_rule",
     "landlock_restrict_self",
@@ -90,6 +94,7 @@ impl Report {
             Self::Failed { operation, error } => (1, operation as i32, error.errno as i32, error.call),
             Self::Stopped { signal } => (2, signal, 0, ""),
             Self::Ended { status } => (3, status, 0, ""),
+            Self::Read { offset } => (4, offset as i32, (offset >> 32) as i32, ""),
         };
         let mut message = [0; SIZE];
         message[0] = kind;
@@ -117,6 +122,7 @@ impl Report {
             }
             2 => Self::Stopped { signal: first },
             3 => Self::Ended { status: first },
+            4 => Self::Read { offset: i64::from(first as u32) | i64::from(second) << 32 },
             _ => return None,
         })
     }
@@ -192,9 +198,13 @@ mod tests {
         let (ours, theirs) = channel().unwrap();
         let failed =
             Report::Failed { operation: 7, error: Error { call: "pivot_root", errno: Errno::EINVAL } };
-        for report in
-            [Report::Started, failed, Report::Stopped { signal: 20 }, Report::Ended { status: 0x100 }]
-        {
+        for report in [
+            Report::Started,
+            failed,
+            Report::Stopped { signal: 20 },
+            Report::Ended { status: 0x100 },
+            Report::Read { offset: 0x9_8000_0001 },
+        ] {
             report.send(theirs.as_fd()).unwrap();
             assert_eq!(receive(ours.as_fd()).unwrap(), Received::Message(report, std::process::id() as i32));
         }

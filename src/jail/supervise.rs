@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::{Whence, lseek};
 
 use super::init::FORWARDED;
+use super::output::Output;
 use super::report::{self, Received, Report};
 use super::terminal::Relay;
 use super::{End, Error};
@@ -39,6 +41,8 @@ pub(super) struct Supervisor {
     pub(super) signals: OwnedFd,
     /// The program's terminal, if it has one.
     pub(super) relay: Option<Relay>,
+    /// What the program writes to files of the caller's.
+    pub(super) outputs: Vec<Output>,
     /// When the jail is to be killed.
     pub(super) deadline: Option<Instant>,
     /// Whether PID 1 has ended and been waited for.
@@ -86,6 +90,9 @@ impl Supervisor {
                     relay.resume();
                 }
             }
+            for output in &mut self.outputs {
+                output.pass()?;
+            }
             if ended {
                 break;
             }
@@ -98,14 +105,23 @@ impl Supervisor {
         if let Some(relay) = &mut self.relay {
             while relay.pass_output()? {}
         }
+        for output in &mut self.outputs {
+            output.finish()?;
+        }
         let raw = process::wait(self.first.pid).map_err(sys::Error::of("wait4"))?;
         self.collected = true;
-        match reported {
-            Some(Report::Failed { operation, error }) => Err(Error::Failed { step: operation, error }),
-            _ if timed_out => Ok(End::TimedOut),
-            Some(Report::Ended { status }) => Ok(End::of(status)),
+        let end = match reported {
+            Some(Report::Failed { operation, error }) => {
+                return Err(Error::Failed { step: operation, error });
+            }
+            _ if timed_out => End::TimedOut,
+            Some(Report::Ended { status }) => End::of(status),
             // Killed from outside, or the program was PID 1 itself.
-            _ => Ok(End::of(raw)),
+            _ => End::of(raw),
+        };
+        match self.outputs.iter().find_map(Output::failure) {
+            Some((descriptor, error)) => Err(Error::Output { descriptor, error, end }),
+            None => Ok(end),
         }
     }
 
@@ -136,9 +152,12 @@ impl Supervisor {
                 ready.extend(relay.input().map(readable));
             }
         }
+        // Looked at each time, whatever woke the loop.
+        let named = ready.len();
+        ready.extend(self.outputs.iter().filter_map(Output::pipe).map(readable));
         match poll(&mut ready, timeout) {
             Ok(_) => Ok([0, 1, 2, 3, 4].map(|at: usize| {
-                ready.get(at).and_then(PollFd::revents).is_some_and(|events| !events.is_empty())
+                ready[..named].get(at).and_then(PollFd::revents).is_some_and(|events| !events.is_empty())
             })),
             Err(Errno::EINTR) => Ok([false; 5]),
             Err(errno) => Err(sys::Error { call: "poll", errno }.into()),
@@ -175,6 +194,10 @@ impl Supervisor {
             Report::Stopped { .. } => {}
             Report::Failed { .. } => *reported = Some(message),
             Report::Ended { .. } => *reported = reported.or(Some(message)),
+            Report::Read { offset } => {
+                lseek(process::standard_descriptor(0), offset, Whence::SeekSet)
+                    .map_err(sys::Error::of("lseek"))?;
+            }
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::capability;
 use super::display::join;
 use super::landlock::Beneath;
 use super::notation::{SIGNALS, attributes, bound, mask, persona, text};
-use super::step::{Action, CapabilitySet, MountFlags, RootMethod};
+use super::step::{Action, CapabilitySet, MountFlags, Reopen, RootMethod};
 
 /// One system call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +74,24 @@ impl Action {
                 clone_tree(source.as_path(), *flags, *recursive)
             }
             Self::CloneRoot { tree, flags } => clone_tree(tree.as_path(), *flags, false),
+            Self::ReopenDescriptor { descriptor, source, flags, access, .. } => {
+                let mut calls = clone_tree(source.as_path(), *flags, false);
+                let mode = access.mode();
+                let path = format!("AT_FDCWD, \"/proc/self/fd/<mount>\", {mode}|O_NOCTTY|O_CLOEXEC");
+                calls.push(call("openat", path));
+                calls.push(call("newfstatat", "<file>, \"\", <status>, AT_EMPTY_PATH"));
+                calls.push(call("close", "<mount>"));
+                if *access == Reopen::File {
+                    calls.push(call("lseek", format!("{descriptor}, 0, SEEK_CUR")));
+                    calls.push(call("lseek", "<file>, <offset>, SEEK_SET"));
+                }
+                calls.push(call("dup2", format!("<file>, {descriptor}")));
+                calls.push(call("close", "<file>"));
+                calls
+            }
+            Self::RelayOutput { onto } => {
+                onto.iter().map(|fd| call("dup2", format!("<pipe>, {fd}"))).collect()
+            }
             Self::CreateRuleset { handled, scoped } => {
                 let handled = join("|", handled.names().map(|name| format!("LANDLOCK_ACCESS_FS_{name}")));
                 let scoped = join("|", scoped.names().map(|name| format!("LANDLOCK_SCOPE_{name}")));

@@ -28,6 +28,8 @@ pub enum Class {
     Root,
     /// A mount becoming visible at a path of the jail.
     Attach,
+    /// Standard descriptors becoming others.
+    Standard,
     /// The Landlock ruleset.
     Ruleset,
     /// A rule of it.
@@ -112,7 +114,18 @@ impl Class {
             Self::Mounting => {
                 [Self::Source, Self::RootTree, Self::Root, Self::Attach].iter().any(|class| class.has(action))
             }
-            Self::Source => matches!(action, A::CloneTree { .. } | A::CreateFileSystem { .. }),
+            Self::Source => {
+                matches!(
+                    action,
+                    A::CloneTree { .. } | A::CreateFileSystem { .. } | A::ReopenDescriptor { .. }
+                )
+            }
+            Self::Standard => {
+                matches!(
+                    action,
+                    A::AttachTerminal { .. } | A::ReopenDescriptor { .. } | A::RelayOutput { .. }
+                )
+            }
             Self::RootTree => matches!(action, A::CloneRoot { .. }),
             Self::Root => matches!(action, A::EnterRoot { .. }),
             Self::Attach => target(action).is_some(),
@@ -167,7 +180,7 @@ impl Class {
                     Self::IdMaps,
                     Self::NoMoreUserNamespaces,
                     Self::OomScore,
-                    Self::Terminal,
+                    Self::Standard,
                     Self::Mounting,
                     Self::Ruleset,
                 ];
@@ -192,6 +205,7 @@ impl Class {
             Self::RootTree => "mounting the tree",
             Self::Root => "the change of root",
             Self::Attach => "mounting at a path of the jail",
+            Self::Standard => "replacing standard descriptors",
             Self::Ruleset => "the Landlock ruleset",
             Self::Rule => "the rules of Landlock",
             Self::Landlock => "enforcing Landlock",

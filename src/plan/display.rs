@@ -69,6 +69,16 @@ impl fmt::Display for Action {
             Self::CloneRoot { tree, flags } => {
                 write!(f, "open_tree({} \u{2192} \"/\", bind, {})", host(tree), Flags(*flags))
             }
+            Self::ReopenDescriptor { descriptor, source, flags, access, .. } => {
+                let flags = Flags(*flags);
+                write!(
+                    f,
+                    "open({} \u{2192} descriptor {descriptor}, {flags}, {})",
+                    host(source),
+                    access.mode()
+                )
+            }
+            Self::RelayOutput { onto } => write!(f, "dup2(<pipe>) onto {}", join(" ", onto)),
             Self::CreateRuleset { handled, scoped } => {
                 let scopes = if scoped.0 == 0 { "nothing".into() } else { join(" ", scoped.names()) };
                 let (handled, scopes) = (handled.names().count(), scopes.to_ascii_lowercase());
@@ -236,6 +246,8 @@ mod tests {
             r#"open_tree("/srv/www" → "/var/www", rbind, ro nosuid nodev)"#,
             r#"open_tree("/var/lib/stockade/web/tree" → "/", bind, ro nosuid nodev)"#,
             "fsmount(\"proc\" \u{2192} \"/proc\", rw nosuid nodev noexec, subset=pid)",
+            r#"open("/srv/input" → descriptor 0, ro nosuid nodev noexec, O_RDONLY)"#,
+            "dup2(<pipe>) onto 1 2",
             "landlock_create_ruleset(16 rights over files, scope of abstract_unix_socket signal)",
             r#"landlock_add_rule("/var/www", write_file change)"#,
             r#"pivot_root(".", ".")"#,

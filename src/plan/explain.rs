@@ -61,6 +61,8 @@ impl Action {
             Self::SetOomScore { .. } => &enter::SET_OOM_SCORE,
             Self::CloneTree { .. } => &enter::CLONE_TREE,
             Self::CloneRoot { .. } => &enter::CLONE_ROOT,
+            Self::ReopenDescriptor { .. } => &enter::REOPEN_DESCRIPTOR,
+            Self::RelayOutput { .. } => &enter::RELAY_OUTPUT,
             Self::CreateRuleset { .. } => &confine::CREATE_RULESET,
             Self::AllowAccess { beneath: Beneath::Mount(_), .. } => &confine::ALLOW_MOUNT,
             Self::AllowAccess { beneath: Beneath::Descriptor(_), .. } => &confine::ALLOW_DESCRIPTOR,

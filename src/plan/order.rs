@@ -83,9 +83,9 @@ pub const RULES: &[Rule] = &[
     ),
     rule(Class::Rule, Class::Root, "the descriptors of the mounts are closed as they are put in place"),
     rule(
-        Class::Terminal,
+        Class::Standard,
         Class::Rule,
-        "a rule for a standard descriptor is about the file behind it: for one that was the caller's terminal it would allow that",
+        "a rule for a standard descriptor is about the file behind it: made before the descriptor is replaced it would allow the caller's own",
     ),
     rule(
         Class::Rule,

@@ -2,7 +2,7 @@
 
 use super::landlock::{AccessSet, Beneath, ScopeSet};
 use super::secure_bits::SecureBits;
-use super::step::{Action, CapabilitySet, DEVICES, Keep, MountFlags, Namespaces, Owner, RootMethod};
+use super::step::{Action, CapabilitySet, DEVICES, Keep, MountFlags, Namespaces, Owner, Reopen, RootMethod};
 use super::{HostPath, IdMap, JailPath, Mode, Origin, Phase, Step};
 
 /// A path of the jail.
@@ -80,6 +80,14 @@ pub(crate) fn run() -> Vec<Step> {
             flags: MountFlags::GUARDED.no_exec(),
             options: vec![("subset", "pid".into())],
         },
+        Action::ReopenDescriptor {
+            descriptor: 0,
+            source: host("/srv/input"),
+            flags: MountFlags::GUARDED.read_only().no_exec(),
+            access: Reopen::File,
+            file: (1, 2),
+        },
+        Action::RelayOutput { onto: vec![1, 2] },
         Action::CreateRuleset {
             handled: AccessSet::known_to(7),
             scoped: ScopeSet::ABSTRACT_UNIX_SOCKET.and(ScopeSet::SIGNAL),

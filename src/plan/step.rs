@@ -117,6 +117,30 @@ impl fmt::Display for MountFlags {
     }
 }
 
+/// For what a file is opened again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reopen {
+    /// To be read, from where the caller was.
+    File,
+    /// A device, to be read.
+    ReadDevice,
+    /// A device, to be written.
+    WriteDevice,
+    /// A device, for both.
+    Device,
+}
+
+impl Reopen {
+    /// The access mode of open(2).
+    pub const fn mode(self) -> &'static str {
+        match self {
+            Self::File | Self::ReadDevice => "O_RDONLY",
+            Self::WriteDevice => "O_WRONLY",
+            Self::Device => "O_RDWR",
+        }
+    }
+}
+
 /// A set of namespaces that clone(2) makes new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "seven independent bits of the kernel's own mask")]
@@ -240,6 +264,17 @@ pub enum Action {
     },
     /// A detached copy of the tree as the root to be.
     CloneRoot { tree: HostPath, flags: MountFlags },
+    /// A file of the caller's behind a standard descriptor, opened again through a mount of its own that allows no more than
+    /// what it is for; `file` is its device and inode number.
+    ReopenDescriptor {
+        descriptor: i32,
+        source: HostPath,
+        flags: MountFlags,
+        access: Reopen,
+        file: (u64, u64),
+    },
+    /// A pipe to the supervisor, which passes on to a file of the caller's what is written to these descriptors.
+    RelayOutput { onto: Vec<i32> },
     /// A Landlock ruleset without a rule: once it is enforced, what it handles is refused.
     CreateRuleset { handled: AccessSet, scoped: ScopeSet },
     /// A rule of that ruleset: what is allowed all the same.

@@ -151,6 +151,11 @@ fn action(action: &Action) -> Value {
         Action::CloneRoot { tree, flags } => {
             json!({ "kind": "clone_root", "tree": text(tree.as_path()), "flags": attributes(*flags) })
         }
+        Action::ReopenDescriptor { descriptor, source, flags, access, file: (device, inode) } => json!({
+            "kind": "reopen_descriptor", "descriptor": descriptor, "source": text(source.as_path()),
+            "flags": attributes(*flags), "access": access.mode(), "device": device, "inode": inode,
+        }),
+        Action::RelayOutput { onto } => json!({ "kind": "relay_output", "onto": onto }),
         Action::CreateRuleset { handled, scoped } => json!({
             "kind": "create_ruleset", "handled": handled.names().collect::<Vec<_>>(),
             "scoped": scoped.names().collect::<Vec<_>>(),

@@ -65,20 +65,33 @@ pub struct Descriptor {
     pub readable: bool,
     /// Whether it was opened for writing.
     pub writable: bool,
+    /// The file itself, by device and inode number.
+    pub file: (u64, u64),
+    /// Who owns that file.
+    pub owner: u32,
 }
 
 impl Descriptor {
     /// One end of a pipe: what a caller gives that wants to be on the safe side.
-    pub const PIPE: Self = Self { kind: Kind::Pipe { named: false }, readable: true, writable: true };
+    pub const PIPE: Self =
+        Self { kind: Kind::Pipe { named: false }, readable: true, writable: true, ..Self::UNKNOWN };
     /// What could not be looked at.
-    pub const UNKNOWN: Self = Self { kind: Kind::Unknown, readable: false, writable: false };
+    pub const UNKNOWN: Self =
+        Self { kind: Kind::Unknown, readable: false, writable: false, file: (0, 0), owner: 0 };
 
     /// Looks at an open descriptor: by fstat(2), `F_GETFL`, and what its kind needs.
     pub fn of(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
         let flags = fcntl(fd, FcntlArg::F_GETFL)?;
         let mode = flags & libc::O_ACCMODE;
-        let kind = if flags & OFlag::O_PATH.bits() == 0 { kind(fd, &fstat(fd)?)? } else { Kind::Place };
-        Ok(Self { kind, readable: mode != libc::O_WRONLY, writable: mode != libc::O_RDONLY })
+        let found = fstat(fd)?;
+        let kind = if flags & OFlag::O_PATH.bits() == 0 { kind(fd, &found)? } else { Kind::Place };
+        Ok(Self {
+            kind,
+            readable: mode != libc::O_WRONLY,
+            writable: mode != libc::O_RDONLY,
+            file: (found.st_dev, found.st_ino),
+            owner: found.st_uid,
+        })
     }
 }
 
@@ -125,20 +138,17 @@ mod tests {
     #[test]
     fn each_kind_is_told_apart() {
         let of = |path: &str| Descriptor::of(File::open(path).unwrap().as_fd()).unwrap();
-        let null = Descriptor { kind: Kind::Device { major: 1, minor: 3 }, readable: true, writable: false };
-        assert_eq!(of("/dev/null"), null);
+        let access = |found: Descriptor| (found.readable, found.writable);
+        let null = of("/dev/null");
+        assert_eq!((null.kind, null.owner), (Kind::Device { major: 1, minor: 3 }, 0));
+        assert_eq!(access(null), (true, false));
         assert_eq!(of("/").kind, Kind::Directory);
         assert_eq!(of("/proc/self/status").kind, Kind::File { file_system: 0x9fa0, named: true });
         let (read, write) = nix::unistd::pipe().unwrap();
-        let pipe = Kind::Pipe { named: false };
-        assert_eq!(
-            Descriptor::of(read.as_fd()).unwrap(),
-            Descriptor { kind: pipe, readable: true, writable: false }
-        );
-        assert_eq!(
-            Descriptor::of(write.as_fd()).unwrap(),
-            Descriptor { kind: pipe, readable: false, writable: true }
-        );
+        for (end, expected) in [(read, (true, false)), (write, (false, true))] {
+            let found = Descriptor::of(end.as_fd()).unwrap();
+            assert_eq!((found.kind, access(found)), (Kind::Pipe { named: false }, expected));
+        }
         let (socket, _) = std::os::unix::net::UnixStream::pair().unwrap();
         let stream = Kind::Socket { family: libc::AF_UNIX, kind: libc::SOCK_STREAM };
         assert_eq!(Descriptor::of(socket.as_fd()).unwrap().kind, stream);

@@ -21,10 +21,25 @@ pub fn reflink(source: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
 }
 
 /// Opens the file of a descriptor once more, with other rights: what a path might lead to by now does not matter.
-/// `ENOENT` where /proc is not mounted.
+/// `ENOENT` where /proc is not mounted. Nothing is allocated.
 pub fn reopen(file: impl AsFd, flags: OFlag) -> Result<OwnedFd, Errno> {
-    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    nix::fcntl::open(path.as_str(), flags | OFlag::O_CLOEXEC, Mode::empty())
+    const DIRECTORY: &[u8] = b"/proc/self/fd/";
+    // The directory, ten digits and NUL.
+    let mut path = [0_u8; DIRECTORY.len() + 11];
+    let mut at = path.len() - 1;
+    let mut number = file.as_fd().as_raw_fd().unsigned_abs();
+    loop {
+        at -= 1;
+        path[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    let start = at - DIRECTORY.len();
+    path[start..at].copy_from_slice(DIRECTORY);
+    let path = CStr::from_bytes_with_nul(&path[start..]).map_err(|_| Errno::EINVAL)?;
+    nix::fcntl::open(path, flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY, Mode::empty())
 }
 
 /// How flock(2) locks.
@@ -157,6 +172,16 @@ mod tests {
                     2: POSIX  ADVISORY  WRITE 14 fe:00:99 0 EOF\n3: FLOCK  ADVISORY  READ  0 fe:00:99 0 EOF\n\
                     4: FLOCK  ADVISORY  READ  15 fe:01:99 0 EOF\n\nnonsense\n5: FLOCK\n6: FLOCK a b c d:e:f\n";
         assert_eq!(holders(text, (0xfe, 0, 99)), [12]);
+    }
+
+    #[test]
+    fn a_file_is_opened_again_whatever_its_number() {
+        let null = File::open("/dev/null").unwrap();
+        let is_null = |fd: &OwnedFd| fstat(fd).unwrap().st_rdev == 0x103;
+        assert!(is_null(&reopen(null.as_fd(), OFlag::O_WRONLY).unwrap()));
+        // SAFETY: the number is one nobody has, and is owned by this value from here on.
+        let high = unsafe { nix::unistd::dup2_raw(&null, 1000).unwrap() };
+        assert!(is_null(&reopen(high.as_fd(), OFlag::O_RDONLY).unwrap()));
     }
 
     #[test]

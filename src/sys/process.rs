@@ -118,9 +118,9 @@ pub fn close_others(kept: BorrowedFd<'_>) -> Result<(), Errno> {
     close_range(kept.max(2) + 1, u32::MAX)
 }
 
-/// Closes the standard descriptors: a process that opens, reads and writes nothing needs none.
-pub fn close_standard_descriptors() -> Result<(), Errno> {
-    close_range(0, 2)
+/// Closes the standard descriptors from `first` on: a process that opens, reads and writes nothing needs none.
+pub fn close_standard_descriptors(first: u32) -> Result<(), Errno> {
+    close_range(first, 2)
 }
 
 /// close(2) of a descriptor that belongs to a value of the parent's, in a child that never drops that value.
@@ -279,7 +279,7 @@ pub fn kill(pid: i32, signal: i32) -> Result<(), Errno> {
 /// One of the standard descriptors 0 to 2, which are open from [`fill_standard_descriptors`] on and are never closed.
 pub fn standard_descriptor(number: RawFd) -> BorrowedFd<'static> {
     debug_assert!((0..=2).contains(&number), "0 to 2");
-    // SAFETY: open, see above; PID 1, which closes them at last, asks for none.
+    // SAFETY: open, see above; PID 1, which closes them at last, asks for none that it has closed.
     unsafe { BorrowedFd::borrow_raw(number) }
 }
 

@@ -331,7 +331,7 @@ fn every_way_of_the_program_has_its_test() {
 #[rustfmt::skip]
 const NOT_YET: &[&str] = &[
     "identity::file_of_root_written", "identity::identity_map", "inherited::console_pasted",
-    "inherited::log_rewritten", "inherited::log_truncated", "inherited::nice_inherited",
+    "inherited::nice_inherited",
     "inherited::oom_score_inherited", "inherited::personality_inherited", "inherited::timer_slack_inherited",
     "inherited::typed_at_stdin", "inherited::typed_past_a_64_bit_compare", "inherited::user_keyring",
     "kernel::add_key", "kernel::bpf", "kernel::fanotify_init", "kernel::int_80_getpid", "kernel::int_80_keyctl",

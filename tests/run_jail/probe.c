@@ -21,6 +21,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -249,6 +250,21 @@ static void open_as(const char *path) {
     say("cut", open(path, O_WRONLY | O_TRUNC | O_NOCTTY | O_NONBLOCK));
 }
 
+// Everything but reading and writing that can be done to a file by a descriptor of it.
+static void meddle(int fd) {
+    say("fchmod", fchmod(fd, 06777));
+    say("fchown", fchown(fd, getuid(), getgid()));
+    say("futimens", futimens(fd, NULL));
+    say("fsetxattr", fsetxattr(fd, "user.stockade", "x", 1, 0));
+    say("ftruncate", ftruncate(fd, 0));
+    say("F_SETFL", fcntl(fd, F_SETFL, 0));
+    say("pwrite", pwrite(fd, "X", 1, 0));
+    char path[40];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    say("open for both", open(path, O_RDWR));
+    say("chmod", chmod(path, 06777));
+}
+
 int main(int count, char **arguments) {
     const char *what = count > 1 ? arguments[1] : "", *first = count > 2 ? arguments[2] : "";
     const char *second = count > 3 ? arguments[3] : "";
@@ -279,6 +295,8 @@ int main(int count, char **arguments) {
     if (IS("fill-inodes")) fill_inodes(first);
     if (IS("undo-mounts")) undo_mounts();
     if (IS("change")) change(first);
+    if (IS("meddle")) meddle(atoi(first));
+    if (IS("chmod-null")) say("fchmod", fchmod(atoi(first), 0666));
     if (IS("abstract")) abstract(first);
     if (IS("open")) open_as(first);
     if (IS("personality")) printf("%08x\n", personality(0xffffffff));

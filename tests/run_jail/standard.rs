@@ -1,9 +1,13 @@
 //! Standard input, output and error: what of the caller's a program is given, and what it can do with it.
 
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::common;
-use crate::support::{Ended, Jail, finish};
+use crate::pty::Terminal;
+use crate::support::{Ended, Jail, finish, is_root};
 
 /// Runs a jail with something odd as a standard descriptor, as `gives.c` opens it.
 fn run_with(kind: &str, descriptor: &str, jail: &Jail, arguments: &[&str]) -> Ended {
@@ -81,4 +85,178 @@ fn what_carries_bytes_and_no_more_is_given() {
         let ended = run_with(kind, "0", &jail, &["echo ran"]);
         assert_eq!((ended.stdout.as_str(), ended.code), ("ran\n", Some(0)), "{kind}: {}", ended.stderr);
     }
+}
+
+/// A file of the caller's: 0644, `first\nsecond\n`.
+fn callers_file(jail: &Jail, name: &str) -> PathBuf {
+    let path = jail.path(name);
+    fs::write(&path, "first\nsecond\n").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    path
+}
+
+/// What is left of it.
+fn state(path: &Path) -> (String, u32) {
+    (fs::read_to_string(path).unwrap(), fs::metadata(path).unwrap().mode() & 0o7777)
+}
+
+/// The user that can do most with the caller's files: the caller itself, where the jail's ids are the host's.
+const OWNER: &str = "program.user = \"root\"\nnamespaces.network = \"host\"";
+
+#[test]
+fn a_file_to_be_read_can_be_read_and_no_more() {
+    let answers = "fchmod: EROFS\nfchown: EROFS\nfutimens: EROFS\nfsetxattr: EROFS\nftruncate: EINVAL\nF_SETFL: ok\n\
+                   pwrite: EBADF\nopen for both: EROFS\nchmod: EROFS\n";
+    // Also where there is no Landlock.
+    for more in ["", "privileges.landlock = false\n"] {
+        let jail = Jail::probe("input", &format!("{more}{OWNER}"));
+        jail.build();
+        let input = callers_file(&jail, "input");
+        for both in [false, true] {
+            let file = File::options().read(true).write(both).open(&input).unwrap();
+            let ended = finish(jail.command(&["meddle", "0"]).stdin(file));
+            assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), (answers, ""));
+            assert_eq!(state(&input), ("first\nsecond\n".to_owned(), 0o644));
+        }
+    }
+}
+
+#[test]
+fn a_log_keeps_what_is_in_it() {
+    // Cut, written over, read, made set-user-id: the program has a pipe.
+    let jail = Jail::shell("log", &format!("{OWNER}\nprivileges.landlock = false"));
+    jail.build();
+    let log = callers_file(&jail, "log");
+    let file = File::options().append(true).open(&log).unwrap();
+    let script =
+        "/probe meddle 1 >&2; for word in a b c; do echo $word; echo $word >&2; echo > /dev/stdout; done";
+    let ended = finish_into(&mut jail.command(&[script]), file.try_clone().unwrap(), file);
+    assert_eq!(ended, Some(0));
+    let (text, mode) = state(&log);
+    let said = text.strip_prefix("first\nsecond\n").unwrap();
+    let (answers, words) = said.split_at(said.find("a\n").unwrap());
+    assert!(answers.contains("ftruncate: EINVAL\n") && answers.contains("pwrite: ESPIPE\n"), "{answers}");
+    // Both descriptors are the same file's, and their lines in order.
+    assert_eq!((words, mode), ("a\na\n\nb\nb\n\nc\nc\n\n", 0o644));
+}
+
+/// Runs to the end with these as output and error; the exit code.
+fn finish_into(command: &mut Command, output: impl Into<Stdio>, error: impl Into<Stdio>) -> Option<i32> {
+    command.stdout(output).stderr(error).status().unwrap().code()
+}
+
+#[test]
+fn output_goes_to_the_file_each_is_meant_for_and_all_of_it() {
+    let jail = Jail::shell("two", "");
+    jail.build();
+    let (output, error) = (jail.path("output"), jail.path("error"));
+    let script = "head -c 1000000 /dev/zero; head -c 300000 /dev/zero >&2; printf end";
+    let files = [&output, &error].map(|path| File::create(path).unwrap());
+    let [first, second] = files;
+    assert_eq!(finish_into(&mut jail.command(&[script]), first, second), Some(0));
+    assert_eq!(fs::metadata(&output).unwrap().len(), 1_000_003);
+    assert_eq!(fs::metadata(&error).unwrap().len(), 300_000);
+    // A program that is its own PID 1, and one whose children go on after it.
+    for (more, script) in [("program.init = false", "echo said"), ("", "(sleep 100; echo late) & echo said")]
+    {
+        let jail = Jail::shell("two", more);
+        jail.build();
+        let file = File::create(&output).unwrap();
+        assert_eq!(finish_into(&mut jail.command(&[script]), file, Stdio::null()), Some(0));
+        assert_eq!(fs::read_to_string(&output).unwrap(), "said\n");
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written_is_told() {
+    // By the caller's limit on the size of files, and by the jail's own.
+    for (more, before) in [("", "ulimit -f 1"), ("limits.file_size = \"1K\"", "true")] {
+        let jail = Jail::shell("full", more);
+        jail.build();
+        let output = jail.path("output");
+        let mut command = jail.command_after(before, &["head -c 100000 /dev/zero; echo $?"]);
+        let ended = command.stdout(File::create(&output).unwrap()).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(125), "{said}");
+        let expected = "error: the output of jail `full` could not be written\n  why: standard output: write(2): File too large (EFBIG)";
+        assert!(said.contains(expected), "{said}");
+        assert_eq!(fs::metadata(&output).unwrap().len(), 1024);
+    }
+}
+
+#[test]
+fn the_caller_goes_on_reading_where_the_program_stopped() {
+    let jail = Jail::shell("shared", "");
+    jail.build();
+    let input = jail.path("input");
+    fs::write(&input, "one\ntwo\nthree\nfour\n").unwrap();
+    // Two runs and the caller read one file after another, a line each.
+    let line = ["read word; echo \"inside $word\""];
+    let run = jail.command(&line);
+    let mut words = vec![run.get_program().to_owned()];
+    words.extend(run.get_args().map(ToOwned::to_owned));
+    let mut caller = Command::new("bash");
+    caller.args([
+        "-c",
+        "read word; echo \"caller $word\"; \"$@\"; \"$@\"; read word; echo \"caller $word\"",
+        "bash",
+    ]);
+    caller.args(words).env("STOCKADE_STATE_DIR", jail.path("state")).stdin(File::open(&input).unwrap());
+    assert_eq!(finish(&mut caller).lines(), ["caller one", "inside two", "inside three", "caller four"]);
+}
+
+#[test]
+fn files_without_a_name_are_read_too() {
+    let jail = Jail::shell("nameless", "");
+    jail.build();
+    // As a shell's here-document is, where it is too long for a pipe.
+    let deleted = "exec 0<<<\"$(seq 50000)\"; exec 5>/tmp/stockade-deleted-$$; seq 20000 >&5; exec 0</tmp/stockade-deleted-$$; \
+                   rm /tmp/stockade-deleted-$$";
+    let ended = finish(&mut jail.command_after(deleted, &["wc -l; wc -l < /dev/stdin"]));
+    assert_eq!(ended.lines(), ["20000", "20000"]);
+}
+
+#[test]
+fn they_can_be_opened_by_name() {
+    let jail = Jail::shell("by-name", "");
+    jail.build();
+    let script = "cat /dev/stdin; cat < /dev/stdin; echo out > /dev/stdout; echo more >> /dev/stdout; echo err > /dev/stderr";
+    let input = callers_file(&jail, "input");
+    let (output, error) = (jail.path("output"), jail.path("error"));
+    // Files.
+    let files = [&output, &error].map(|path| File::create(path).unwrap());
+    let [first, second] = files;
+    let mut command = jail.command(&[script]);
+    command.stdin(File::open(&input).unwrap());
+    assert_eq!(finish_into(&mut command, first, second), Some(0));
+    let twice = "first\nsecond\nfirst\nsecond\n";
+    assert_eq!(fs::read_to_string(&output).unwrap(), format!("{twice}out\nmore\n"));
+    assert_eq!(fs::read_to_string(&error).unwrap(), "err\n");
+    // The null device.
+    let ended = finish_into(&mut jail.command(&[script]), Stdio::null(), Stdio::null());
+    assert_eq!(ended, Some(0));
+    // A terminal.
+    let mut terminal = Terminal::start(
+        &jail.command(&["echo in; echo out > /dev/stdout; echo err > /dev/stderr; head -1 /dev/stdin"]),
+    );
+    terminal.wait_for("err");
+    terminal.keys("typed\n");
+    terminal.wait_for("typed");
+    assert_eq!(terminal.ended(), Some(0));
+}
+
+#[test]
+fn the_hosts_null_device_keeps_its_mode() {
+    // With root's rights inside and the host's own ids a mode of 0600 would close it to every user of the host. The mode asked for
+    // here is the one it has.
+    let jail = Jail::probe("null", OWNER);
+    let answer = if is_root() { "fchmod: EROFS\n" } else { "fchmod: EPERM\n" };
+    jail.expect(&["chmod-null", "0"], 0, answer);
+    jail.build();
+    let script = "exec \"$@\" <>/dev/null 2>/dev/null";
+    let run = jail.command(&["chmod-null", "2"]);
+    let mut command = Command::new("bash");
+    command.args(["-c", script, "bash"]).arg(run.get_program()).args(run.get_args());
+    command.env("STOCKADE_STATE_DIR", jail.path("state"));
+    assert_eq!(finish(&mut command).stdout, answer);
 }

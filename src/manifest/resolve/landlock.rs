@@ -5,6 +5,7 @@ use nix::errno::Errno;
 
 use super::mounts::Planned;
 use super::run::{Context, Steps};
+use super::standard;
 use crate::manifest::schema::{Network, Share};
 use crate::plan::landlock::{AccessSet, Beneath, SCOPES_SINCE, ScopeSet};
 use crate::plan::step::Action;
@@ -89,7 +90,8 @@ pub(super) fn rules(
     let root = (Beneath::Mount(JailPath::root()), read.and(write), root_origin);
     let again = Origin::Default("/dev/stdin and its like are opened again as they were opened");
     let standard = (0..).zip(&context.host.standard);
-    let standard = standard.map(|(number, found)| (Beneath::Descriptor(number), opened(found), &again));
+    let standard =
+        standard.map(|(number, found)| (Beneath::Descriptor(number), opened(number, found), &again));
     let mounts = planned.iter().map(|mount| mount.rule(context));
     for (beneath, access, origin) in std::iter::once(root).chain(mounts).chain(standard) {
         let access = access.within(handled);
@@ -109,21 +111,18 @@ fn scoped(context: &Context<'_>, version: u32) -> ScopeSet {
     }
 }
 
-/// The rights that a standard descriptor was opened with, if there is a file behind it that has a path: it is outside the jail,
-/// and opening it again would be refused.
-fn opened(found: &Descriptor) -> AccessSet {
-    // What can be done through the descriptor itself is no more than this: it can be cut, or given commands.
-    let write = match found.kind {
-        Kind::File { .. } => AccessSet::WRITE_FILE.and(AccessSet::TRUNCATE),
-        Kind::Terminal | Kind::Device { .. } | Kind::Pipe { named: true } => AccessSet::WRITE_FILE,
-        _ => return AccessSet::NONE,
+/// The rights to open again what is behind a standard descriptor, if that is a file with a path: it is outside the jail.
+fn opened(number: i32, found: &Descriptor) -> AccessSet {
+    let access = match standard::reopens(number, found) {
+        (false, false) => return AccessSet::NONE,
+        (true, false) => AccessSet::READ_FILE,
+        (false, true) => AccessSet::WRITE_FILE,
+        (true, true) => AccessSet::READ_FILE.and(AccessSet::WRITE_FILE),
     };
-    let commands = match found.kind {
-        Kind::Terminal | Kind::Device { .. } => AccessSet::IOCTL_DEV,
-        _ => AccessSet::NONE,
-    };
-    let read = if found.readable { AccessSet::READ_FILE } else { AccessSet::NONE };
-    read.and(if found.writable { write } else { AccessSet::NONE }).and(commands)
+    match found.kind {
+        Kind::Terminal | Kind::Device { .. } => access.and(AccessSet::IOCTL_DEV),
+        _ => access,
+    }
 }
 
 /// From here on the rules hold.

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use super::accounts::Accounts;
 use super::command::DEFAULT_PATH;
 use super::identity::{self, Identity};
-use super::{landlock, layers, mounts};
+use super::{landlock, layers, mounts, standard};
 use crate::manifest::finding::Finding;
 use crate::manifest::links::Root;
 use crate::manifest::schema::{Manifest, Network, Personality, Proc, Share};
@@ -109,7 +109,7 @@ pub fn run_steps(
     }
     let mut steps = Steps::default();
     parent(&context, &mut steps);
-    enter(&context, name, &mut steps);
+    enter(&context, name, &mut steps).map_err(|finding| vec![finding])?;
     circumstances(&context, &mut steps);
     landlock::restrict(&context, &mut steps);
     identity::confine(&context, &mut steps);
@@ -164,7 +164,7 @@ fn own_network(manifest: &Manifest) -> bool {
 }
 
 /// In the new namespaces, until the root has changed and everything is mounted.
-fn enter(context: &Context<'_>, name: &JailName, steps: &mut Steps) {
+fn enter(context: &Context<'_>, name: &JailName, steps: &mut Steps) -> Result<(), Finding> {
     let manifest = context.manifest;
     if context.user_namespace {
         let inside = Owner { uid: context.identity.uid, gid: context.identity.gid };
@@ -197,6 +197,7 @@ fn enter(context: &Context<'_>, name: &JailName, steps: &mut Steps) {
         );
     }
     steps.unasked(Phase::Enter, Action::MakePrivate, "mounts made here are nobody else's business");
+    standard::replace(context, steps)?;
     let (method, method_origin) = or_default(
         manifest.root.method.as_ref(),
         RootMethod::Pivot,
@@ -230,6 +231,7 @@ fn enter(context: &Context<'_>, name: &JailName, steps: &mut Steps) {
             or_default(manifest.namespaces.hostname.as_ref(), name.to_string(), "the jail's name");
         steps.push(Phase::Enter, Action::SetHostname { name: hostname }, &origin);
     }
+    Ok(())
 }
 
 /// Limits, priorities and the like: all that is not about who the program is.

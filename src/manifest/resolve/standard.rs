@@ -1,11 +1,26 @@
 //! Standard input, output and error: files of the caller's own that the program gets although they are outside the jail. What could
 //! lead out, or act on the host, is refused; what there is to decide about the rest is decided here.
 
+//!
+//! - A terminal is relayed: see `AttachTerminal`.
+//! - A file to be read is opened again through a read-only mount of its own, which no mode, owner or capability gets past. One that
+//!   was deleted has no path to be mounted by, and nobody else to whom a change could matter.
+//! - A file to be written is written by the supervisor; the program has a pipe.
+//! - A device is as harmless as it is, but for its mode, where the program may change that.
+//! - Pipes and sockets are given as they are.
+
 #![forbid(unsafe_code)]
 
-use nix::libc;
+use std::path::Path;
 
+use nix::fcntl::{OFlag, open, readlink};
+use nix::libc;
+use nix::sys::stat::{Mode, fstat};
+
+use super::run::{Context, Steps};
 use crate::manifest::finding::Finding;
+use crate::plan::step::{Action, MountFlags, Reopen};
+use crate::plan::{HostPath, Origin, Phase};
 use crate::sys::descriptor::{Descriptor, Kind};
 use crate::sys::host::Host;
 
@@ -41,17 +56,99 @@ const KERNELS_OWN: [(i64, &str); 25] = [
     (0x5345_434d, "secretmem"),
 ];
 
+/// Whether what a descriptor is for is being written. Opened for both, standard input is still there to be read, and the others to
+/// be written.
+fn is_output(number: i32, found: &Descriptor) -> bool {
+    matches!(found.kind, Kind::File { .. }) && found.writable && (number != 0 || !found.readable)
+}
+
+/// Whether a rule of Landlock has to be made for a standard descriptor to be opened again, and as what: to be read, and to be written.
+pub(super) fn reopens(number: i32, found: &Descriptor) -> (bool, bool) {
+    match found.kind {
+        Kind::File { .. } => (!is_output(number, found), false),
+        Kind::Terminal | Kind::Device { .. } | Kind::Pipe { named: true } => (found.readable, found.writable),
+        _ => (false, false),
+    }
+}
+
+/// The steps that put something else in the place of the caller's own files.
+pub(super) fn replace(context: &Context<'_>, steps: &mut Steps) -> Result<(), Finding> {
+    let numbered: Vec<(i32, &Descriptor)> = (0..).zip(&context.host.standard).collect();
+    for (number, found) in &numbered {
+        let file = matches!(found.kind, Kind::File { named: true, .. }) && !is_output(*number, found);
+        let device = matches!(found.kind, Kind::Device { .. }) && may_change(context, found);
+        if (file || device)
+            && let Some(action) = reopened(context, *number, found)?
+        {
+            let reason = if file {
+                "the caller's file is to be read, and no more"
+            } else {
+                "the host's device is the host's"
+            };
+            steps.push(Phase::Enter, action, &Origin::Default(reason));
+        }
+    }
+    let outputs: Vec<_> = numbered.iter().filter(|(number, found)| is_output(*number, found)).collect();
+    let first = |(at, (_, found)): &(usize, &&(i32, &Descriptor))| {
+        outputs.iter().position(|(_, other)| other.file == found.file) == Some(*at)
+    };
+    for (_, (_, found)) in outputs.iter().enumerate().filter(first) {
+        let same = outputs.iter().filter(|(_, other)| other.file == found.file);
+        let onto = same.map(|(number, _)| *number).collect();
+        let reason = "the caller's file is the caller's to write";
+        steps.push(Phase::Enter, Action::RelayOutput { onto }, &Origin::Default(reason));
+    }
+    Ok(())
+}
+
+/// Whether the program may change mode or owner of a file by its descriptor: the file's owner may, and who has root's rights.
+fn may_change(context: &Context<'_>, found: &Descriptor) -> bool {
+    let outside = if context.user_namespace { context.host.uid } else { context.identity.uid };
+    context.privileged() || found.owner == outside
+}
+
+/// The step that opens a file again through a mount of its own; none if its path does not lead to it any more, which matters only
+/// where the program could change the file.
+fn reopened(context: &Context<'_>, number: i32, found: &Descriptor) -> Result<Option<Action>, Finding> {
+    let device = matches!(found.kind, Kind::Device { .. });
+    let (access, mode) = match (device, found.readable, found.writable) {
+        (false, ..) => (Reopen::File, OFlag::O_RDONLY),
+        (true, true, false) => (Reopen::ReadDevice, OFlag::O_RDONLY),
+        (true, false, _) => (Reopen::WriteDevice, OFlag::O_WRONLY),
+        (true, true, true) => (Reopen::Device, OFlag::O_RDWR),
+    };
+    let path = readlink(Path::new(&format!("/proc/self/fd/{number}"))).unwrap_or_default();
+    let flags = mode | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let leads_to = open(path.as_os_str(), flags, Mode::empty()).and_then(fstat);
+    let is_same = leads_to.is_ok_and(|there| (there.st_dev, there.st_ino) == found.file);
+    match HostPath::parse(&path) {
+        Ok(source) if is_same => {
+            let flags = MountFlags { no_dev: !device, ..MountFlags::GUARDED }.read_only().no_exec();
+            let file = found.file;
+            Ok(Some(Action::ReopenDescriptor { descriptor: number, source, flags, access, file }))
+        }
+        _ if may_change(context, found) => {
+            let name = NAMES.get(number as usize).unwrap_or(&"descriptor");
+            Err(Finding::plain(format!("standard {name} cannot be given to a jail"))
+                .why(format!("the program could change the file, since this user may, and its path, `{}`, leads to another or to none, so that it cannot be shown read-only", path.display()))
+                .hint(HINT))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// What the standard descriptors are called.
+const NAMES: [&str; 3] = ["input", "output", "error"];
+
+/// What serves instead of a descriptor that is refused.
+const HINT: &str =
+    "give it a file or /dev/null, or pass the data through a pipe: `cat FILE | stockade run JAIL`";
+
 /// The first standard descriptor that no program is given, with the reason.
 pub fn refused(host: &Host) -> Option<Finding> {
-    let (name, why) = ["input", "output", "error"]
-        .into_iter()
-        .zip(&host.standard)
-        .find_map(|(name, found)| Some((name, danger(found)?)))?;
-    Some(
-        Finding::plain(format!("standard {name} cannot be given to a jail")).why(why).hint(
-            "give it a file or /dev/null, or pass the data through a pipe: `cat FILE | stockade run JAIL`",
-        ),
-    )
+    let (name, why) =
+        NAMES.into_iter().zip(&host.standard).find_map(|(name, found)| Some((name, danger(found)?)))?;
+    Some(Finding::plain(format!("standard {name} cannot be given to a jail")).why(why).hint(HINT))
 }
 
 /// What a program could do with a descriptor that it shall not.
@@ -128,5 +225,22 @@ mod tests {
         ] {
             assert!(of(kind).is_some(), "{kind:?}");
         }
+    }
+
+    #[test]
+    fn what_a_descriptor_is_for_is_told_by_its_number_where_it_allows_both() {
+        let file = Kind::File { file_system: 0xef53, named: true };
+        for (number, readable, writable, expected) in [
+            (0, true, true, false),
+            (0, false, true, true),
+            (1, true, true, true),
+            (1, true, false, false),
+            (2, false, true, true),
+        ] {
+            let found = Descriptor { kind: file, readable, writable, ..Descriptor::UNKNOWN };
+            assert_eq!(is_output(number, &found), expected, "{number} {readable} {writable}");
+            assert_eq!(reopens(number, &found), (!expected, false));
+        }
+        assert!(!is_output(1, &Descriptor { kind: Kind::Device { major: 1, minor: 3 }, ..Descriptor::PIPE }));
     }
 }

@@ -66,6 +66,23 @@ pub(super) const ATTACH_TERMINAL: Text = Text {
               terminal instead gives the program a descriptor of the host that it can read, reconfigure and type into.",
 };
 
+pub(super) const REOPEN_DESCRIPTOR: Text = Text {
+    why: "A file the caller gives is a right over it beyond what it was opened for: who owns it may change its mode through any \
+          descriptor, and open it again for more. So the file is mounted by itself, read-only, and opened again through that mount. The \
+          program reads on where the caller was, and the caller goes on where the program stopped.",
+    man: &["open_tree(2)", "mount_setattr(2)", "proc_pid_fd(5)"],
+    without: "With `stockade run … < notes`, an ordinary user's program could write to notes through /proc/self/fd/0, or make it \
+              set-user-id by fchmod(2); with root's rights inside, close /dev/null to every other user of the host.",
+};
+
+pub(super) const RELAY_OUTPUT: Text = Text {
+    why: "What the program writes goes through a pipe to the supervisor, and the supervisor writes it to the caller's file: the program \
+          has no descriptor of the file. Descriptors of one file share one pipe, so that their lines stay in order.",
+    man: &["pipe(7)", "fcntl(2)", "ftruncate(2)"],
+    without: "With `stockade run … >> log`, the program could cut the log, or take O_APPEND off and write over what was there before \
+              it; an intruder would remove his traces. If the user owns the file, it could be made set-user-id, with a program in it.",
+};
+
 pub(super) const LOOPBACK_UP: Text = Text {
     why: "A new network namespace holds nothing but a loopback interface, and that one is down. Bringing it up gives the jail \
           127.0.0.1 and ::1, reachable from inside alone.",

@@ -40,6 +40,17 @@ pub(super) fn line(action: &Action) -> Option<String> {
         Action::NewSession => "setsid --wait \u{2026}".into(),
         Action::NewKeyring => "keyctl session - \u{2026}".into(),
         Action::AttachTerminal { .. } => "script --quiet --return --command \u{2026} /dev/null".into(),
+        Action::ReopenDescriptor { descriptor, source, flags, .. } => {
+            let source = word(source.as_path());
+            format!(
+                "touch /tmp/again && mount --bind {source} /tmp/again && {} && exec {descriptor}</tmp/again",
+                remount(*flags, "/tmp/again")
+            )
+        }
+        Action::RelayOutput { onto } => {
+            let descriptors = join(" ", onto.iter().map(|fd| format!("{fd}> >(cat >> file)")));
+            format!("\u{2026} {descriptors}")
+        }
         Action::LoopbackUp => "ip link set lo up".into(),
         Action::SetHostname { name } => format!("hostname {}", word(name)),
         Action::SetOomScore { adjustment } => format!("choom --adjust {adjustment} --pid $$"),

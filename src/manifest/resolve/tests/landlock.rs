@@ -79,23 +79,38 @@ fn what_the_manifest_shows_writable_is() {
     assert_eq!(steps(&scene, &manifest), [root, DEV]);
 }
 
+/// A descriptor of this kind, opened for reading, for writing, or for both.
+fn opened(kind: Kind, readable: bool, writable: bool) -> Descriptor {
+    Descriptor { kind, readable, writable, owner: 12345, ..Descriptor::UNKNOWN }
+}
+
 #[test]
-fn a_standard_descriptor_is_opened_again_as_it_was_opened() {
+fn a_standard_descriptor_is_opened_again_as_what_it_is_for() {
     let mut scene = Scene::new("landlock-standard");
     let file = Kind::File { file_system: 0, named: true };
-    let read = |kind| Descriptor { kind, readable: true, writable: false };
-    let write = |kind| Descriptor { kind, readable: false, writable: true };
+    let (null, pipe) = (Kind::Device { major: 1, minor: 3 }, Kind::Pipe { named: true });
     for (standard, expected) in [
-        ([read(file), write(file), Descriptor::PIPE], vec!["0, read_file", "1, write_file truncate"]),
+        // A file that is written is behind a pipe.
         (
-            [
-                read(Kind::Device { major: 1, minor: 3 }),
-                write(Kind::Terminal),
-                write(Kind::Pipe { named: true }),
-            ],
+            [opened(file, true, false), opened(file, false, true), opened(file, true, true)],
+            vec!["0, read_file"],
+        ),
+        (
+            [opened(file, true, true), opened(file, true, false), Descriptor::PIPE],
+            vec!["0, read_file", "1, read_file"],
+        ),
+        (
+            [opened(null, true, false), opened(Kind::Terminal, false, true), opened(pipe, false, true)],
             vec!["0, read_file ioctl_dev", "1, write_file ioctl_dev", "2, write_file"],
         ),
-        ([read(Kind::Socket { family: 1, kind: 1 }), read(Kind::Anonymous), Descriptor::UNKNOWN], vec![]),
+        (
+            [
+                opened(Kind::Socket { family: 1, kind: 1 }, true, true),
+                opened(Kind::Anonymous, true, true),
+                Descriptor::UNKNOWN,
+            ],
+            vec![],
+        ),
     ] {
         scene.host.standard = standard;
         let found = steps(&scene, &Manifest::default());

@@ -1,10 +1,12 @@
 //! Whole manifests to whole lists of steps: the tree's `shape`, what each kind of entry brings (`entries`), and what is said
-//! about mistakes (`findings`). And what Landlock is to allow (`landlock`).
+//! about mistakes (`findings`). And what Landlock is to allow (`landlock`), and what becomes
+//! of the caller's standard descriptors (`standard`).
 
 mod entries;
 mod findings;
 mod landlock;
 mod shape;
+mod standard;
 
 use super::testing::Scene;
 use crate::manifest::schema::{Directory, Mount, MountKind, ProgramFile, Text};
