@@ -1,0 +1,505 @@
+//! Races: directories swapped for links in a tight loop, by a jailed root in its tree and by a user in the sources, while `build`,
+//! `run` and `remove` work. Canaries outside stay as they are, to the nanosecond, and are never seen inside.
+//!
+//! `STOCKADE_RACE_SECONDS` says for how long, all races together (default 6). As root the same is done as an ordinary user too.
+//!
+//! That the racers win where they can is shown by [`a_naive_follower_loses`]: the same swaps against code that uses paths.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests too")]
+
+mod common;
+
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{RenameFlags, renameat2};
+
+use common::{Need, needs};
+
+/// Races that share the time: five as root, and the same as an ordinary user.
+const RACES: u32 = 10;
+
+/// A user of the host's who is neither root nor whoever runs the tests.
+const BOB: u32 = 12345;
+
+/// What the canary's files say.
+const SONG: &str = "the canary sings";
+
+/// The time of one race.
+fn share() -> Duration {
+    let seconds = std::env::var("STOCKADE_RACE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(6);
+    Duration::from_secs(seconds) / RACES
+}
+
+/// A directory of one race: the jail's manifest, the state directory, a canary.
+struct Field {
+    directory: PathBuf,
+    before: Vec<String>,
+}
+
+impl Field {
+    fn new(name: &str) -> Self {
+        Self::new_in(&std::env::temp_dir(), name)
+    }
+
+    fn new_in(place: &Path, name: &str) -> Self {
+        let directory = place.join(format!("stockade-races-{name}-{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        let canary = directory.join("canary");
+        fs::create_dir_all(canary.join("inner/empty")).unwrap();
+        for file in ["file", "inner/file"] {
+            fs::write(canary.join(file), SONG).unwrap();
+            fs::set_permissions(canary.join(file), fs::Permissions::from_mode(0o640)).unwrap();
+        }
+        symlink("file", canary.join("link")).unwrap();
+        common::compile_static(
+            &canary.join("program"),
+            "#include <stdio.h>\nint main(void) { puts(\"the canary sings\"); }",
+        );
+        fs::set_permissions(&canary, fs::Permissions::from_mode(0o700)).unwrap();
+        common::compile_static(
+            &directory.join("look"),
+            &LOOK.replace("CANARY", &canary.display().to_string()),
+        );
+        let before = look_at(&canary);
+        Self { directory, before }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Writes the manifest: a jail whose program looks for the canary. `{here}` is this directory.
+    fn manifest(&self, more: &str) {
+        let user = if is_root() { "program.user = \"root\"\n" } else { "" };
+        let text = format!(
+            "name = \"raced\"\nprogram.command = [\"/look\"]\n{user}\
+             tree.directories = [\"/work\", \"/data/inner\"]\n{}",
+            more.replace("{here}", &self.directory.display().to_string())
+        );
+        fs::write(self.path("raced.toml"), text).unwrap();
+    }
+
+    /// `stockade VERB` of the jail.
+    fn stockade(&self, verb: &str) -> Command {
+        let mut command = Command::new(common::binary());
+        command
+            .args([verb, &self.path("raced.toml").display().to_string()])
+            .env("STOCKADE_STATE_DIR", self.path("state"))
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end, with the code it ended with; whatever it says, it does not sing.
+    #[track_caller]
+    fn finish(&self, verb: &str) -> (Option<i32>, String) {
+        let output = self.stockade(verb).output().unwrap();
+        let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(!said.contains(SONG) && !told.contains(SONG), "{verb}: {said}{told}");
+        self.assert_untouched();
+        let expected = match output.status.code() {
+            Some(0) => verb != "run" || said == "looked\n",
+            Some(1 | 125..=127) => said.is_empty(),
+            _ => false,
+        };
+        assert!(expected, "{verb}: {:?} {said}{told}", output.status);
+        (output.status.code(), told.into_owned())
+    }
+
+    /// The same for a command that nothing can be in the way of.
+    #[track_caller]
+    fn succeeds(&self, verb: &str) {
+        let (code, told) = self.finish(verb);
+        assert_eq!(code, Some(0), "{verb}: {told}");
+    }
+
+    /// The root of the current tree, as it was opened: also when it has been moved since.
+    fn tree(&self) -> (PathBuf, File) {
+        let path = self.path("state/raced/current/tree").canonicalize().unwrap();
+        let opened = File::open(&path).unwrap();
+        (path, opened)
+    }
+
+    #[track_caller]
+    fn assert_untouched(&self) {
+        assert_eq!(look_at(&self.path("canary")), self.before, "the canary was touched");
+    }
+}
+
+impl Drop for Field {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Everything about a directory and what is below it: kind, mode, owner, links, times of the last write and change, content.
+fn look_at(path: &Path) -> Vec<String> {
+    let mut seen = Vec::new();
+    let mut waiting = vec![path.to_owned()];
+    while let Some(path) = waiting.pop() {
+        let found = path.symlink_metadata().unwrap();
+        let times = (found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec());
+        let content = if found.is_dir() {
+            waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            Vec::new()
+        } else if found.is_symlink() {
+            fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes()
+        } else {
+            fs::read(&path).unwrap()
+        };
+        let owner = (found.uid(), found.gid(), found.nlink(), found.len());
+        let content = String::from_utf8_lossy(&content).into_owned();
+        seen.push(format!("{} {:o} {owner:?} {times:?} {content}", path.display(), found.mode()));
+    }
+    seen.sort();
+    seen
+}
+
+/// The program of the jails: looks where a swapped directory would show the canary, and writes there. Asked to race, it swaps
+/// whatever the kernel lets it in its own root.
+const LOOK: &str = r#"
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void look(const char *place, const char *name) {
+    char path[4096], text[64];
+    snprintf(path, sizeof path, "%s/%s", place, name);
+    int fd = open(path, O_RDWR | O_APPEND | O_NONBLOCK);
+    if (fd < 0) fd = open(path, O_RDONLY | O_NONBLOCK);
+    if (fd < 0) return;
+    long length = read(fd, text, sizeof text);
+    if (length > 0 && text[0] == 't') {
+        fwrite(text, 1, length, stdout);
+        write(fd, "!", 1);
+    }
+    close(fd);
+}
+
+static void race(void) {
+    const char *names[] = {"etc", "dev", "proc", "work", "data", "usr", "look"};
+    const char *ways[] = {"CANARY", "/proc/self/fd/3", "../../../../../canary", "/proc/1/root/CANARY"};
+    chdir("/");
+    for (int at = 0; at < 7; at++) {
+        char partner[64];
+        snprintf(partner, sizeof partner, ".partner-%s", names[at]);
+        symlink(ways[at % 4], partner);
+    }
+    write(1, "racing\n", 7);
+    for (unsigned turn = 0;; turn++) {
+        int at = turn / 100 % 7;
+        char partner[64];
+        snprintf(partner, sizeof partner, ".partner-%s", names[at]);
+        renameat2(AT_FDCWD, names[at], AT_FDCWD, partner, RENAME_EXCHANGE);
+        if (turn % 100 == 0) {
+            usleep(turn / 100 % 500);
+            mkdir("work/inner", 0777);
+            mkfifo("work/file", 0666);
+            unlink("work/file");
+        }
+    }
+}
+
+int main(int argc, char **argv) {
+    const char *places[] = {".", "/etc", "/dev", "/proc", "/tmp", "/work", "/data", "/data/inner", "/shared", "CANARY",
+                            "/proc/self/cwd", "/proc/self/root", "/proc/1/cwd", "/proc/1/root"};
+    if (argc > 1) race();
+    for (unsigned place = 0; place < sizeof places / sizeof *places; place++) {
+        look(places[place], "file");
+        look(places[place], "inner/file");
+    }
+    puts("looked");
+}
+"#;
+
+/// Numbers that look random, the same in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
+/// Ends a race, also when the work ends by a panic.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Swaps each of these names in a directory for its partner in the same directory, for as long as `work` takes.
+fn raced<T>(directory: &File, pairs: &[(String, String)], work: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut numbers = Numbers(1);
+            while !done.load(Ordering::Relaxed) {
+                // Long bursts, after which things are as they were or not, and pauses in which something may succeed.
+                for _ in 0..50 + numbers.below(2) {
+                    for (one, other) in pairs {
+                        // Whatever has just been removed, or is a mount point, is swapped another time.
+                        let flags = RenameFlags::RENAME_EXCHANGE;
+                        let _ = renameat2(directory, one.as_str(), directory, other.as_str(), flags);
+                    }
+                }
+                std::thread::sleep(Duration::from_micros(numbers.below(1000)));
+            }
+        });
+        let _done = Done(&done);
+        work()
+    })
+}
+
+/// Plants a link to the canary beside each of these names; the pairs to be swapped.
+fn plant(field: &Field, tree: &Path, names: &[&str]) -> Vec<(String, String)> {
+    let canary = field.path("canary");
+    let mut pairs = Vec::new();
+    for (at, name) in names.iter().enumerate() {
+        let partner = format!(".partner-{name}");
+        let to = match (*name, at % 3) {
+            ("look", _) => canary.join("program"),
+            (_, 0) => canary.clone(),
+            (_, 1) => canary.join("inner"),
+            // By the way of the tree's own place in the state directory.
+            _ => PathBuf::from("../../../../../canary"),
+        };
+        symlink(to, tree.join(&partner)).unwrap();
+        pairs.push(((*name).to_owned(), partner));
+    }
+    pairs
+}
+
+/// Calls `turn` again and again for one race's time, and at least twice.
+fn again_and_again(mut turn: impl FnMut(u32)) -> u32 {
+    let end = Instant::now() + share();
+    let mut turns = 0;
+    while turns < 2 || Instant::now() < end {
+        turn(turns);
+        turns += 1;
+    }
+    turns
+}
+
+#[test]
+fn a_tree_swapped_from_outside_does_not_lead_a_run_astray() {
+    // More than a jailed root can do, who cannot move what is mounted on in its own namespace.
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let field = Field::new("run");
+    fs::create_dir(field.path("shown")).unwrap();
+    let mut codes = Vec::new();
+    for init in [true, false] {
+        field.manifest(&format!(
+            "program.init = {init}\nprogram.working_directory = \"/work\"\nroot.read_only = false\n\
+             tree.files = [{{ path = \"{{here}}/look\", target = \"/look\" }}]\n\
+             [[mounts]]\ntype = \"tmpfs\"\ntarget = \"/tmp\"\n\
+             [[mounts]]\nsource = \"{{here}}/shown\"\ntarget = \"/data/inner\"\n"
+        ));
+        field.succeeds("build");
+        let (path, tree) = field.tree();
+        let pairs = plant(&field, &path, &["dev", "proc", "etc", "work", "data", "tmp", "look"]);
+        again_and_again(|turn| {
+            // One at a time and its neighbour, so that not everything is in a mess at once.
+            let at = turn as usize % (pairs.len() - 1);
+            raced(&tree, &pairs[at..at + 2], || codes.push(field.finish("run").0));
+        });
+    }
+    println!(
+        "{} runs, {} of them to the end",
+        codes.len(),
+        codes.iter().filter(|code| **code == Some(0)).count()
+    );
+}
+
+#[test]
+fn a_tree_swapped_while_it_is_removed_takes_nothing_else_along() {
+    // In memory where there is such a place: a build waits for its disk, and most of the time nothing would be raced.
+    let memory = Path::new("/dev/shm");
+    let field = if memory.is_dir() { Field::new_in(memory, "remove") } else { Field::new("remove") };
+    field.manifest("tree.text = [{ path = \"/look\", content = \"\", mode = \"0755\" }]\n");
+    let mut left = 0;
+    let turns = again_and_again(|turn| {
+        field.succeeds("build");
+        let (path, tree) = field.tree();
+        let pairs: Vec<_> = (0..20)
+            .map(|at| {
+                let (directory, link) = (format!("d{at}"), format!("l{at}"));
+                fs::create_dir_all(path.join(&directory).join("inner/more")).unwrap();
+                fs::write(path.join(&directory).join("inner/file"), "").unwrap();
+                symlink(field.path("canary"), path.join(&link)).unwrap();
+                (directory, link)
+            })
+            .collect();
+        // A directory that has been moved away is swapped there too: the names in it are the racer's.
+        let deep = File::open(path.join("d0")).unwrap();
+        symlink(field.path("canary"), path.join("d0/link")).unwrap();
+        let inner = [("inner".to_owned(), "link".to_owned())];
+        let verb = if turn % 2 == 0 { "remove" } else { "build" };
+        let (code, told) = raced(&tree, &pairs, || raced(&deep, &inner, || field.finish(verb)));
+        match code {
+            Some(0) => {}
+            Some(125) => {
+                assert!(told.contains("Directory not empty"), "{told}");
+                left += 1;
+            }
+            _ => panic!("{verb}: {code:?} {told}"),
+        }
+        // What had to stay goes once nobody swaps any more.
+        let (code, told) = field.finish("remove");
+        assert!(matches!(code, Some(0 | 1)), "{told}");
+        assert_eq!(fs::read_dir(field.path("state")).unwrap().count(), 0);
+    });
+    println!("{turns} removals, {left} of them at a second attempt");
+}
+
+#[test]
+fn sources_swapped_by_their_owner_do_not_choose_what_is_copied() {
+    let field = Field::new("sources");
+    let home = field.path("home");
+    fs::create_dir_all(home.join("site/inner")).unwrap();
+    for file in ["site/file", "site/inner/file", "page"] {
+        fs::write(home.join(file), "public").unwrap();
+    }
+    field.manifest(
+        "tree.files = [{ path = \"{here}/look\", target = \"/look\" }, { path = \"{here}/home/site\", target = \"/site\" },\n\
+         { path = \"{here}/home/page\", target = \"/page\", optional = true }]\n",
+    );
+    let mut pairs = plant(&field, &home, &["site"]);
+    symlink(field.path("canary/file"), home.join(".partner-page")).unwrap();
+    pairs.push(("page".into(), ".partner-page".into()));
+    if is_root() {
+        for path in [".", "site", "site/inner", "site/file", "site/inner/file", "page"] {
+            chown(home.join(path), Some(BOB), Some(BOB)).unwrap();
+        }
+        for (_, link) in &pairs {
+            lchown(home.join(link), Some(BOB), Some(BOB)).unwrap();
+        }
+    }
+    let opened = File::open(&home).unwrap();
+    let mut built = 0;
+    let turns = raced(&opened, &pairs, || {
+        again_and_again(|_| {
+            let (code, _) = field.finish("build");
+            if code == Some(0) {
+                built += 1;
+            }
+            // An ordinary user's own link may lead to what that user can read; root's eyes are not bob's to use.
+            if is_root() && field.path("state/raced/current").exists() {
+                let sung = Command::new("grep").arg("-rq").arg(SONG).arg(field.tree().0).status().unwrap();
+                assert_eq!(sung.code(), Some(1), "the canary was copied");
+            }
+        })
+    });
+    println!("{turns} builds, {built} of them to the end");
+}
+
+#[test]
+fn a_jail_that_swaps_its_own_tree_gets_no_further_by_the_next_run_or_build() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let field = Field::new("inside");
+    field.manifest(
+        "program.working_directory = \"/work\"\nroot.read_only = false\n\
+         tree.files = [{ path = \"{here}/look\", target = \"/look\" }]\n",
+    );
+    field.succeeds("build");
+    let mut runs = 0;
+    let turns = again_and_again(|_| {
+        // In the very tree from which the others are run.
+        let mut racing = field.stockade("run").args(["--", "race"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = [0; 7];
+        std::io::Read::read_exact(racing.stdout.as_mut().unwrap(), &mut line).unwrap();
+        assert_eq!(&line, b"racing\n");
+        for _ in 0..8 {
+            runs += u32::from(field.finish("run").0 == Some(0));
+        }
+        let (code, told) = field.finish("remove");
+        assert!(code == Some(125) && told.contains("it from `"), "{told}");
+        // The raced tree stays until its racer ends.
+        field.succeeds("build");
+        assert_eq!(fs::read_dir(field.path("state/raced/generations")).unwrap().count(), 2);
+        racing.kill().unwrap();
+        racing.wait().unwrap();
+    });
+    field.succeeds("remove");
+    assert_eq!(fs::read_dir(field.path("state")).unwrap().count(), 0);
+    println!("{} runs, {runs} of them to the end", turns * 8);
+}
+
+/// What code does that goes by paths, as many a script: looks, then makes or removes.
+fn naive(tree: &Path) {
+    let inner = tree.join("d/inner");
+    if tree.join("d").symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        let _ = fs::write(tree.join("d/made"), "");
+        let _ = fs::set_permissions(&inner, fs::Permissions::from_mode(0o755));
+        let _ = fs::remove_file(tree.join("d/made"));
+    }
+}
+
+#[test]
+fn a_naive_follower_loses() {
+    // The proof that these races can be lost: the canary's directory shows that something was made in it.
+    let field = Field::new("naive");
+    let tree = field.path("tree");
+    fs::create_dir_all(tree.join("d/inner")).unwrap();
+    let pairs = plant(&field, &tree, &["d"]);
+    let opened = File::open(&tree).unwrap();
+    let end = Instant::now() + Duration::from_secs(30);
+    let touched = raced(&opened, &pairs, || {
+        while Instant::now() < end {
+            naive(&tree);
+            if look_at(&field.path("canary")) != field.before {
+                return true;
+            }
+        }
+        false
+    });
+    assert!(touched, "the racer did not win against code that follows links: these tests prove nothing");
+}
+
+#[test]
+fn the_same_as_an_ordinary_user() {
+    if !is_root() {
+        return;
+    }
+    if !needs(Need::Program("setpriv")) {
+        return;
+    }
+    // Copies of this program and of the binary where nobody can reach them.
+    let place = common::Dir::new("races-nobody");
+    fs::create_dir_all(place.join("bin")).unwrap();
+    fs::create_dir(place.join("tmp")).unwrap();
+    chown(place.join("tmp"), Some(65534), Some(65534)).unwrap();
+    fs::copy(common::binary(), place.join("bin/stockade")).unwrap();
+    fs::copy(std::env::current_exe().unwrap(), place.join("bin/races")).unwrap();
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(place.join("bin/races"))
+        .args(["--nocapture", "--test-threads=2", "--skip", "naive"])
+        .env("STOCKADE_TEST_PLACE", place.path())
+        .env("TMPDIR", place.join("tmp"))
+        .current_dir(place.join("tmp"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("test result: ok. 5 passed"), "{said}");
+}
