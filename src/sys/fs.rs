@@ -74,7 +74,7 @@ pub fn lock_holders(file: impl AsFd) -> Vec<u32> {
 }
 
 /// The holders of flocks on a file of this device and inode in the text of /proc/locks.
-fn holders(text: &str, file: (u64, u64, u64)) -> Vec<u32> {
+pub fn holders(text: &str, file: (u64, u64, u64)) -> Vec<u32> {
     let holder = |line: &str| {
         // `1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF`; one that waits has `->` after the number.
         let mut words = line.split_whitespace().skip(1);

@@ -45,6 +45,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "packages", body: text::packages, seeds: text::package_lists, words: seeds::none },
     Target { name: "glob", body: text::glob, seeds: text::patterns, words: text::pattern_words },
     Target { name: "value", body: text::value, seeds: text::values, words: text::value_words },
+    Target { name: "proc", body: text::proc, seeds: text::proc_files, words: seeds::none },
     Target { name: "report", body: text::report, seeds: text::reports, words: seeds::none },
 ];
 

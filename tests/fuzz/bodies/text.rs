@@ -9,6 +9,7 @@ use stockade::manifest::resolve::glob::Glob;
 use stockade::manifest::resolve::package_files;
 use stockade::plan::quote::{Escaped, Quoted, shell};
 use stockade::plan::{Account, HostPath, JailName, JailPath, Mode, Origin, Size, Span, capability};
+use stockade::sys::fs::holders;
 use stockade::tree::Stamp;
 use stockade::tree::record::{Record, escape, unescape};
 
@@ -234,6 +235,22 @@ pub(super) fn values() -> Vec<Vec<u8>> {
 
 pub(super) fn value_words() -> Vec<Vec<u8>> {
     all(&["KiB", "min", "sec", "ms", "/../", "18446744073709551615", "'", "\\"])
+}
+
+/// `/proc/locks`.
+pub(super) fn proc(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let holders = holders(&text, (8, 1, 5678));
+    assert!(holders.len() <= text.lines().count() && !holders.contains(&0));
+}
+
+pub(super) fn proc_files() -> Vec<Vec<u8>> {
+    let mut files = all(&[
+        "1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF\n1: -> FLOCK  ADVISORY  READ 99 08:01:5678 0 EOF\n\
+         2: POSIX  ADVISORY  READ  5 08:01:5678 128 128\n3: FLOCK  ADVISORY  WRITE -1 08:01:5678 0 EOF\n",
+    ]);
+    files.extend(std::fs::read("/proc/locks"));
+    files
 }
 
 /// A message of a jail's first processes.
