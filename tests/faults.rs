@@ -12,6 +12,7 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -172,6 +173,35 @@ fn a_file_put_in_the_place_of_the_callers_is_not_opened() {
     let program = Program::lower(&fixture.steps).unwrap();
     let error = sys::Error { call: "open", errno: Errno::ESTALE };
     assert_eq!(jail::run(&program, Watch::default()), Err(jail::Error::Failed { step: at, error }));
+}
+
+#[test]
+fn a_working_directory_outside_is_noticed() {
+    // CVE-2024-21626: whatever way leads there.
+    fn keep_a_directory_of_the_host() -> Result<(), sys::Error> {
+        let flags = nix::fcntl::OFlag::O_DIRECTORY | nix::fcntl::OFlag::O_CLOEXEC;
+        let directory = nix::fcntl::open(c"/tmp", flags, nix::sys::stat::Mode::empty());
+        let directory = directory.map_err(sys::Error::of("test"))?;
+        sys::process::duplicate_onto(directory.as_fd(), 2).map_err(sys::Error::of("test"))
+    }
+    fn go_there() -> Result<(), sys::Error> {
+        nix::unistd::fchdir(sys::process::standard_descriptor(2)).map_err(sys::Error::of("test"))
+    }
+    let _one = ONE_AT_A_TIME.lock().unwrap();
+    let fixture = Fixture::new("outside");
+    let of =
+        |wanted: fn(&Action) -> bool| fixture.steps.iter().position(|step| wanted(&step.action)).unwrap();
+    let (private, verify) = (
+        of(|action| matches!(action, Action::MakePrivate)),
+        of(|action| matches!(action, Action::Verify { .. })),
+    );
+    let mut program = Program::lower(&fixture.steps).unwrap();
+    let operation =
+        |program: &Program, step| (0..program.len()).find(|at| program.step_of(*at) == Some(step)).unwrap();
+    program.insert(operation(&program, private), keep_a_directory_of_the_host);
+    program.insert(operation(&program, verify), go_there);
+    let error = sys::Error { call: "working directory", errno: Errno::EPERM };
+    assert_eq!(jail::run(&program, Watch::default()), Err(jail::Error::Failed { step: verify, error }));
 }
 
 #[test]

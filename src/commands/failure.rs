@@ -39,6 +39,9 @@ pub(super) fn of_step(
 /// The call and the reason in words; a difference found by reading back is no call.
 fn cause(step: &Step, error: sys::Error) -> String {
     match step.action {
+        Action::Verify { .. } if error.call == "working directory" => {
+            "the working directory is outside the jail's root".into()
+        }
         Action::Verify { .. } if error.call.contains(' ') || error.call == "no_new_privs" => {
             format!("the {} read back differ from the plan", error.call)
         }

@@ -33,7 +33,7 @@ const SIZE: usize = 9 + CALL;
 const CALL: usize = 24;
 
 /// Names that can come back from the child, so that the name read is one of this binary's own.
-const CALLS: [&str; 50] = [
+const CALLS: [&str; 51] = [
     "keyctl",
     "open",
     "close",
@@ -80,6 +80,7 @@ const CALLS: [&str; 50] = [
     "getresuid",
     "getresgid",
     "getgroups",
+    "getcwd",
     "capget",
     "signalfd",
     "test",
@@ -134,13 +135,14 @@ pub fn is_report(message: &[u8]) -> bool {
 }
 
 /// What `Verify` may find different, sent in place of a call's name.
-pub(super) const DIFFERENCES: [&str; 7] = [
+pub(super) const DIFFERENCES: [&str; 8] = [
     "user ids",
     "group ids",
     "supplementary groups",
     "capability sets",
     "bounding set",
     "secure bits",
+    "working directory",
     "no_new_privs",
 ];
 

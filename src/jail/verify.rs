@@ -1,5 +1,5 @@
-//! Reading back what the child has become: ids, groups, capability sets, secure bits and no_new_privs are compared with the plan before the
-//! program is executed, so that a call that did nothing is noticed while there is nobody yet to make use of it.
+//! Reading back what the child has become: ids, groups, capability sets, secure bits, no_new_privs and whether the working
+//! directory is inside are compared with the plan before the program is executed, so that a call that did nothing is noticed while there is nobody yet to make use of it.
 
 use nix::errno::Errno;
 
@@ -46,6 +46,9 @@ impl Verify {
         }
         if creds::secure_bits().map_err(sys::Error::of("prctl"))? != self.secure_bits {
             return Ok(Some("secure bits"));
+        }
+        if !sys::process::is_directory_reachable().map_err(sys::Error::of("getcwd"))? {
+            return Ok(Some("working directory"));
         }
         let no_new_privileges = sys::process::no_new_privileges().map_err(sys::Error::of("prctl"))?;
         Ok((no_new_privileges != self.no_new_privileges).then_some("no_new_privs"))

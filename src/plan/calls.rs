@@ -232,6 +232,7 @@ impl Action {
                 );
                 calls.push(past_last("PR_CAPBSET_READ"));
                 calls.push(call("prctl", "PR_GET_SECUREBITS"));
+                calls.push(call("getcwd", "<directory>, 4096"));
                 calls.push(call("prctl", "PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0"));
                 calls
             }

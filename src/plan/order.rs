@@ -216,6 +216,11 @@ pub const RULES: &[Rule] = &[
         Class::Directory,
         "with root's rights it could be a directory that the program's user may not enter",
     ),
+    rule(
+        Class::Directory,
+        Class::Verify,
+        "a working directory outside the root is noticed there (CVE-2024-21626)",
+    ),
     rule(Class::Confinement, Class::Verify, "what is read back must be what the program will have"),
     rule(
         Class::Opening,

@@ -283,6 +283,18 @@ pub fn standard_descriptor(number: RawFd) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(number) }
 }
 
+/// getcwd(2): whether there is a path from this process's root to its working directory. The kernel's answer begins with
+/// `(unreachable)` where there is none.
+pub fn is_directory_reachable() -> Result<bool, Errno> {
+    let mut path = std::mem::MaybeUninit::<[u8; libc::PATH_MAX as usize]>::uninit();
+    // SAFETY: the kernel writes at most as many bytes as the array has, and at least one, which is all that is read.
+    let first = unsafe {
+        check(libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), size_of_val(&path)))?;
+        path.as_ptr().cast::<u8>().read()
+    };
+    Ok(first == b'/')
+}
+
 /// umask(2) that leaves what is made readable, as usual: the caller's could take away what a build gives itself.
 pub fn reset_umask() {
     set_umask(0o022);

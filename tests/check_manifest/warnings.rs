@@ -71,8 +71,26 @@ capabilities = ["SYS_ADMIN", "CHOWN"]
   --> jails/web.toml:4:17
     4 | capabilities = ["SYS_ADMIN", "CHOWN"]
       |                 ^^^^^^^^^^^
-  why: who has it, in a jail started by root, can mount the host's disks
+  why: who has it, in a jail started by root, can do most of what root of the host can
 hint: look for a narrower capability in capabilities(7)
+"#,
+    );
+}
+
+#[test]
+fn capability_that_looks_into_pid_1() {
+    doubtful(
+        r#"[program]
+command = ["/bin/true"]
+[privileges]
+capabilities = ["SYS_PTRACE"]
+"#,
+        r#"warning: with `SYS_PTRACE` the program can look into stockade's own process
+  --> jails/web.toml:4:17
+    4 | capabilities = ["SYS_PTRACE"]
+      |                 ^^^^^^^^^^^^
+  why: PID 1 of the jail is a copy of the supervisor: in a jail started by root, who has this capability can read its memory, with the environment stockade was started with
+hint: leave it out: processes of one's own user can be traced without it
 "#,
     );
 }

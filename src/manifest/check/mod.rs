@@ -206,7 +206,7 @@ fn root_cannot_rewrite_itself(manifest: &Manifest, findings: &mut Vec<Finding>) 
 
 fn capability_leaves_a_jail(manifest: &Manifest, findings: &mut Vec<Finding>) {
     const TOTAL: [(&str, &str); 4] = [
-        ("SYS_ADMIN", "can mount the host's disks"),
+        ("SYS_ADMIN", "can do most of what root of the host can"),
         ("SYS_MODULE", "can load code into the kernel"),
         ("SYS_RAWIO", "can write to the host's memory and disks"),
         (
@@ -219,6 +219,13 @@ fn capability_leaves_a_jail(manifest: &Manifest, findings: &mut Vec<Finding>) {
         return;
     }
     for given in &manifest.privileges.capabilities {
+        if capability::number("SYS_PTRACE") == Some(given.value) {
+            findings.push(
+                Finding::warning("with `SYS_PTRACE` the program can look into stockade's own process", &given.origin)
+                    .why("PID 1 of the jail is a copy of the supervisor: in a jail started by root, who has this capability can read its memory, with the environment stockade was started with")
+                    .hint("leave it out: processes of one's own user can be traced without it"),
+            );
+        }
         for (name, why) in TOTAL {
             if capability::number(name) == Some(given.value) {
                 findings.push(

@@ -44,8 +44,9 @@ pub(super) const CHANGE_DIRECTORY: Text = Text {
 
 pub(super) const VERIFY: Text = Text {
     why: "What was set is read back from the kernel and compared with the plan: ids, groups, capability sets, bounding set, \
-          no_new_privs. The program is executed only if all of it agrees; the same step tells the supervisor who the program is.",
-    man: &["getresuid(2)", "getgroups(2)", "capget(2)", "prctl(2)"],
+          no_new_privs; and that the working directory has a path from the root. The program is executed only if all of it agrees; the \
+          same step tells the supervisor who the program is.",
+    man: &["getresuid(2)", "getgroups(2)", "capget(2)", "prctl(2)", "getcwd(2)"],
     without: "A call that succeeds and does less than expected would go unnoticed: an old kernel, a filter that pretends success, a \
               mistake in a plan. Whatever dropped nothing looks just like what dropped everything.",
 };
