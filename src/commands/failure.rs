@@ -42,7 +42,9 @@ fn cause(step: &Step, error: sys::Error) -> String {
         Action::Verify { .. } if error.call == "working directory" => {
             "the working directory is outside the jail's root".into()
         }
-        Action::Verify { .. } if error.call.contains(' ') || error.call == "no_new_privs" => {
+        Action::Verify { .. } | Action::Cover { .. }
+            if error.call.contains(' ') || error.call == "no_new_privs" =>
+        {
             format!("the {} read back differ from the plan", error.call)
         }
         _ => error.to_string(),
@@ -90,6 +92,7 @@ fn purpose(action: &Action) -> String {
         }
         Action::EnterRoot { method, .. } => format!("change the root by `{}`", method.name()),
         Action::AttachTree { target } => format!("mount on `{target}`"),
+        Action::Cover { .. } => "cover what tells of the host".into(),
         Action::SetLimit { resource, .. } => format!("set {resource}"),
         Action::SetUmask { .. } => "set the umask".into(),
         Action::SetPersonality { .. } => "set the personality".into(),

@@ -2,18 +2,18 @@
 //! values: this runs in a copy of the parent's memory between clone(2) and execve(2).
 
 use std::cell::Cell;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
 use nix::libc;
 use nix::sys::stat::fstat;
 use nix::unistd::{Whence, lseek};
 
 use super::init;
 use super::program::{Operation, Parent, Program};
-use super::report::Report;
+use super::report::{self, Report};
 use crate::plan::step::RootMethod;
 use crate::sys::signal::{self, SignalSet};
 use crate::sys::{Error, creds, fs, landlock, mount, process, terminal};
@@ -129,10 +129,12 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
             }
             nix::unistd::chdir(c"/").map_err(Error::of("chdir"))
         }
-        Operation::AttachTree { slot, target } => {
-            let tree =
-                program.slots[*slot].take().ok_or(Error { call: "move_mount", errno: Errno::EBADF })?;
-            mount::attach(tree.as_fd(), target).map_err(Error::of("move_mount"))
+        Operation::AttachTree { slot, target } => attach(program, *slot, target),
+        Operation::Cover { copy, place, names } => {
+            if let Some((slot, target)) = copy {
+                attach(program, *slot, target)?;
+            }
+            cover(place, names)
         }
         Operation::CreateFileSystem { slot, kind, options, attributes } => {
             let context = mount::open_file_system(kind).map_err(Error::of("fsopen"))?;
@@ -286,6 +288,35 @@ fn drop_bounding(keep: u64) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Makes a detached mount visible.
+fn attach(program: &Program, slot: usize, target: &CStr) -> Result<(), Error> {
+    let tree = program.slots[slot].take().ok_or(Error { call: "move_mount", errno: Errno::EBADF })?;
+    mount::attach(tree.as_fd(), target).map_err(Error::of("move_mount"))
+}
+
+/// Mounts what is on the first of these names over the others, all in one directory, and looks whether it is there. Relative to the
+/// directory, as each path would lead through it again.
+fn cover(place: &CStr, names: &[CString]) -> Result<(), Error> {
+    let [with, over @ ..] = names else { return Ok(()) };
+    let look = |name: &CStr| {
+        nix::sys::stat::fstatat(AT_FDCWD, name, AtFlags::AT_SYMLINK_NOFOLLOW).map_err(Error::of("newfstatat"))
+    };
+    nix::unistd::chdir(place).map_err(Error::of("chdir"))?;
+    let cover = look(with)?;
+    // null(4): a file of the host that has taken the place of /dev/null is not to be shown in the place of what it covers.
+    let is_null = cover.st_mode & libc::S_IFMT == libc::S_IFCHR && cover.st_rdev == libc::makedev(1, 3);
+    let mut covered = is_null || cover.st_mode & libc::S_IFMT == libc::S_IFDIR;
+    for name in over {
+        mount::bind(with, name).map_err(Error::of("mount"))?;
+        let found = look(name)?;
+        covered &= (found.st_dev, found.st_ino) == (cover.st_dev, cover.st_ino);
+    }
+    if !covered {
+        return Err(Error { call: report::COVERS, errno: Errno::EPERM });
+    }
+    nix::unistd::chdir(c"/").map_err(Error::of("chdir"))
 }
 
 /// Sets the parent-death signal, then looks whether the supervisor had died before: its end of the socket would be closed.

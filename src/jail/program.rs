@@ -78,6 +78,13 @@ pub(super) enum Operation {
         slot: usize,
         target: CString,
     },
+    Cover {
+        /// Where a copy is to be attached first.
+        copy: Option<(usize, CString)>,
+        place: CString,
+        /// Below `place`: what covers, then what is covered.
+        names: Vec<CString>,
+    },
     CreateFileSystem {
         slot: usize,
         kind: CString,
@@ -248,6 +255,23 @@ impl Program {
                     slot: take_slot(index, &mut detached, target)?,
                     target: text(index, target.as_path())?,
                 },
+                Action::Cover { with, over } => {
+                    let misplaced = super::Error::Misplaced { step: index };
+                    let first = over.first().ok_or(misplaced.clone())?;
+                    let place = first.as_path().parent().ok_or(misplaced.clone())?;
+                    let copy = match with {
+                        Some(_) => None,
+                        None => {
+                            Some((take_slot(index, &mut detached, first)?, text(index, first.as_path())?))
+                        }
+                    };
+                    let names = with.iter().chain(over).map(|path| {
+                        let name = path.as_path().strip_prefix(place).map_err(|_| misplaced.clone())?;
+                        text(index, name)
+                    });
+                    let names = names.collect::<Result<_, _>>()?;
+                    Operation::Cover { copy, place: text(index, place)?, names }
+                }
                 Action::CreateFileSystem { kind, target, flags, options } => {
                     let slot = program.slot();
                     detached.push((target.clone(), slot));

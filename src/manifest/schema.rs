@@ -240,15 +240,17 @@ pub struct Root {
     pub method: Option<At<RootMethod>>,
     /// `read_only`: true if absent.
     pub read_only: Option<At<bool>>,
-    /// `proc`: masked, full or none.
+    /// `proc`: masked, processes, full or none.
     pub proc: Option<At<Proc>>,
 }
 
 /// What of /proc is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Proc {
-    /// `masked`: read-only, with what tells of the host covered. The default.
+    /// `masked`: read-only, with what tells of the host covered and PID 1 hidden. The default.
     Masked,
+    /// `processes`: only the jail's processes, nothing of the system.
+    Processes,
     /// `full`: writable and uncovered, as the kernel gives it.
     Full,
     /// `none`

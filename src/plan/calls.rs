@@ -5,6 +5,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 
+use super::JailPath;
 use super::capability;
 use super::display::join;
 use super::landlock::Beneath;
@@ -125,6 +126,7 @@ impl Action {
                 std::iter::once(attach(tree.as_path())).chain(rest).collect()
             }
             Self::AttachTree { target } => vec![attach(target.as_path()), call("close", "<mount>")],
+            Self::Cover { with, over } => cover(with.as_ref(), over),
             Self::CreateFileSystem { kind, flags, options, .. } => {
                 let mut calls = vec![
                     call("fsopen", format!("\"{kind}\", FSOPEN_CLOEXEC")),
@@ -283,6 +285,26 @@ fn clone_tree(source: impl AsRef<OsStr>, flags: MountFlags, recursive: bool) -> 
         ),
         call("mount_setattr", format!("<mount>, \"\", AT_EMPTY_PATH{below}, {set}, 32")),
     ]
+}
+
+/// Several names of one directory covered and looked at.
+fn cover(with: Option<&JailPath>, over: &[JailPath]) -> Vec<Call> {
+    let Some((first, rest)) = over.split_first() else { return Vec::new() };
+    let place = first.as_path().parent().unwrap_or(first.as_path());
+    let name = |path: &JailPath| text(path.as_path().strip_prefix(place).unwrap_or(path.as_path()));
+    let look = |path| call("newfstatat", format!("AT_FDCWD, {}, <what>, AT_SYMLINK_NOFOLLOW", name(path)));
+    let mut calls = match with {
+        None => vec![attach(first.as_path()), call("close", "<mount>")],
+        Some(_) => Vec::new(),
+    };
+    let (with, over) = with.map_or((first, rest), |with| (with, over));
+    calls.extend([call("chdir", text(place)), look(with)]);
+    for path in over {
+        calls.push(call("mount", format!("{}, {}, NULL, MS_BIND, NULL", name(with), name(path))));
+        calls.push(look(path));
+    }
+    calls.push(call("chdir", "\"/\""));
+    calls
 }
 
 /// A detached mount becomes visible.

@@ -128,15 +128,15 @@ impl Class {
             }
             Self::RootTree => matches!(action, A::CloneRoot { .. }),
             Self::Root => matches!(action, A::EnterRoot { .. }),
-            Self::Attach => target(action).is_some(),
             Self::Ruleset => matches!(action, A::CreateRuleset { .. }),
             Self::Rule => matches!(action, A::AllowAccess { .. }),
             Self::Landlock => matches!(action, A::RestrictSelf),
+            Self::Attach => !targets(action).is_empty(),
             Self::Proc => {
                 matches!(action, A::AttachTree { target } if target.as_path() == std::path::Path::new("/proc"))
             }
             Self::ProcMask => {
-                target(action).is_some_and(|path| path.as_path().starts_with("/proc"))
+                targets(action).iter().any(|path| path.as_path().starts_with("/proc"))
                     && !Self::Proc.has(action)
             }
             Self::Session => matches!(action, A::NewSession),
@@ -257,9 +257,10 @@ pub(super) fn on_disk(action: &Action) -> bool {
 }
 
 /// Where an action makes a mount visible.
-pub(super) fn target(action: &Action) -> Option<&JailPath> {
+pub(super) fn targets(action: &Action) -> &[JailPath] {
     match action {
-        Action::AttachTree { target } => Some(target),
-        _ => None,
+        Action::AttachTree { target } => std::slice::from_ref(target),
+        Action::Cover { over, .. } => over,
+        _ => &[],
     }
 }

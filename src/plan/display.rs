@@ -93,6 +93,7 @@ impl fmt::Display for Action {
                 RootMethod::Chroot => "chroot(\".\")",
             }),
             Self::AttachTree { target } => write!(f, "move_mount(<mount>, {})", jail(target)),
+            Self::Cover { over, .. } => write!(f, "cover({})", join(", ", over.iter().map(jail))),
             Self::CreateFileSystem { kind, target, flags, options } => {
                 write!(f, "fsmount(\"{kind}\" \u{2192} {}, {}", jail(target), Flags(*flags))?;
                 for (at, (key, value)) in options.iter().enumerate() {
@@ -252,6 +253,7 @@ mod tests {
             r#"landlock_add_rule("/var/www", write_file change)"#,
             r#"pivot_root(".", ".")"#,
             r#"move_mount(<mount>, "/var/www")"#,
+            r#"cover("/proc/kcore", "/proc/keys")"#,
             "setrlimit(RLIMIT_NOFILE, 1024, 4096)",
             "umask(0022)",
             "personality(ADDR_NO_RANDOMIZE|UNAME26)",

@@ -7,6 +7,9 @@ mod exec;
 mod shell;
 mod tree;
 
+use std::path::Path;
+
+use super::JailPath;
 use super::landlock::Beneath;
 use super::secure_bits::SecureBits;
 use super::step::{Action, RootMethod};
@@ -59,6 +62,7 @@ impl Action {
             Self::LoopbackUp => &enter::LOOPBACK_UP,
             Self::SetHostname { .. } => &enter::SET_HOSTNAME,
             Self::SetOomScore { .. } => &enter::SET_OOM_SCORE,
+            Self::CloneTree { target, .. } if in_proc(target) => &enter::CLONE_COVER,
             Self::CloneTree { .. } => &enter::CLONE_TREE,
             Self::CloneRoot { .. } => &enter::CLONE_ROOT,
             Self::ReopenDescriptor { .. } => &enter::REOPEN_DESCRIPTOR,
@@ -70,6 +74,8 @@ impl Action {
             Self::EnterRoot { method: RootMethod::Move, .. } => &enter::ROOT_MOVE,
             Self::EnterRoot { method: RootMethod::Chroot, .. } => &enter::ROOT_CHROOT,
             Self::AttachTree { .. } => &enter::ATTACH_TREE,
+            Self::Cover { with: None, .. } => &enter::COVER_FILES,
+            Self::Cover { with: Some(_), .. } => &enter::COVER_DIRECTORIES,
             Self::CreateFileSystem { kind: "proc", .. } => &enter::MOUNT_PROC,
             Self::CreateFileSystem { kind: "devpts", .. } => &enter::MOUNT_DEVPTS,
             Self::CreateFileSystem { kind: "mqueue", .. } => &enter::MOUNT_MQUEUE,
@@ -111,6 +117,11 @@ impl Action {
     }
 }
 
+/// Whether a mount covers something of /proc.
+fn in_proc(target: &JailPath) -> bool {
+    target.as_path().parent() == Some(Path::new("/proc"))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -137,6 +148,16 @@ mod tests {
             method,
         }));
         all.extend([
+            Action::CloneTree {
+                source: sample::host("/dev/null"),
+                target: sample::jail("/proc/keys"),
+                flags: MountFlags::GUARDED.read_only(),
+                recursive: false,
+            },
+            Action::Cover {
+                with: Some(sample::jail("/proc/tty/ldisc")),
+                over: vec![sample::jail("/proc/fs")],
+            },
             Action::LockSecureBits { bits: SecureBits::FIXUP },
             Action::SetUid { uid: 0 },
             Action::SetCapabilities { set: CapabilitySet::EMPTY },

@@ -4,7 +4,7 @@
 use std::fmt;
 
 pub use super::class::Class;
-use super::class::{on_disk, target};
+use super::class::{on_disk, targets};
 use super::step::{Action, Step};
 use super::{JailPath, Phase};
 
@@ -334,7 +334,8 @@ pub fn check(steps: &[Step]) -> Result<(), Violation> {
         }
     }
     let mut mounted: Vec<(usize, &JailPath)> = Vec::new();
-    for (late, path) in run().filter_map(|(at, step)| Some((at, target(&step.action)?))) {
+    let mounts = run().flat_map(|(at, step)| targets(&step.action).iter().map(move |path| (at, path)));
+    for (late, path) in mounts {
         if let Some((early, _)) = mounted.iter().find(|(_, earlier)| earlier.starts_with(path)) {
             return Err(Violation::Hidden { late, early: *early });
         }

@@ -46,14 +46,9 @@ pub(crate) fn build() -> Vec<Action> {
     ]
 }
 
-/// The steps of a run in a good order, at least one of each kind.
-pub(crate) fn run() -> Vec<Step> {
-    let capabilities = CapabilitySet::EMPTY.with(10);
-    let secure_bits = SecureBits::NO_ROOT.and(SecureBits::FIXUP).and(SecureBits::KEEP);
-    let parent = [Action::Clone {
-        namespaces: Namespaces { user: true, mount: true, pid: true, ..Namespaces::default() },
-    }];
-    let enter = [
+/// The steps until the host's files are out of reach.
+fn enter() -> Vec<Action> {
+    vec![
         Action::MapIds { map: IdMap::one(Owner { uid: 33, gid: 33 }, Owner { uid: 1000, gid: 1000 }) },
         Action::ForbidUserNamespaces,
         Action::MakePrivate,
@@ -69,6 +64,12 @@ pub(crate) fn run() -> Vec<Step> {
             target: jail("/var/www"),
             flags: MountFlags::GUARDED.read_only(),
             recursive: true,
+        },
+        Action::CloneTree {
+            source: host("/dev/null"),
+            target: jail("/proc/kcore"),
+            flags: MountFlags::GUARDED.read_only(),
+            recursive: false,
         },
         Action::CloneRoot {
             tree: host("/var/lib/stockade/web/tree"),
@@ -99,7 +100,17 @@ pub(crate) fn run() -> Vec<Step> {
         Action::EnterRoot { tree: host("/var/lib/stockade/web/tree"), method: RootMethod::Pivot },
         Action::AttachTree { target: jail("/var/www") },
         Action::AttachTree { target: jail("/proc") },
-    ];
+        Action::Cover { with: None, over: vec![jail("/proc/kcore"), jail("/proc/keys")] },
+    ]
+}
+
+/// The steps of a run in a good order, at least one of each kind.
+pub(crate) fn run() -> Vec<Step> {
+    let capabilities = CapabilitySet::EMPTY.with(10);
+    let secure_bits = SecureBits::NO_ROOT.and(SecureBits::FIXUP).and(SecureBits::KEEP);
+    let parent = [Action::Clone {
+        namespaces: Namespaces { user: true, mount: true, pid: true, ..Namespaces::default() },
+    }];
     let confine = [
         Action::SetLimit { resource: "RLIMIT_NOFILE", soft: Some(1024), hard: Some(4096) },
         Action::SetUmask { mask: Mode(0o22) },
@@ -139,7 +150,7 @@ pub(crate) fn run() -> Vec<Step> {
     ];
     let phase = |phase, actions: Vec<Action>| actions.into_iter().map(move |action| step(phase, action));
     phase(Phase::Parent, parent.into())
-        .chain(phase(Phase::Enter, enter.into()))
+        .chain(phase(Phase::Enter, enter()))
         .chain(phase(Phase::Confine, confine.into()))
         .chain(phase(Phase::Exec, exec.into()))
         .collect()

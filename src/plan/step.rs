@@ -283,6 +283,9 @@ pub enum Action {
     EnterRoot { tree: HostPath, method: RootMethod },
     /// What `CloneTree` copied or `CreateFileSystem` made becomes visible at its target.
     AttachTree { target: JailPath },
+    /// Nobody can read or write these any more, all of one directory: mounted over each is what is at `with` below it, or else what
+    /// `CloneTree` copied for the first of them.
+    Cover { with: Option<JailPath>, over: Vec<JailPath> },
     // Confine
     /// A resource limit, see setrlimit(2); `resource` is the kernel's name, `RLIMIT_NOFILE`.
     SetLimit { resource: &'static str, soft: Bound, hard: Bound },

@@ -174,6 +174,9 @@ fn action(action: &Action) -> Value {
             json!({ "kind": "enter_root", "tree": text(tree.as_path()), "method": method.name() })
         }
         Action::AttachTree { target } => json!({ "kind": "attach_tree", "target": text(target.as_path()) }),
+        Action::Cover { with, over } => json!({
+            "kind": "cover", "with": with.as_ref().map(|path| text(path.as_path())), "over": over.iter().map(|path| text(path.as_path())).collect::<Vec<_>>(),
+        }),
         Action::CreateFileSystem { kind, target, flags, options } => json!({
             "kind": "create_file_system", "type": kind, "target": text(target.as_path()), "flags": attributes(*flags),
             "options": options.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect::<Vec<_>>(),

@@ -1,10 +1,11 @@
 //! File calls that nix lacks: extended attributes by descriptor, reflinks, locks on a borrowed descriptor, random
-//! bytes for a name. Everything else (openat2, mkdirat, …) is called through nix where it is used.
+//! bytes for a name, directories read in small pieces. Everything else (openat2, mkdirat, …) is called through nix where it is used.
 
 #![allow(unsafe_code)]
 
-use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::ffi::{CStr, OsStr};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -134,6 +135,29 @@ pub fn remove_xattr(file: impl AsFd, name: &CStr) -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
+/// The next entries of an open directory, as many as fit into `buffer`, see getdents64(2): the name of each and whether it is a
+/// directory, as far as the file system says. None at the end.
+///
+/// nix's `Dir` reads 32 KiB at a time, which in /proc means every process of the host.
+pub fn entries<'b>(
+    directory: BorrowedFd<'_>,
+    buffer: &'b mut [u8],
+) -> Result<impl Iterator<Item = (&'b OsStr, bool)> + use<'b>, Errno> {
+    // SAFETY: the kernel writes at most `buffer.len()` bytes, all of which are ours.
+    let length = unsafe {
+        libc::syscall(libc::SYS_getdents64, directory.as_raw_fd(), buffer.as_mut_ptr(), buffer.len())
+    };
+    let mut rest = &buffer[..Errno::result(length)? as usize];
+    Ok(std::iter::from_fn(move || {
+        // struct linux_dirent64: inode and offset of 8 bytes each, length of the record, type, name ended by NUL.
+        let record = usize::from(u16::from_ne_bytes([*rest.get(16)?, *rest.get(17)?]));
+        let is_directory = *rest.get(18)? == libc::DT_DIR;
+        let name = CStr::from_bytes_until_nul(rest.get(19..record)?).ok()?;
+        rest = rest.get(record..)?;
+        Some((OsStr::from_bytes(name.to_bytes()), is_directory))
+    }))
+}
+
 /// Eight bytes nobody can foresee, see getrandom(2): so few are always delivered whole.
 pub fn random() -> Result<u64, Errno> {
     let mut bytes = [0_u8; 8];
@@ -182,6 +206,31 @@ mod tests {
         // SAFETY: the number is one nobody has, and is owned by this value from here on.
         let high = unsafe { nix::unistd::dup2_raw(&null, 1000).unwrap() };
         assert!(is_null(&reopen(high.as_fd(), OFlag::O_RDONLY).unwrap()));
+    }
+
+    #[test]
+    fn a_directory_is_read_in_pieces() {
+        let directory = std::env::temp_dir().join(format!("stockade-entries-{}", std::process::id()));
+        std::fs::create_dir_all(directory.join("below")).unwrap();
+        let mut expected = vec![(".".to_owned(), true), ("..".to_owned(), true), ("below".to_owned(), true)];
+        for number in 10..30 {
+            std::fs::write(directory.join(format!("file-{number}")), "").unwrap();
+            expected.push((format!("file-{number}"), false));
+        }
+        let open = File::open(&directory).unwrap();
+        let mut found = Vec::new();
+        let mut buffer = [0; 100];
+        loop {
+            let piece = entries(open.as_fd(), &mut buffer).unwrap();
+            let piece: Vec<_> = piece.map(|(name, is)| (name.to_str().unwrap().to_owned(), is)).collect();
+            if piece.is_empty() {
+                break;
+            }
+            found.extend(piece);
+        }
+        found.sort();
+        assert_eq!(found, expected);
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]

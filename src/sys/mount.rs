@@ -146,6 +146,11 @@ pub fn detach_here() -> Result<(), Errno> {
     nix::mount::umount2(c".", nix::mount::MntFlags::MNT_DETACH)
 }
 
+/// mount(2) with `MS_BIND`: another mount of what is at `source`, with the same flags, over `target`.
+pub fn bind(source: &CStr, target: &CStr) -> Result<(), Errno> {
+    nix::mount::mount(Some(source), target, None::<&CStr>, nix::mount::MsFlags::MS_BIND, None::<&CStr>)
+}
+
 /// mount(2) with `MS_MOVE`: the current directory's mount over `/`.
 pub fn move_here_to_root() -> Result<(), Errno> {
     nix::mount::mount(Some(c"."), c"/", None::<&CStr>, nix::mount::MsFlags::MS_MOVE, None::<&CStr>)

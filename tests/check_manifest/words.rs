@@ -30,7 +30,7 @@ error: unknown value `hidden`
   --> jails/web.toml:6:8
     6 | proc = "hidden"
       |        ^^^^^^^^
-hint: write one of `masked`, `full`, `none`
+hint: write one of `masked`, `processes`, `full`, `none`
 
 error: unknown value `hosts`
   --> jails/web.toml:8:11

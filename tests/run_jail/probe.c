@@ -15,11 +15,13 @@
 #include <sys/mount.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <termios.h>
@@ -29,6 +31,8 @@ static void say(const char *what, long result) {
     printf("%s: %s\n", what, result < 0 ? strerrorname_np(errno) : "ok");
     fflush(stdout);
 }
+
+static char grab[] = "some memory";
 
 static struct __user_cap_header_struct capability_header = {.version = _LINUX_CAPABILITY_VERSION_3};
 
@@ -302,6 +306,19 @@ int main(int count, char **arguments) {
     if (IS("personality")) printf("%08x\n", personality(0xffffffff));
     if (IS("nice")) printf("%d\n", getpriority(PRIO_PROCESS, 0));
     if (IS("securebits")) printf("%d\n", prctl(PR_GET_SECUREBITS));
+    if (IS("grab")) {
+        // Everything that would read another process's memory or take its descriptors.
+        int pid = atoi(first), fd;
+        char path[64], byte;
+        struct iovec to = {&byte, 1}, from = {grab, 1};
+        snprintf(path, sizeof path, "/proc/%d/mem", pid);
+        say("open mem", fd = open(path, O_RDONLY));
+        if (fd >= 0) close(fd);
+        say("process_vm_readv", process_vm_readv(pid, &to, 1, &from, 1, 0));
+        int pidfd = syscall(SYS_pidfd_open, pid, 0);
+        if (pidfd >= 0) say("pidfd_getfd", syscall(SYS_pidfd_getfd, pidfd, 0, 0));
+        say("ptrace", ptrace(PTRACE_SEIZE, pid, 0, 0));
+    }
     if (IS("set-securebits")) say("PR_SET_SECUREBITS", prctl(PR_SET_SECUREBITS, atoi(first)));
     if (IS("keep-capabilities")) {
         permitted();

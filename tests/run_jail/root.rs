@@ -1,7 +1,6 @@
 //! What a jail shows: its tree, what is mounted in it, /dev, /proc, and nothing else of the host.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use crate::support::{Ended, Jail, finish, is_root};
@@ -14,28 +13,39 @@ fn mounts(ended: &Ended) -> Vec<String> {
     ended.lines().into_iter().map(|line| line.replace(",relatime", "")).collect()
 }
 
+/// What of /proc is shown in every jail, see README.
+const SHOWN: &str = "buddyinfo cgroups consoles cpuinfo crypto devices dma driver execdomains fb filesystems loadavg locks meminfo misc \
+    mounts net pressure schedstat self softirqs stat swaps sys sysrq-trigger sysvipc thread-self tty uptime version \
+    version_signature vmstat zoneinfo";
+
+/// What of it only the host's root can read.
+const OF_ROOT: &str = "iomem ioports kcore kmsg kpagecgroup kpagecount kpageflags mtrr pagetypeinfo slabinfo timer_list vmallocinfo";
+
 /// The covers of /proc that this kernel makes necessary.
 fn covers(privileged: bool) -> Vec<String> {
-    let mut covers = Vec::new();
-    let mut add = |path: &str, kind: &str| {
-        if Path::new(path).exists() {
-            covers.push(format!("{path} ro,nosuid,nodev,noexec {kind}"));
+    let (mut files, mut directories) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir("/proc").unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        let among = |list: &str| list.split_whitespace().any(|known| known == name);
+        let is_shown = among(SHOWN)
+            || name.parse::<u32>().is_ok()
+            || (among(OF_ROOT) && !privileged)
+            || (name == "key-users" && !is_root());
+        if is_shown {
+            continue;
         }
-    };
-    for path in ["/proc/keys", "/proc/latency_stats"] {
-        add(path, "devtmpfs");
-    }
-    if privileged {
-        for name in ["iomem", "kcore", "key-users", "kmsg", "slabinfo", "timer_list", "vmallocinfo"] {
-            let path = &format!("/proc/{name}");
-            add(path, "devtmpfs");
+        let line = |kind: &str| format!("/proc/{name} ro,nosuid,nodev,noexec {kind}");
+        if entry.file_type().unwrap().is_dir() {
+            directories.push(line("proc"));
+        } else {
+            files.push(line("devtmpfs"));
         }
     }
-    if privileged {
-        add("/proc/acpi", "tree");
-        add("/proc/scsi", "tree");
-    }
-    covers
+    files.sort();
+    directories.sort();
+    files.append(&mut directories);
+    files
 }
 
 /// The type of the file system the tree is on, replaced by `tree`.
@@ -45,6 +55,16 @@ fn of_tree(lines: &[String]) -> Vec<String> {
         .iter()
         .map(|line| line.strip_suffix(&kind).map_or(line.clone(), |head| format!("{head}tree")))
         .collect()
+}
+
+/// A run mounts these and nothing else. The order of the list is that in which each was made or copied, and says little.
+#[track_caller]
+fn expect_mounts(ended: &Ended, mut expected: Vec<String>) {
+    let mut found = of_tree(&mounts(ended));
+    assert_eq!(found[0], "/ ro,nosuid,nodev tree");
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
 }
 
 #[test]
@@ -73,7 +93,7 @@ fn exactly_the_expected_is_mounted() {
     ] {
         expected.push(line.into());
     }
-    assert_eq!(of_tree(&mounts(&jail.run(&[MOUNTS]))), expected);
+    expect_mounts(&jail.run(&[MOUNTS]), expected);
 }
 
 #[test]
@@ -82,7 +102,7 @@ fn root_inside_finds_more_of_proc_covered() {
     let mut expected = vec!["/ ro,nosuid,nodev tree".to_owned(), "/proc ro,nosuid,nodev,noexec proc".into()];
     // An ordinary user's root has no right of the host's.
     expected.extend(covers(is_root()));
-    assert_eq!(of_tree(&mounts(&jail.run(&[MOUNTS]))), expected);
+    expect_mounts(&jail.run(&[MOUNTS]), expected);
 }
 
 #[test]
@@ -263,20 +283,77 @@ fn proc_is_masked_full_or_not_there() {
     Jail::shell("proc", "root.proc = \"masked\"").expect(&[script], 0, "self\n");
     Jail::shell("proc", "root.proc = \"full\"").expect(&[script], 0, "adjusted\nkeys\nself\n");
     Jail::shell("proc", "root.proc = \"none\"").expect(&[script], 0, "");
-    // What is covered is covered for root too.
-    let jail = Jail::shell("proc", "program.user = \"root\"");
-    jail.expect(
-        &["for f in /proc/kcore /proc/kmsg /proc/keys /proc/sysrq-trigger /proc/timer_list; do [ -e $f ] && head -c 1 $f >/dev/null 2>&1 && echo $f; done; ls /proc/acpi /proc/scsi 2>/dev/null | grep -v :; (echo b > /proc/sysrq-trigger) 2>/dev/null || echo read-only"],
-        0,
-        "read-only\n",
-    );
+    let jail = Jail::shell("proc", "root.proc = \"processes\"");
+    jail.expect(&[script], 0, "self\n");
+    jail.expect(&["ls /proc | grep -v '^[0-9]'; ls -d /proc/[0-9]*"], 0, "self\nthread-self\n/proc/2\n");
+}
+
+#[test]
+fn what_is_covered_can_be_read_by_nobody() {
+    // With the right to pass over modes as well, which without a user namespace is root's on the host.
+    for (more, privileged) in [
+        ("", false),
+        ("program.user = \"root\"", is_root()),
+        ("program.user = \"root\"\nprivileges.capabilities = [\"DAC_OVERRIDE\", \"SYSLOG\"]", is_root()),
+        ("privileges.capabilities = [\"DAC_OVERRIDE\"]", is_root()),
+    ] {
+        let covers = covers(privileged);
+        let covered: Vec<_> = covers.iter().map(|line| line.split(' ').next().unwrap()).collect();
+        let script = format!(
+            "for f in {} /proc/sysrq-trigger; do head -c 1 $f 2>/dev/null; ls -A $f/ 2>/dev/null; done; \
+             for f in sysrq-trigger sys/kernel/core_pattern sys/kernel/hostname mtrr; do \
+             (echo b > /proc/$f) 2>/dev/null && echo $f; done; exit 0",
+            covered.join(" ")
+        );
+        Jail::shell("covered", more).expect(&[&script], 0, "");
+        // On the host there is something to be read: the test can fail.
+        assert!(covered.iter().any(|path| fs::read(path).is_ok_and(|read| !read.is_empty())));
+    }
+}
+
+#[test]
+fn a_program_sees_its_own_processes_only() {
+    // Those of its user, and among them not PID 1, which is of its user too; also not for group 0, to which the kernel's `hidepid`
+    // makes an exception.
+    let script = "ls -d /proc/[0-9]*; ls /proc/1 2>/dev/null; kill -0 1 && echo there";
+    let own = "/proc/2\nthere\n";
+    for more in ["", "program.user = \"root\"", "program.group = 0"] {
+        Jail::shell("own", more).expect(&[script], 0, own);
+    }
+    // Who may trace every process sees every process; in a user namespace PID 1 is not among them, whose memory is the supervisor's.
+    let jail = Jail::shell("own", "program.user = \"root\"\nprivileges.capabilities = [\"SYS_PTRACE\"]");
+    let all = if is_root() { "/proc/1\n/proc/2\n" } else { "/proc/2\n" };
+    jail.expect(&["ls -d /proc/[0-9]*"], 0, all);
 }
 
 #[test]
 fn the_first_process_is_closed_to_the_program() {
+    // It is a copy of the supervisor: in its memory are the caller's environment and the manifest.
     let script = "for f in root cwd exe fd/3; do readlink /proc/1/$f; done; for f in environ maps mem auxv; do cat /proc/1/$f 2>/dev/null && echo $f; done; ls /proc/1/root/ 2>/dev/null; exit 0";
-    Jail::shell("first", "").expect(&[script], 0, "");
-    Jail::shell("first", "program.user = \"root\"").expect(&[script], 0, "");
+    for proc in ["masked", "processes", "full"] {
+        for user in ["nobody", "root"] {
+            let jail = Jail::shell("first", &format!("program.user = \"{user}\"\nroot.proc = \"{proc}\""));
+            jail.expect(&[script], 0, "");
+            let ended = jail.run(&["/probe grab 1"]);
+            assert!(ended.lines().iter().all(|line| !line.ends_with("ok")), "{proc} {user}: {ended:?}");
+        }
+    }
+    // What the probe does to it works on another process: the test can fail.
+    let ended = Jail::shell("first", "").run(&["sleep 9 & /probe grab $!; kill $!"]);
+    assert!(ended.lines().iter().any(|line| line.ends_with("ok")), "{ended:?}");
+}
+
+#[test]
+fn the_callers_secrets_are_nowhere_in_proc() {
+    let script = "for f in /proc/[0-9]*/environ /proc/[0-9]*/cmdline /proc/self/mountinfo; do grep -l in-the-[c]allers $f; done 2>/dev/null; exit 0";
+    for more in ["", "program.user = \"root\"", "program.init = false"] {
+        let jail = Jail::shell("secrets", more);
+        jail.build();
+        let mut command = jail.stockade("run");
+        command.args(["--set", "summary=in-the-callers-arguments", "--", script]);
+        command.env("SECRET", "in-the-callers-environment");
+        assert_eq!(finish(&mut command).lines(), [""; 0], "{more}");
+    }
 }
 
 #[test]
@@ -315,7 +392,7 @@ fn every_method_shows_the_tree_alone() {
                 expected.push(format!("/dev/{name} ro,nosuid,noexec devtmpfs"));
             }
         }
-        assert_eq!(of_tree(&mounts(&jail.run(&[MOUNTS]))), expected, "{method}");
+        expect_mounts(&jail.run(&[MOUNTS]), expected);
     }
 }
 

@@ -114,7 +114,12 @@ fn misplaced(table: &mut Cursor, keys: &[(&str, Option<&Origin>)], owner: &str) 
 fn root(table: &mut Cursor) -> Root {
     const METHODS: &[(&str, RootMethod)] =
         &[("pivot", RootMethod::Pivot), ("move", RootMethod::Move), ("chroot", RootMethod::Chroot)];
-    const PROC: &[(&str, Proc)] = &[("masked", Proc::Masked), ("full", Proc::Full), ("none", Proc::None)];
+    const PROC: &[(&str, Proc)] = &[
+        ("masked", Proc::Masked),
+        ("processes", Proc::Processes),
+        ("full", Proc::Full),
+        ("none", Proc::None),
+    ];
     Root {
         method: table.value("method", read::one_of(METHODS)),
         read_only: table.value("read_only", read::flag),

@@ -59,6 +59,10 @@ fn proc(context: &Context<'_>) -> (Enforcement, Origin) {
     let (shown, origin) = super::run::shown_proc(context.manifest);
     match shown {
         Proc::Full => (Enforcement::Off("the whole of /proc is shown, writable".into()), origin),
-        Proc::Masked | Proc::None => (Enforcement::Enforced, origin),
+        Proc::Masked if context.covers.is_none() => {
+            let missing = "the host's /proc does not show which files the kernel has there to be covered";
+            (Enforcement::Degraded(missing.into()), origin)
+        }
+        Proc::Masked | Proc::Processes | Proc::None => (Enforcement::Enforced, origin),
     }
 }

@@ -28,6 +28,7 @@ mod names;
 mod nearest;
 mod notes;
 mod packages;
+mod proc;
 mod programs;
 pub mod run;
 pub mod standard;

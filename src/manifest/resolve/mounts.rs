@@ -1,5 +1,6 @@
 //! What is mounted in the jail beside its tree: /proc, devices, and what the manifest shows of the host.
 
+use super::proc;
 use super::run::{Context, Steps, shown_proc};
 use crate::manifest::schema::{DeviceName, MountKind, Proc};
 use crate::plan::landlock::{AccessSet, Beneath};
@@ -12,6 +13,8 @@ pub(super) struct Planned {
     flags: MountFlags,
     origin: Origin,
     what: What,
+    /// If it is a cover, everything it is to be mounted over: its target and more.
+    covers: Vec<JailPath>,
 }
 
 /// What is mounted.
@@ -20,6 +23,8 @@ enum What {
     Host { source: HostPath, recursive: bool },
     /// A file system of the jail's own.
     New { kind: &'static str, options: Vec<(&'static str, String)> },
+    /// What is at its target already, over its covers.
+    Here,
 }
 
 impl Planned {
@@ -27,6 +32,7 @@ impl Planned {
     pub(super) fn detach(&self, steps: &mut Steps) {
         let (target, flags) = (self.target.clone(), self.flags);
         let action = match &self.what {
+            What::Here => return,
             What::Host { source, recursive } => {
                 Action::CloneTree { source: source.clone(), target, flags, recursive: *recursive }
             }
@@ -53,14 +59,20 @@ impl Planned {
 
     /// What is to be done once every path is the jail's.
     pub(super) fn attach(&self, steps: &mut Steps) {
-        steps.push(Phase::Enter, Action::AttachTree { target: self.target.clone() }, &self.origin);
+        let (target, over) = (self.target.clone(), self.covers.clone());
+        let action = match &self.what {
+            What::Here => Action::Cover { with: Some(target), over },
+            _ if over.is_empty() => Action::AttachTree { target },
+            _ => Action::Cover { with: None, over },
+        };
+        steps.push(Phase::Enter, action, &self.origin);
     }
 }
 
 /// All mounts in the order in which they are attached: the kernel's file systems, then the manifest's own.
 pub(super) fn planned(context: &Context<'_>) -> Vec<Planned> {
     let mut mounts = Vec::new();
-    proc(context, &mut mounts);
+    kernel_processes(context, &mut mounts);
     devices(context, &mut mounts);
     manifest_mounts(context, &mut mounts);
     mounts
@@ -71,57 +83,35 @@ fn known(path: &str) -> (Option<JailPath>, Option<HostPath>) {
     (JailPath::parse(path).ok(), HostPath::parse(path).ok())
 }
 
-/// Files of /proc that tell of the host or act on it; covered where the kernel has them. The list is runc's, without what kernels
-/// that have the mount API no longer have there (`sched_debug`, `timer_stats`).
-const COVERED_FILES: [&str; 2] = ["/proc/keys", "/proc/latency_stats"];
-
-/// More of them, which only the host's root can read: covered when the program may be that.
-const COVERED_ROOT_FILES: [&str; 7] = [
-    "/proc/iomem",
-    "/proc/kcore",
-    "/proc/key-users",
-    "/proc/kmsg",
-    "/proc/slabinfo",
-    "/proc/timer_list",
-    "/proc/vmallocinfo",
-];
-
-/// Directories that only it can do anything with.
-const COVERED_ROOT_DIRECTORIES: [&str; 2] = ["/proc/acpi", "/proc/scsi"];
-
 /// /proc, and its covers.
-fn proc(context: &Context<'_>, mounts: &mut Vec<Planned>) {
+fn kernel_processes(context: &Context<'_>, mounts: &mut Vec<Planned>) {
     let (shown, origin) = shown_proc(context.manifest);
     let flags = MountFlags::GUARDED.no_exec();
-    let flags = match shown {
+    // Read-only as a whole: sys, sysrq-trigger, irq, bus, fs and every file of them at once. And of the processes only those that the
+    // program could trace, which PID 1, the supervisor's copy, is not. The milder `invisible` makes an exception for group 0.
+    let masked = [("hidepid", "ptraceable".to_owned())];
+    let (flags, options) = match shown {
         Proc::None => return,
-        Proc::Full => flags,
-        // Read-only as a whole: sys, sysrq-trigger, irq, bus, fs and every file of them at once.
-        Proc::Masked => flags.read_only(),
-    };
-    let mut push = |path: &str, what: What| {
-        if let (Some(target), _) = known(path) {
-            mounts.push(Planned { target, flags, origin: origin.clone(), what });
+        Proc::Full => (flags, Vec::new()),
+        Proc::Masked => (flags.read_only(), masked.into()),
+        Proc::Processes => {
+            (flags.read_only(), masked.into_iter().chain([("subset", "pid".to_owned())]).collect())
         }
     };
-    push("/proc", What::New { kind: "proc", options: Vec::new() });
-    if shown != Proc::Masked {
-        return;
+    let mut push = |target: JailPath, covers: Vec<JailPath>, what: What| {
+        mounts.push(Planned { target, flags, origin: origin.clone(), what, covers });
+    };
+    if let (Some(target), _) = known("/proc") {
+        push(target, Vec::new(), What::New { kind: "proc", options });
     }
-    let there = |path: &&&str| context.host.path(path.as_ref()).exists();
-    let (root_files, root_directories): (&[&str], &[&str]) =
-        if context.privileged() { (&COVERED_ROOT_FILES, &COVERED_ROOT_DIRECTORIES) } else { (&[], &[]) };
-    for path in COVERED_FILES.iter().chain(root_files).filter(there) {
-        // The host's null device on a mount without devices cannot even be opened.
-        if let (_, Some(source)) = known("/dev/null") {
-            push(path, What::Host { source, recursive: false });
-        }
+    let Some(covers) = &context.covers else { return };
+    // The host's null device on a mount without devices cannot even be opened. One copy is attached, and then mounted again over
+    // the others, which is half as dear as a copy for each. For directories /proc has a cover itself.
+    if let (Some(first), (_, Some(source))) = (covers.files.first(), known("/dev/null")) {
+        push(first.clone(), covers.files.clone(), What::Host { source, recursive: false });
     }
-    for path in root_directories.iter().filter(there) {
-        // The tree's own /proc is an empty directory, and cheaper than a new file system.
-        if let Ok(source) = HostPath::parse(context.tree.as_path().join("proc")) {
-            push(path, What::Host { source, recursive: false });
-        }
+    if let (Some(_), (Some(empty), _)) = (covers.directories.first(), known(proc::EMPTY)) {
+        push(empty, covers.directories.clone(), What::Here);
     }
 }
 
@@ -149,7 +139,7 @@ fn devices(context: &Context<'_>, mounts: &mut Vec<Planned>) {
     };
     let mut push = |path: &str, flags, origin: &Origin, what: What| {
         if let (Some(target), _) = known(path) {
-            mounts.push(Planned { target, flags, origin: origin.clone(), what });
+            mounts.push(Planned { target, flags, origin: origin.clone(), what, covers: Vec::new() });
         }
     };
     if context.host.device_nodes {
@@ -210,6 +200,7 @@ fn manifest_mounts(context: &Context<'_>, mounts: &mut Vec<Planned>) {
             }
             MountKind::Mqueue => (flags(false, false), What::New { kind: "mqueue", options: Vec::new() }),
         };
-        mounts.push(Planned { target: entry.target.clone(), flags, origin: mount.origin.clone(), what });
+        let target = entry.target.clone();
+        mounts.push(Planned { target, flags, origin: mount.origin.clone(), what, covers: Vec::new() });
     }
 }

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use super::accounts::Accounts;
 use super::command::DEFAULT_PATH;
 use super::identity::{self, Identity};
+use super::proc::{self, Covers};
 use super::{landlock, layers, mounts, standard};
 use crate::manifest::finding::Finding;
 use crate::manifest::links::Root;
@@ -25,6 +26,8 @@ pub(super) struct Context<'a> {
     pub(super) user_namespace: bool,
     /// The program's ids.
     pub(super) identity: Identity,
+    /// What is to be covered of a masked /proc; `None` if that is not wanted, or cannot be told.
+    pub(super) covers: Option<Covers>,
 }
 
 impl Context<'_> {
@@ -96,7 +99,10 @@ pub fn run_steps(
     if !findings.is_empty() {
         return Err(findings);
     }
-    let context = Context { manifest, host, tree, user_namespace, identity };
+    let mut context = Context { manifest, host, tree, user_namespace, identity, covers: None };
+    if shown_proc(manifest).0 == Proc::Masked {
+        context.covers = proc::covers(&context);
+    }
     let mut layers = Vec::new();
     for layer in Layer::ALL {
         match layers::state(&context, layer) {

@@ -24,7 +24,9 @@ impl Scene {
     pub(super) fn new(name: &str) -> Self {
         let root = std::env::temp_dir().join(format!("stockade-resolve-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&root);
-        fs::create_dir_all(&root).unwrap();
+        // What makes it a /proc that shows what the kernel has.
+        fs::create_dir_all(root.join("proc/tty")).unwrap();
+        fs::write(root.join("proc/version"), "").unwrap();
         let source = Rc::new(Source { path: "test.toml".into(), text: String::new() });
         Self {
             host: Host {

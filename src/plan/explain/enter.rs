@@ -155,10 +155,37 @@ pub(super) const ATTACH_TREE: Text = Text {
               target would have put it on top of a directory of the host.",
 };
 
+pub(super) const CLONE_COVER: Text = Text {
+    why: "A cover for files of /proc is prepared while the host's are in reach: a copy of its null device, on a mount where \
+          devices cannot be opened.",
+    man: &["open_tree(2)", "mount_setattr(2)", "null(4)"],
+    without: "There would be nothing to mount over it later. A cover taken from the jail's own tree could have been replaced there by a \
+              link to something worth reading: CVE-2025-31133 in runc.",
+};
+
+pub(super) const COVER_FILES: Text = Text {
+    why: "/proc shows more than processes: keys, interrupts, disks, the command line the kernel was started with. No namespace holds \
+          those back, so each is hidden under a mount: whatever the kernel has there and is not known to be harmless. Then each is \
+          looked at: the null device must be there. Nobody inside can unmount it without CAP_SYS_ADMIN.",
+    man: &["move_mount(2)", "mount(2)", "proc(5)"],
+    without: "The program learns what machine it is on and what others do there, and for root some of these files act on the host. \
+              bubblewrap leaves /proc/sys writable for a root without capabilities, because it covers by what access(2) says and \
+              does not look again.",
+};
+
+pub(super) const COVER_DIRECTORIES: Text = Text {
+    why: "Whole directories of /proc tell of the host: its buses, its interrupts, the file systems it has mounted. /proc/tty/ldisc is an \
+          empty directory in every kernel; it is mounted over each of them, and each is looked at.",
+    man: &["mount(2)", "proc(5)"],
+    without: "The program reads what hardware there is and from which disks the host runs. Read-only is not enough: CVE-2017-16539 took \
+              the disks away through /proc/scsi, before that was covered.",
+};
+
 pub(super) const MOUNT_PROC: Text = Text {
     why: "/proc shows the processes of the PID namespace it is mounted in, so the jail needs a new one to see its own. It is also where \
           programs find their descriptors, their memory map and their limits. It is made while the host's is still in sight: a user \
-          namespace gets a new one only where it sees one that nothing covers.",
+          namespace gets a new one only where it sees one that nothing covers. With hidepid the program sees just the processes it \
+          could trace: not PID 1, which is a copy of the supervisor.",
     man: &["proc(5)", "pid_namespaces(7)", "fsopen(2)"],
     without: "ps, and many runtimes, fail. A bind of the host's /proc would show every process of the host, with its command line, and \
               /proc/1/root as a door. As root, /proc/sys/kernel/core_pattern names a program that the host runs: CVE-2025-31133.",

@@ -78,6 +78,15 @@ pub(super) fn line(action: &Action) -> Option<String> {
             let options = join(",", [flags].into_iter().chain(options));
             format!("mount -t {kind} -o {} {kind} {}", word(options), below(target))
         }
+        Action::Cover { with, over } => {
+            let (first, rest) = over.split_first()?;
+            let (with, over) = with.as_ref().map_or((first, rest), |with| (with, over.as_slice()));
+            format!(
+                "for path in {}; do mount --bind {} \"$path\"; done",
+                join(" ", over.iter().map(below)),
+                below(with)
+            )
+        }
         Action::SetLimit { resource, soft, hard } => {
             let name = resource.trim_start_matches("RLIMIT_").to_ascii_lowercase();
             format!("prlimit --pid $$ --{name}={}:{}", bound(*soft), bound(*hard))

@@ -1,10 +1,11 @@
 //! Whole manifests to whole lists of steps: the tree's `shape`, what each kind of entry brings (`entries`), and what is said
-//! about mistakes (`findings`). And what Landlock is to allow (`landlock`), and what becomes
-//! of the caller's standard descriptors (`standard`).
+//! about mistakes (`findings`). And what Landlock is to allow (`landlock`), what becomes of the caller's standard descriptors
+//! (`standard`), and what of /proc is covered (`proc`).
 
 mod entries;
 mod findings;
 mod landlock;
+mod proc;
 mod shape;
 mod standard;
 
