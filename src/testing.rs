@@ -111,11 +111,12 @@ pub(crate) fn join(at: &str, name: &str) -> String {
 impl Model {
     /// Makes it in an empty directory. Absolute links begin with `root`: empty, or where their root is to be.
     pub(crate) fn make(&self, directory: &Path, root: &str) {
-        for (path, node) in self.0.iter().filter(|(path, _)| !path.is_empty()) {
-            let path = directory.join(path);
+        for (below, node) in self.0.iter().filter(|(path, _)| !path.is_empty()) {
+            let path = directory.join(below);
             match node {
                 Node::Directory => fs::DirBuilder::new().mode(0o755).create(path).unwrap(),
-                Node::File => fs::write(path, "").unwrap(),
+                // Each has a content of its own: where it is.
+                Node::File => fs::write(path, below).unwrap(),
                 Node::Link(text) if text.starts_with('/') => symlink(format!("{root}{text}"), path).unwrap(),
                 Node::Link(text) => symlink(text, path).unwrap(),
             }
