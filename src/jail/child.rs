@@ -146,9 +146,9 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
             program.slots[*slot].set(Some(created));
             Ok(())
         }
-        Operation::CreateRuleset { slot, handled, scoped } => {
-            let ruleset =
-                landlock::create_ruleset(*handled, *scoped).map_err(Error::of("landlock_create_ruleset"))?;
+        Operation::CreateRuleset { slot, handled, network, scoped } => {
+            let ruleset = landlock::create_ruleset(*handled, *network, *scoped)
+                .map_err(Error::of("landlock_create_ruleset"))?;
             program.slots[*slot].set(Some(ruleset));
             Ok(())
         }

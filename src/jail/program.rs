@@ -94,6 +94,7 @@ pub(super) enum Operation {
     CreateRuleset {
         slot: usize,
         handled: u64,
+        network: u64,
         scoped: u64,
     },
     AllowAccess {
@@ -230,10 +231,15 @@ impl Program {
                     program.outputs.push(onto.clone());
                     Operation::RelayOutput { relay: program.outputs.len() - 1, onto: onto.clone() }
                 }
-                Action::CreateRuleset { handled, scoped } => {
+                Action::CreateRuleset { handled, network, scoped } => {
                     let slot = program.slot();
                     ruleset = Some(slot);
-                    Operation::CreateRuleset { slot, handled: handled.0, scoped: scoped.0 }
+                    Operation::CreateRuleset {
+                        slot,
+                        handled: handled.0,
+                        network: network.0,
+                        scoped: scoped.0,
+                    }
                 }
                 Action::AllowAccess { beneath, access } => Operation::AllowAccess {
                     ruleset: ruleset.ok_or(super::Error::Misplaced { step: index })?,

@@ -93,12 +93,15 @@ impl Action {
             Self::RelayOutput { onto } => {
                 onto.iter().map(|fd| call("dup2", format!("<pipe>, {fd}"))).collect()
             }
-            Self::CreateRuleset { handled, scoped } => {
+            Self::CreateRuleset { handled, network, scoped } => {
+                let network = join("|", network.names().map(|name| format!("LANDLOCK_ACCESS_NET_{name}")));
+                let network = if network.is_empty() { "0" } else { &network };
                 let handled = join("|", handled.names().map(|name| format!("LANDLOCK_ACCESS_FS_{name}")));
                 let scoped = join("|", scoped.names().map(|name| format!("LANDLOCK_SCOPE_{name}")));
                 let scoped = if scoped.is_empty() { "0" } else { &scoped };
-                let attr =
-                    format!("{{handled_access_fs={handled}, handled_access_net=0, scoped={scoped}}}, 24, 0");
+                let attr = format!(
+                    "{{handled_access_fs={handled}, handled_access_net={network}, scoped={scoped}}}, 24, 0"
+                );
                 vec![call("landlock_create_ruleset", attr)]
             }
             Self::AllowAccess { beneath, access } => {

@@ -79,10 +79,12 @@ impl fmt::Display for Action {
                 )
             }
             Self::RelayOutput { onto } => write!(f, "dup2(<pipe>) onto {}", join(" ", onto)),
-            Self::CreateRuleset { handled, scoped } => {
+            Self::CreateRuleset { handled, network, scoped } => {
+                let files = format!("{} rights over files", handled.names().count());
+                let handled = [files].into_iter().chain(network.names().map(str::to_ascii_lowercase));
                 let scopes = if scoped.0 == 0 { "nothing".into() } else { join(" ", scoped.names()) };
-                let (handled, scopes) = (handled.names().count(), scopes.to_ascii_lowercase());
-                write!(f, "landlock_create_ruleset({handled} rights over files, scope of {scopes})")
+                let (handled, scopes) = (join(", ", handled), scopes.to_ascii_lowercase());
+                write!(f, "landlock_create_ruleset({handled}, scope of {scopes})")
             }
             Self::AllowAccess { beneath, access } => {
                 write!(f, "landlock_add_rule({}, {access})", Subject(beneath))
@@ -249,7 +251,7 @@ mod tests {
             "fsmount(\"proc\" \u{2192} \"/proc\", rw nosuid nodev noexec, subset=pid)",
             r#"open("/srv/input" → descriptor 0, ro nosuid nodev noexec, O_RDONLY)"#,
             "dup2(<pipe>) onto 1 2",
-            "landlock_create_ruleset(16 rights over files, scope of abstract_unix_socket signal)",
+            "landlock_create_ruleset(16 rights over files, bind_tcp, connect_tcp, scope of abstract_unix_socket signal)",
             r#"landlock_add_rule("/var/www", write_file change)"#,
             r#"pivot_root(".", ".")"#,
             r#"move_mount(<mount>, "/var/www")"#,

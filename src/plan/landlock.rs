@@ -93,6 +93,25 @@ impl fmt::Display for AccessSet {
     }
 }
 
+/// Rights over connections as a mask of the kernel's `LANDLOCK_ACCESS_NET_*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct NetworkSet(pub u64);
+
+/// The version of the interface that brought rights over connections.
+pub const NETWORK_SINCE: u32 = 4;
+
+impl NetworkSet {
+    /// To bind a TCP socket to a port, and to connect one.
+    pub const TCP: Self = Self(0b11);
+
+    /// The members' names, without the prefix `LANDLOCK_ACCESS_NET_`.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        [(1, "BIND_TCP"), (2, "CONNECT_TCP")]
+            .into_iter()
+            .filter_map(move |(right, name)| (self.0 & right != 0).then_some(name))
+    }
+}
+
 /// What a process cannot reach outside its domain, as a mask of the kernel's `LANDLOCK_SCOPE_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct ScopeSet(pub u64);
@@ -135,7 +154,7 @@ mod tests {
 
     #[test]
     fn rights_have_the_kernels_numbers() {
-        use landlock::{ABI, Access, AccessFs, Scope};
+        use landlock::{ABI, Access, AccessFs, AccessNet, Scope};
         let versions = [ABI::V1, ABI::V2, ABI::V3, ABI::V4, ABI::V5, ABI::V6, ABI::V7];
         for (version, abi) in (1..).zip(versions) {
             let known = AccessSet::known_to(version);
@@ -154,6 +173,7 @@ mod tests {
         assert_eq!(AccessSet::known_to(0), AccessSet::NONE);
         assert_eq!(ScopeSet::ABSTRACT_UNIX_SOCKET.0, Scope::AbstractUnixSocket as u64);
         assert_eq!(ScopeSet::SIGNAL.0, Scope::Signal as u64);
+        assert_eq!(NetworkSet::TCP.0, AccessNet::from_all(ABI::V4).bits());
     }
 
     #[test]

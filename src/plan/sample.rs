@@ -1,6 +1,6 @@
 //! One action of every kind, for the tests of everything that must know all of them.
 
-use super::landlock::{AccessSet, Beneath, ScopeSet};
+use super::landlock::{AccessSet, Beneath, NetworkSet, ScopeSet};
 use super::secure_bits::SecureBits;
 use super::step::{Action, CapabilitySet, DEVICES, Keep, MountFlags, Namespaces, Owner, Reopen, RootMethod};
 use super::{HostPath, IdMap, JailPath, Mode, Origin, Phase, Step};
@@ -91,6 +91,7 @@ fn enter() -> Vec<Action> {
         Action::RelayOutput { onto: vec![1, 2] },
         Action::CreateRuleset {
             handled: AccessSet::known_to(7),
+            network: NetworkSet::TCP,
             scoped: ScopeSet::ABSTRACT_UNIX_SOCKET.and(ScopeSet::SIGNAL),
         },
         Action::AllowAccess {

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
 
-use super::landlock::{AccessSet, Beneath, ScopeSet};
+use super::landlock::{AccessSet, Beneath, NetworkSet, ScopeSet};
 use super::secure_bits::SecureBits;
 use super::{HostPath, IdMap, JailPath, Mode, Origin, Phase, Size};
 
@@ -276,7 +276,7 @@ pub enum Action {
     /// A pipe to the supervisor, which passes on to a file of the caller's what is written to these descriptors.
     RelayOutput { onto: Vec<i32> },
     /// A Landlock ruleset without a rule: once it is enforced, what it handles is refused.
-    CreateRuleset { handled: AccessSet, scoped: ScopeSet },
+    CreateRuleset { handled: AccessSet, network: NetworkSet, scoped: ScopeSet },
     /// A rule of that ruleset: what is allowed all the same.
     AllowAccess { beneath: Beneath, access: AccessSet },
     /// The copy is mounted over the tree it was made of, and becomes the root; from here on every path is the jail's.

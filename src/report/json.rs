@@ -156,9 +156,9 @@ fn action(action: &Action) -> Value {
             "flags": attributes(*flags), "access": access.mode(), "device": device, "inode": inode,
         }),
         Action::RelayOutput { onto } => json!({ "kind": "relay_output", "onto": onto }),
-        Action::CreateRuleset { handled, scoped } => json!({
+        Action::CreateRuleset { handled, network, scoped } => json!({
             "kind": "create_ruleset", "handled": handled.names().collect::<Vec<_>>(),
-            "scoped": scoped.names().collect::<Vec<_>>(),
+            "network": network.names().collect::<Vec<_>>(), "scoped": scoped.names().collect::<Vec<_>>(),
         }),
         Action::AllowAccess { beneath, access } => {
             let (mount, descriptor) = match beneath {

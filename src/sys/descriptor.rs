@@ -40,12 +40,14 @@ pub enum Kind {
         /// Whether it is a FIFO with a path, see fifo(7).
         named: bool,
     },
-    /// A socket: its address family and its type, see socket(2).
+    /// A socket: its address family, type and protocol, see socket(2).
     Socket {
         /// `SO_DOMAIN`
         family: i32,
         /// `SO_TYPE`
         kind: i32,
+        /// `SO_PROTOCOL`
+        protocol: i32,
     },
     /// Something without a file: epoll(7), signalfd(2), io_uring(7), a process (on older kernels) and the like.
     Anonymous,
@@ -104,9 +106,11 @@ fn kind(fd: BorrowedFd<'_>, found: &FileStat) -> Result<Kind, Errno> {
         libc::S_IFCHR => Kind::Device { major: major(found.st_rdev), minor: minor(found.st_rdev) },
         libc::S_IFBLK => Kind::Block,
         libc::S_IFIFO => Kind::Pipe { named: file_system(fd)? != PIPEFS },
-        libc::S_IFSOCK => {
-            Kind::Socket { family: option(fd, libc::SO_DOMAIN)?, kind: option(fd, libc::SO_TYPE)? }
-        }
+        libc::S_IFSOCK => Kind::Socket {
+            family: option(fd, libc::SO_DOMAIN)?,
+            kind: option(fd, libc::SO_TYPE)?,
+            protocol: option(fd, libc::SO_PROTOCOL)?,
+        },
         0 => Kind::Anonymous,
         _ => Kind::Unknown,
     })
@@ -150,7 +154,7 @@ mod tests {
             assert_eq!((found.kind, access(found)), (Kind::Pipe { named: false }, expected));
         }
         let (socket, _) = std::os::unix::net::UnixStream::pair().unwrap();
-        let stream = Kind::Socket { family: libc::AF_UNIX, kind: libc::SOCK_STREAM };
+        let stream = Kind::Socket { family: libc::AF_UNIX, kind: libc::SOCK_STREAM, protocol: 0 };
         assert_eq!(Descriptor::of(socket.as_fd()).unwrap().kind, stream);
         let place = nix::fcntl::open("/", OFlag::O_PATH, nix::sys::stat::Mode::empty()).unwrap();
         assert_eq!(Descriptor::of(place.as_fd()).unwrap().kind, Kind::Place);

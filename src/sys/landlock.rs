@@ -38,9 +38,9 @@ pub fn version() -> Result<u32, Errno> {
     .map(|version| version as u32)
 }
 
-/// landlock_create_ruleset(2): a ruleset that refuses these rights over files, and what these scopes are about.
-pub fn create_ruleset(access: u64, scoped: u64) -> Result<OwnedFd, Errno> {
-    let attr = RulesetAttr { handled_access_fs: access, handled_access_net: 0, scoped };
+/// landlock_create_ruleset(2): a ruleset that refuses these rights over files and over connections, and what these scopes are about.
+pub fn create_ruleset(access: u64, network: u64, scoped: u64) -> Result<OwnedFd, Errno> {
+    let attr = RulesetAttr { handled_access_fs: access, handled_access_net: network, scoped };
     // SAFETY: the kernel reads `size_of::<RulesetAttr>()` bytes of a value that lives through the call; the result is a new
     // descriptor that nobody else owns, closed by execve(2).
     check(unsafe {

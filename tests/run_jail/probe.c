@@ -269,6 +269,14 @@ static void meddle(int fd) {
     say("chmod", chmod(path, 06777));
 }
 
+// Exchanges the connection that standard input is for one to a port of 127.0.0.1.
+static void reconnect(int port) {
+    struct sockaddr none = {.sa_family = AF_UNSPEC};
+    struct sockaddr_in to = address("127.0.0.1", port);
+    say("disconnect", connect(0, &none, sizeof none));
+    say("connect", connect(0, (void *)&to, sizeof to));
+}
+
 int main(int count, char **arguments) {
     const char *what = count > 1 ? arguments[1] : "", *first = count > 2 ? arguments[2] : "";
     const char *second = count > 3 ? arguments[3] : "";
@@ -301,6 +309,7 @@ int main(int count, char **arguments) {
     if (IS("change")) change(first);
     if (IS("meddle")) meddle(atoi(first));
     if (IS("chmod-null")) say("fchmod", fchmod(atoi(first), 0666));
+    if (IS("reconnect")) reconnect(atoi(first));
     if (IS("abstract")) abstract(first);
     if (IS("open")) open_as(first);
     if (IS("personality")) printf("%08x\n", personality(0xffffffff));

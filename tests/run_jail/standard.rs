@@ -1,6 +1,9 @@
 //! Standard input, output and error: what of the caller's a program is given, and what it can do with it.
 
 use std::fs::{self, File};
+use std::io::Read as _;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -81,7 +84,7 @@ fn what_reaches_past_the_jail_is_refused() {
 fn what_carries_bytes_and_no_more_is_given() {
     let jail = Jail::shell("given", "");
     jail.build();
-    for kind in ["null", "zero", "file", "memfd", "unix", "tcp", "udp", "pipe"] {
+    for kind in ["null", "zero", "file", "memfd", "unix", "tcp", "pipe"] {
         let ended = run_with(kind, "0", &jail, &["echo ran"]);
         assert_eq!((ended.stdout.as_str(), ended.code), ("ran\n", Some(0)), "{kind}: {}", ended.stderr);
     }
@@ -259,4 +262,50 @@ fn the_hosts_null_device_keeps_its_mode() {
     command.args(["-c", script, "bash"]).arg(run.get_program()).args(run.get_args());
     command.env("STOCKADE_STATE_DIR", jail.path("state"));
     assert_eq!(finish(&mut command).stdout, answer);
+}
+
+#[test]
+fn a_connection_is_that_connection_and_no_other() {
+    // As inetd(8) gives it: the one door of a jail without a network.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let connection = || OwnedFd::from(TcpStream::connect(("127.0.0.1", port)).unwrap());
+    let jail = Jail::shell("inetd", "");
+    jail.build();
+    let ended = finish(jail.command(&["echo answer >&0"]).stdin(connection()));
+    assert_eq!((ended.stderr.as_str(), ended.code), ("", Some(0)));
+    let mut answer = String::new();
+    listener.accept().unwrap().0.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "answer\n");
+    let port = port.to_string();
+    let again = ["reconnect", &port];
+    for (more, answers) in [
+        ("", "disconnect: ok\nconnect: EACCES\n"),
+        // Where it may have the host's network it has it.
+        ("namespaces.network = \"host\"", "disconnect: ok\nconnect: ok\n"),
+    ] {
+        let jail = Jail::probe("inetd", more);
+        jail.build();
+        assert_eq!(finish(jail.command(&again).stdin(connection())).stdout, answers);
+    }
+    // Without Landlock nothing would hold it.
+    let jail = Jail::probe("inetd", "privileges.landlock = false");
+    jail.build();
+    let ended = finish(jail.command(&again).stdin(connection()));
+    assert_eq!((ended.stdout.as_str(), ended.code), ("", Some(125)));
+    assert!(
+        ended.stderr.contains("the program could exchange its connection for another"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn a_socket_that_can_send_anywhere_is_for_jails_with_the_hosts_network() {
+    for (more, code) in [("", 125), ("namespaces.network = \"host\"", 0)] {
+        let jail = Jail::shell("datagrams", more);
+        jail.build();
+        let ended = run_with("udp", "0", &jail, &["echo ran"]);
+        assert_eq!(ended.code, Some(code), "{}", ended.stderr);
+    }
 }

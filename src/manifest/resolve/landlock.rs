@@ -7,7 +7,7 @@ use super::mounts::Planned;
 use super::run::{Context, Steps};
 use super::standard;
 use crate::manifest::schema::{Network, Share};
-use crate::plan::landlock::{AccessSet, Beneath, SCOPES_SINCE, ScopeSet};
+use crate::plan::landlock::{AccessSet, Beneath, NetworkSet, SCOPES_SINCE, ScopeSet};
 use crate::plan::step::Action;
 use crate::plan::{At, Enforcement, JailPath, Origin, Phase};
 use crate::sys::descriptor::{Descriptor, Kind};
@@ -66,7 +66,7 @@ fn shows_abstract_sockets(context: &Context<'_>) -> bool {
 }
 
 /// The version that is enforced, if it is.
-fn version(context: &Context<'_>) -> Option<u32> {
+pub(super) fn version(context: &Context<'_>) -> Option<u32> {
     let wanted = context.manifest.privileges.landlock.as_ref().is_none_or(|given| given.value);
     context.host.landlock.ok().filter(|_| wanted)
 }
@@ -82,7 +82,8 @@ pub(super) fn rules(
     let Some(version) = version(context) else { return };
     let (_, origin) = enforcement(context);
     let handled = AccessSet::known_to(version);
-    let action = Action::CreateRuleset { handled, scoped: scoped(context, version) };
+    let network = if standard::holds_connection(context) { NetworkSet::TCP } else { NetworkSet::default() };
+    let action = Action::CreateRuleset { handled, network, scoped: scoped(context, version) };
     steps.push(Phase::Enter, action, &origin);
 
     let read = AccessSet::READ_FILE.and(AccessSet::READ_DIR).and(AccessSet::EXECUTE);

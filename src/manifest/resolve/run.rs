@@ -165,7 +165,7 @@ fn parent(context: &Context<'_>, steps: &mut Steps) {
 }
 
 /// Whether the jail has a network of its own, with loopback only.
-fn own_network(manifest: &Manifest) -> bool {
+pub(super) fn own_network(manifest: &Manifest) -> bool {
     !matches!(manifest.namespaces.network, Some(At { value: Network::Host, .. }))
 }
 

@@ -7,7 +7,8 @@
 //!   was deleted has no path to be mounted by, and nobody else to whom a change could matter.
 //! - A file to be written is written by the supervisor; the program has a pipe.
 //! - A device is as harmless as it is, but for its mode, where the program may change that.
-//! - Pipes and sockets are given as they are.
+//! - Pipes and sockets are given as they are. A connection of TCP, as inetd(8) gives it, is the one door of a jail without the host's
+//!   network: connect(2) could exchange it for another one, so Landlock refuses that.
 
 #![forbid(unsafe_code)]
 
@@ -17,8 +18,10 @@ use nix::fcntl::{OFlag, open, readlink};
 use nix::libc;
 use nix::sys::stat::{Mode, fstat};
 
-use super::run::{Context, Steps};
+use super::landlock;
+use super::run::{Context, Steps, own_network};
 use crate::manifest::finding::Finding;
+use crate::plan::landlock::NETWORK_SINCE;
 use crate::plan::step::{Action, MountFlags, Reopen};
 use crate::plan::{HostPath, Origin, Phase};
 use crate::sys::descriptor::{Descriptor, Kind};
@@ -88,6 +91,11 @@ pub(super) fn replace(context: &Context<'_>, steps: &mut Steps) -> Result<(), Fi
             steps.push(Phase::Enter, action, &Origin::Default(reason));
         }
     }
+    for (number, found) in &numbered {
+        if let Some(why) = reaches_network(context, found) {
+            return Err(refusal(*number, why));
+        }
+    }
     let outputs: Vec<_> = numbered.iter().filter(|(number, found)| is_output(*number, found)).collect();
     let first = |(at, (_, found)): &(usize, &&(i32, &Descriptor))| {
         outputs.iter().position(|(_, other)| other.file == found.file) == Some(*at)
@@ -127,14 +135,46 @@ fn reopened(context: &Context<'_>, number: i32, found: &Descriptor) -> Result<Op
             let file = found.file;
             Ok(Some(Action::ReopenDescriptor { descriptor: number, source, flags, access, file }))
         }
-        _ if may_change(context, found) => {
-            let name = NAMES.get(number as usize).unwrap_or(&"descriptor");
-            Err(Finding::plain(format!("standard {name} cannot be given to a jail"))
-                .why(format!("the program could change the file, since this user may, and its path, `{}`, leads to another or to none, so that it cannot be shown read-only", path.display()))
-                .hint(HINT))
-        }
+        _ if may_change(context, found) => Err(refusal(
+            number,
+            format!(
+                "the program could change the file, since this user may, and its path, `{}`, leads to another or to none, so that it cannot be shown read-only",
+                path.display()
+            ),
+        )),
         _ => Ok(None),
     }
+}
+
+/// Whether a standard descriptor is a socket of the host's network, which a jail with a network of its own is not to have.
+fn is_hosts_network(context: &Context<'_>, found: &Descriptor) -> bool {
+    let internet = matches!(found.kind, Kind::Socket { family: libc::AF_INET | libc::AF_INET6, .. });
+    internet && own_network(context.manifest)
+}
+
+/// Whether the program is given a connection, or a socket that waits for them, and no network.
+pub(super) fn holds_connection(context: &Context<'_>) -> bool {
+    context.host.standard.iter().any(|found| is_hosts_network(context, found))
+}
+
+/// Why a socket would be the host's network to a program that is to have none.
+fn reaches_network(context: &Context<'_>, found: &Descriptor) -> Option<String> {
+    let Kind::Socket { kind, protocol, .. } = found.kind else { return None };
+    if !is_hosts_network(context, found) {
+        None
+    } else if (kind, protocol) != (libc::SOCK_STREAM, libc::IPPROTO_TCP) {
+        Some("it is a socket of the host's network that is not bound to one connection, and the jail has `network = \"none\"`".into())
+    } else if landlock::version(context).is_none_or(|version| version < NETWORK_SINCE) {
+        Some("the program could exchange its connection for another, which Landlock prevents from version 4 on (Linux 6.7), and the jail has `network = \"none\"`".into())
+    } else {
+        None
+    }
+}
+
+/// What is said of a descriptor that no program is given.
+fn refusal(number: i32, why: impl Into<String>) -> Finding {
+    let name = NAMES.get(number as usize).unwrap_or(&"descriptor");
+    Finding::plain(format!("standard {name} cannot be given to a jail")).why(why).hint(HINT)
 }
 
 /// What the standard descriptors are called.
@@ -146,9 +186,8 @@ const HINT: &str =
 
 /// The first standard descriptor that no program is given, with the reason.
 pub fn refused(host: &Host) -> Option<Finding> {
-    let (name, why) =
-        NAMES.into_iter().zip(&host.standard).find_map(|(name, found)| Some((name, danger(found)?)))?;
-    Some(Finding::plain(format!("standard {name} cannot be given to a jail")).why(why).hint(HINT))
+    let mut standard = (0..).zip(&host.standard);
+    standard.find_map(|(number, found)| danger(found).map(|why| refusal(number, why)))
 }
 
 /// What a program could do with a descriptor that it shall not.
@@ -195,7 +234,7 @@ mod tests {
     #[test]
     fn what_carries_bytes_and_nothing_else_is_given() {
         let file = |file_system| Kind::File { file_system, named: true };
-        let socket = |family, kind| Kind::Socket { family, kind };
+        let socket = |family, kind| Kind::Socket { family, kind, protocol: 0 };
         for kind in [
             Kind::Terminal,
             Kind::Pipe { named: false },

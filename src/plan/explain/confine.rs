@@ -71,7 +71,8 @@ pub(super) const SET_AFFINITY: Text = Text {
 
 pub(super) const CREATE_RULESET: Text = Text {
     why: "Landlock is a second fence beside mount flags and file modes: every right over files that the ruleset handles is refused \
-          unless a rule allows it, to root as to anybody. Its scopes keep the program from signalling processes, and from connecting to \
+          unless a rule allows it, to root as to anybody. So are connections \
+          by TCP where standard input is one of the host's. Its scopes keep the program from signalling processes, and from connecting to \
           abstract sockets, outside the jail.",
     man: &["landlock_create_ruleset(2)", "landlock(7)"],
     without: "One mount that is writable by mistake, or remounted, is all it takes. With the host's network the program could connect to \

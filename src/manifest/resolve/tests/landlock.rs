@@ -105,7 +105,7 @@ fn a_standard_descriptor_is_opened_again_as_what_it_is_for() {
         ),
         (
             [
-                opened(Kind::Socket { family: 1, kind: 1 }, true, true),
+                opened(Kind::Socket { family: 1, kind: 1, protocol: 0 }, true, true),
                 opened(Kind::Anonymous, true, true),
                 Descriptor::UNKNOWN,
             ],
