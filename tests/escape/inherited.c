@@ -161,6 +161,12 @@ static Verdict console_ioctl(NOTHING) {
     return door("TIOCLINUX", ioctl(0, TIOCLINUX, &command));
 }
 
+// A number that no line discipline has: the kernel would load the module of one that it knows.
+static Verdict discipline_set(NOTHING) {
+    int none = 30000;
+    return door("TIOCSETD", ioctl(0, TIOCSETD, &none));
+}
+
 static Verdict terminal_changed(NOTHING) {
     struct termios settings;
     if (tcgetattr(0, &settings) < 0) return contained("no terminal: %s", why());
@@ -222,6 +228,7 @@ static const struct way inherited_ways[] = {
     {"typed_past_a_64_bit_compare", "CVE-2019-10063, CVE-2019-7303", typed, "high", nothing_typed, IN_TERMINAL},
     {"typed_at_controlling_terminal", "CVE-2016-2779", typed, "/dev/tty", nothing_typed},
     {"console_pasted", "TIOCLINUX; CVE-2023-1523", console_ioctl, NULL, NULL, IN_TERMINAL},
+    {"terminal_discipline_set", "CVE-2017-2636", discipline_set, NULL, NULL, IN_TERMINAL},
     {"terminal_settings", "termios(3)", terminal_changed, NULL, terminal_intact, IN_TERMINAL},
     {"terminal_kept", "CVE-2005-4890", controlling_terminal},
     {"terminal_stolen", "TIOCSCTTY(2const)", terminal_stolen, NULL, NULL, IN_TERMINAL},

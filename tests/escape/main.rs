@@ -253,7 +253,7 @@ ways_out! {
         signals_blocked personality_inherited timer_slack_inherited nice_inherited oom_score_inherited
         environment_secret environment_loader environment_gconv environment_shell session_keyring
         user_keyring typed_at_stdin typed_past_a_64_bit_compare typed_at_controlling_terminal
-        console_pasted terminal_settings terminal_kept terminal_stolen
+        console_pasted terminal_discipline_set terminal_settings terminal_kept terminal_stolen
     }
     process {
         pid_1_binary pid_1_environment pid_1_arguments pid_1_memory pid_1_mappings
@@ -270,13 +270,13 @@ ways_out! {
         mount_tmpfs mount_proc mount_sysfs mount_devpts mount_devtmpfs mount_debugfs mount_overlay
         mount_cgroup mount_bind mount_moved_over_root mount_propagated remount_root remount_proc
         umount_cover umount_proc umount_root pivot_root fsopen fspick fsmount open_tree move_mount
-        mount_setattr listmount mounts_of_the_host_listed
+        mount_setattr listmount statmount open_tree_attr mounts_of_the_host_listed
     }
     planted {
         setuid_by_chmod setuid_by_fchmod setuid_by_fchmodat setuid_by_fchmodat2 setuid_by_open
         setuid_by_openat setuid_by_openat2 setuid_by_creat setuid_by_mknod setuid_by_mknodat
         setuid_by_nameless_file setuid_by_32_bit_call setuid_by_link setgid_by_chmod setgid_directory
-        file_capabilities_given file_given_away file_of_root
+        file_capabilities_given file_capabilities_given_at file_given_away file_of_root
     }
     identity {
         effective_capabilities permitted_capabilities inheritable_capabilities bounding_capabilities
@@ -333,7 +333,7 @@ const NOT_YET: &[&str] = &[
     "identity::file_of_root_written", "identity::identity_map", "inherited::console_pasted",
     "inherited::nice_inherited",
     "inherited::oom_score_inherited", "inherited::personality_inherited", "inherited::timer_slack_inherited",
-    "inherited::typed_at_stdin", "inherited::typed_past_a_64_bit_compare", "inherited::user_keyring",
+    "inherited::terminal_discipline_set", "inherited::typed_at_stdin", "inherited::typed_past_a_64_bit_compare", "inherited::user_keyring",
     "kernel::add_key", "kernel::bpf", "kernel::fanotify_init", "kernel::int_80_getpid", "kernel::int_80_keyctl",
     "kernel::io_uring_setup", "kernel::kcmp", "kernel::keyctl", "kernel::mbind", "kernel::memfd_secret",
     "kernel::memory_file_executed", "kernel::memory_file_executed_by_path", "kernel::migrate_pages",
@@ -343,7 +343,7 @@ const NOT_YET: &[&str] = &[
     "kernel::quotactl_fd", "kernel::request_key", "kernel::set_mempolicy", "kernel::socket_netlink_audit",
     "kernel::socket_netlink_generic", "kernel::socket_netlink_netfilter", "kernel::socket_netlink_sock_diag",
     "kernel::socket_netlink_uevent", "kernel::socket_netlink_xfrm", "kernel::socket_vsock", "kernel::sysfs_call",
-    "kernel::userfaultfd", "mount::clone3_user", "mount::clone_user", "mount::listmount",
+    "kernel::userfaultfd", "mount::clone3_user", "mount::clone_user", "mount::listmount", "mount::statmount",
     "mount::unshare_user", "planted::file_of_root", "planted::setgid_by_chmod",
     "planted::setgid_directory", "planted::setuid_by_32_bit_call", "planted::setuid_by_chmod",
     "planted::setuid_by_creat", "planted::setuid_by_fchmod", "planted::setuid_by_fchmodat",

@@ -61,6 +61,7 @@ DOOR(pivoted, syscall(SYS_pivot_root, scratch(), scratch()))
 DOOR(opened_file_system, syscall(SYS_fsopen, "tmpfs", 0))
 DOOR(picked_file_system, syscall(SYS_fspick, AT_FDCWD, "/tmp", 0))
 DOOR(tree_cloned, syscall(SYS_open_tree, AT_FDCWD, "/", 1 /* OPEN_TREE_CLONE */))
+DOOR(tree_cloned_with_attributes, syscall(467, AT_FDCWD, "/", 1 /* OPEN_TREE_CLONE */, NULL, 0))
 DOOR(tree_moved, syscall(SYS_move_mount, AT_FDCWD, "/tmp", AT_FDCWD, "/tmp", 0))
 DOOR(file_system_mounted, syscall(SYS_fsmount, -1, 0, 0))
 
@@ -72,6 +73,11 @@ static Verdict attributes_set(NOTHING) {
 static Verdict mounts_listed(NOTHING) {
     uint64_t request[4] = {24, UINT64_MAX /* LSMT_ROOT */}, found[64];
     return door("listmount", syscall(458, request, found, 64, 0));
+}
+
+static Verdict mount_asked(NOTHING) {
+    uint64_t request[4] = {24, UINT64_MAX, 2 /* STATMOUNT_MNT_BASIC */}, found[64];
+    return door("statmount", syscall(457, request, found, sizeof found, 0));
 }
 
 static Verdict mounts_shown(NOTHING) {
@@ -122,8 +128,10 @@ static const struct way mount_ways[] = {
     {"fspick", "CVE-2021-41133", picked_file_system},
     {"fsmount", "CVE-2021-41133", file_system_mounted},
     {"open_tree", "CVE-2021-41133", tree_cloned},
+    {"open_tree_attr", "CVE-2021-41133: what came later, Linux 6.15", tree_cloned_with_attributes},
     {"move_mount", "CVE-2021-41133", tree_moved},
     {"mount_setattr", "CVE-2021-41133", attributes_set},
     {"listmount", "listmount(2)", mounts_listed},
+    {"statmount", "statmount(2)", mount_asked},
     {"mounts_of_the_host_listed", "proc_pid_mountinfo(5)", mounts_shown},
 };

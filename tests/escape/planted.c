@@ -55,6 +55,14 @@ static Verdict by_capability(NOTHING) {
     return tried("setxattr", setxattr(PLANTED, "security.capability", &all, sizeof all, 0));
 }
 
+// The call of Linux 6.13: attributes, their size and flags are in memory.
+static Verdict by_capability_at(NOTHING) {
+    struct vfs_cap_data all = {VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE, {{~0u, 0}, {0, 0}}};
+    uint64_t arguments[2] = {(uintptr_t)&all, sizeof all};
+    made();
+    return tried("setxattrat", syscall(463, AT_FDCWD, PLANTED, 0, "security.capability", arguments, sizeof arguments));
+}
+
 static const char *const planted_outside = "/secret-shared/planted-here";
 
 static Verdict nothing_setuid(void) {
@@ -95,6 +103,7 @@ static const struct way planted_ways[] = {
     {"setgid_by_chmod", "CVE-2018-13405", by_setgid, NULL, nothing_setuid},
     {"setgid_directory", "CVE-2018-13405", by_directory, NULL, nothing_setuid},
     {"file_capabilities_given", "setcap(8); CVE-2021-3493", by_capability, NULL, nothing_capable},
+    {"file_capabilities_given_at", "setxattrat, Linux 6.13", by_capability_at, NULL, nothing_capable},
     {"file_given_away", "chown(2)", by_owner, NULL, not_given_away},
     {"file_of_root", "user_namespaces(7): uid 0 inside is uid 0 outside", by_root, NULL, not_of_root, HOST_ROOT},
 };
