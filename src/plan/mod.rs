@@ -16,6 +16,7 @@ pub mod quote;
 pub(crate) mod sample;
 pub mod secure_bits;
 pub mod step;
+pub mod system_calls;
 pub mod value;
 
 use std::fmt;
