@@ -26,8 +26,8 @@ fn planned(plan: &Value) -> Vec<String> {
     calls.map(text).collect()
 }
 
-/// The calls strace saw: the one that made PID 1, PID 1's until it has made the program's process, then that process's until it is
-/// the program. `traces` is where strace wrote a file for each process.
+/// The calls strace saw: the one that made PID 1, PID 1's until it has made the program's process and filtered itself, then
+/// that process's until it is the program. `traces` is where strace wrote a file for each process.
 fn traced(traces: &Path) -> Vec<String> {
     let mut processes: Vec<u32> = fs::read_dir(traces)
         .unwrap()
@@ -45,11 +45,19 @@ fn traced(traces: &Path) -> Vec<String> {
         Some(clone) => {
             calls.extend(first.lines().take_while(|line| !is_clone(line)).map(call));
             calls.push(clone);
+            calls.extend(until_filter(&first));
             calls.extend(until_execve(&of(2)));
         }
     }
     calls.retain(|call| !call.starts_with(ASIDE));
     calls
+}
+
+/// What PID 1 does once it has made the program's process, up to and with its own filter; nothing if it has none.
+fn until_filter(lines: &str) -> Vec<String> {
+    let after: Vec<&str> = lines.lines().skip_while(|line| !line.starts_with("clone(")).skip(1).collect();
+    let end = after.iter().position(|line| line.starts_with("seccomp(")).map_or(0, |at| at + 1);
+    after[..end].iter().copied().map(call).collect()
 }
 
 /// The calls up to and with the execution.

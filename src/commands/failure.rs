@@ -47,6 +47,9 @@ fn cause(step: &Step, error: sys::Error) -> String {
         {
             format!("the {} read back differ from the plan", error.call)
         }
+        Action::FilterSystemCalls { .. } if error.call.contains(' ') => {
+            "the kernel took the filter, but does not run it".into()
+        }
         _ => error.to_string(),
     }
 }
@@ -108,12 +111,13 @@ fn purpose(action: &Action) -> String {
         Action::SetAmbient { set } => format!("set the ambient capabilities to: {set}"),
         Action::NoNewPrivileges => "set no_new_privs".into(),
         Action::DieWithParent => "bind the jail's life to its supervisor's".into(),
-        Action::ForkProgram => "make the program's process".into(),
+        Action::ForkProgram { .. } => "make the program's process".into(),
         Action::ResetSignals => "reset the signals".into(),
         Action::NewProcessGroup { .. } => "give the program its process group".into(),
         Action::ChangeDirectory { path } => format!("change to the directory `{path}`"),
         Action::Verify { .. } => "confirm the rights that are left".into(),
         Action::CloseDescriptors => "close the caller's descriptors".into(),
+        Action::FilterSystemCalls { .. } => "install the filter of system calls".into(),
         Action::Execute { path, .. } => format!("execute `{path}`"),
         Action::MakeDirectory { path, .. }
         | Action::CopyFile { path, .. }
@@ -146,7 +150,7 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
         (Action::Clone { .. }, Errno::ENOSPC | Errno::EUSERS) => {
             "a limit on namespaces is reached: raise user.max_*_namespaces with sysctl(8)".into()
         }
-        (Action::Clone { .. } | Action::ForkProgram, Errno::EAGAIN) => {
+        (Action::Clone { .. } | Action::ForkProgram { .. }, Errno::EAGAIN) => {
             "a limit on processes is reached: RLIMIT_NPROC of this user, or the pids limit of its cgroup".into()
         }
         (Action::ForbidUserNamespaces, Errno::EROFS) => {

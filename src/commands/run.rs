@@ -13,6 +13,7 @@ use crate::manifest::finding::Finding;
 use crate::manifest::resolve::run::Run;
 use crate::manifest::resolve::standard;
 use crate::plan::step::Action;
+use crate::plan::system_calls::Refusal;
 use crate::plan::{HostPath, JailPath, LayerState, Step};
 use crate::report::diagnostic::Diagnostic;
 use crate::report::run::{self as report, Ended};
@@ -96,6 +97,7 @@ fn run_in(jail: &Jail, tree: &HostPath, course: &mut Course) -> Result<u8> {
         Ok(end) => {
             course.ended = ended(end);
             explain_loader(end, jail, &plan.steps, tree, &command);
+            explain_filter(end, jail, &plan.steps);
             Ok(end.exit_code())
         }
         Err(jail::Error::Failed { step, error }) => {
@@ -174,6 +176,26 @@ fn explain_loader(end: End, jail: &Jail, steps: &[Step], tree: &HostPath, comman
         finding.origin = steps.last().map(|step| step.origin.clone());
         jail.findings(vec![finding]).report();
     }
+}
+
+/// For a program killed by SIGSYS: what the filter kills for.
+fn explain_filter(end: End, jail: &Jail, steps: &[Step]) {
+    let filter = steps.iter().find_map(|step| match &step.action {
+        Action::FilterSystemCalls { filter, .. } => Some((filter, &step.origin)),
+        _ => None,
+    });
+    let (End::Signaled(nix::libc::SIGSYS), Some((filter, origin))) = (end, filter) else { return };
+    let finding = Finding::error("the program was killed by SIGSYS", origin);
+    let finding = if filter.refusal == Refusal::Kill {
+        finding
+            .why("it made a system call that is refused, and `system_calls_action` is `kill`")
+            .hint("`--set privileges.system_calls_action=log` lets the kernel log which; docs/system-calls.md lists them")
+    } else {
+        finding
+            .why("it made a system call by the numbers of another processor than this one, as a 32-bit program does")
+            .hint("`strace -f stockade run \u{2026}` shows which")
+    };
+    jail.findings(vec![finding]).report();
 }
 
 /// The message for an execve(2) that failed.

@@ -13,10 +13,11 @@ use nix::unistd::{Whence, lseek};
 
 use super::init;
 use super::program::{Operation, Parent, Program};
-use super::report::{self, Report};
+use super::report::{self, FILTER_DIFFERS, Report};
 use crate::plan::step::RootMethod;
+use crate::plan::system_calls::{PROBE, PROBE_ANSWER};
 use crate::sys::signal::{self, SignalSet};
-use crate::sys::{Error, creds, fs, landlock, mount, process, terminal};
+use crate::sys::{Error, creds, fs, landlock, mount, process, seccomp, terminal};
 
 /// What the child was given by its parent beside the program.
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +40,9 @@ const FAILED: libc::c_int = 125;
 /// Runs the operations from number `from` on, in order, and ends as the program, or as PID 1, or with a report of what failed.
 pub(super) fn run(program: &Program, inherited: Inherited<'_>, from: usize) -> libc::c_int {
     for (at, (_, operation)) in program.operations.iter().enumerate().skip(from) {
-        if let Operation::ForkProgram = operation {
+        if let Operation::ForkProgram { filter } = operation {
             // PID 1 becomes the reaper here; its child goes on with the list.
-            return init::serve(inherited, &|| run(program, inherited, at + 1))
+            return init::serve(inherited, filter.as_deref(), &|| run(program, inherited, at + 1))
                 .unwrap_or_else(|error| fail(inherited.status, at, error));
         }
         if let Err(error) = perform(program, operation, inherited) {
@@ -210,7 +211,7 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
         Operation::ChangeDirectory(path) => nix::unistd::chdir(path.as_c_str()).map_err(Error::of("chdir")),
         Operation::Verify(expected) => {
             // The supervisor learns the program's process id from the sender of this message, see unix(7), SO_PASSCRED.
-            Report::Started.send(inherited.status).map_err(Error::of("send"))?;
+            Report::Started.send(inherited.status).map_err(Error::of("write"))?;
             match expected.difference()? {
                 None => Ok(()),
                 Some(what) => Err(Error { call: what, errno: Errno::EPERM }),
@@ -219,12 +220,20 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
         Operation::CloseDescriptors => {
             process::close_others(inherited.status).map_err(Error::of("close_range"))
         }
+        Operation::FilterSystemCalls(program) => {
+            seccomp::install(program).map_err(Error::of("seccomp"))?;
+            if seccomp::answer(PROBE) == i32::from(PROBE_ANSWER) {
+                Ok(())
+            } else {
+                Err(Error { call: FILTER_DIFFERS, errno: Errno::EPERM })
+            }
+        }
         Operation::Execute { path, arguments, environment } => {
             Err(Error { call: "execve", errno: process::execve(path, arguments, environment) })
         }
         Operation::Check(check) => check(),
         // Handled by the loop, which alone knows both sides.
-        Operation::ForkProgram => Ok(()),
+        Operation::ForkProgram { .. } => Ok(()),
     }
 }
 

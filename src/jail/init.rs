@@ -2,6 +2,7 @@
 //! program, which ends every other process of the PID namespace, see pid_namespaces(7). It allocates nothing, holds no file
 //! of the host but the socket to its supervisor and, shown read-only, the program's standard input, and ends when the socket closes.
 
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use nix::errno::Errno;
@@ -13,6 +14,7 @@ use super::child::Inherited;
 use super::report::Report;
 use crate::sys::Error;
 use crate::sys::process::{self, Waited};
+use crate::sys::seccomp;
 use crate::sys::signal::{self, SignalSet};
 
 /// Signals that are passed on to the program: by PID 1 when they are sent to it, beside SIGCHLD, which it takes itself, and by the
@@ -32,6 +34,7 @@ pub(super) const FORWARDED: [i32; 9] = [
 /// Makes the program's process, which runs `child`, and serves as PID 1 until the program has ended: its exit code.
 pub(super) fn serve(
     inherited: Inherited<'_>,
+    filter: Option<&[libc::sock_filter]>,
     child: &impl Fn() -> libc::c_int,
 ) -> Result<libc::c_int, Error> {
     // Descriptors of the caller are not PID 1's to hold; and the jail's limit of open files, which counts already, leaves room.
@@ -39,18 +42,20 @@ pub(super) fn serve(
     // Every signal is blocked since before clone(2), so that none is lost between here and the first poll.
     let mut set = SignalSet::of(&FORWARDED);
     set.0 |= SignalSet::of(&[libc::SIGCHLD]).0;
-    let signals = signal::descriptor(set).map_err(Error::of("signalfd"))?;
+    // Closed by this process's end: its filter allows nothing that is not needed.
+    let signals = ManuallyDrop::new(signal::descriptor(set).map_err(Error::of("signalfd"))?);
     process::set_name(c"stockade").map_err(Error::of("prctl"))?;
     let program = process::spawn(child).map_err(Error::of("clone"))?;
+    // A pipe's reader sees the end when the program closes it. A file that is read on tells how far, at the end.
+    process::close_standard_descriptors(inherited.shares_input.into()).map_err(Error::of("close_range"))?;
+    if let Some(filter) = filter {
+        seccomp::install(filter).map_err(Error::of("seccomp"))?;
+    }
     Ok(reap(program, inherited, &signals))
 }
 
 /// Waits for the program, reaping and forwarding; returns its exit code by the shells' convention.
 fn reap(program: i32, inherited: Inherited<'_>, signals: &OwnedFd) -> libc::c_int {
-    // A pipe's reader sees the end when the program closes it. A file that is read on tells how far, at the end.
-    if process::close_standard_descriptors(inherited.shares_input.into()).is_err() {
-        return LOST;
-    }
     let status = inherited.status;
     loop {
         let mut ready =

@@ -7,13 +7,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use nix::fcntl::OFlag;
-use nix::libc;
+use nix::libc::{self, sock_filter};
 
 use super::verify::Verify;
 
 use crate::plan::ids::UNMAPPED;
 use crate::plan::landlock::Beneath;
 use crate::plan::step::{Action, Namespaces, Reopen, RootMethod, Step};
+use crate::plan::system_calls::{INIT_PROGRAM, Instruction};
 use crate::plan::{JailPath, Phase, calls};
 use crate::sys;
 use crate::sys::mount::attribute;
@@ -125,7 +126,9 @@ pub(super) enum Operation {
     SetAmbient(u64),
     NoNewPrivileges,
     DieWithParent,
-    ForkProgram,
+    ForkProgram {
+        filter: Option<Vec<sock_filter>>,
+    },
     ResetSignals,
     NewProcessGroup {
         terminal: Option<i32>,
@@ -133,6 +136,7 @@ pub(super) enum Operation {
     ChangeDirectory(CString),
     Verify(Verify),
     CloseDescriptors,
+    FilterSystemCalls(Vec<sock_filter>),
     Execute {
         path: CString,
         arguments: PointerArray,
@@ -320,7 +324,9 @@ impl Program {
                 Action::SetAmbient { set } => Operation::SetAmbient(set.0),
                 Action::NoNewPrivileges => Operation::NoNewPrivileges,
                 Action::DieWithParent => Operation::DieWithParent,
-                Action::ForkProgram => Operation::ForkProgram,
+                Action::ForkProgram { filtered } => {
+                    Operation::ForkProgram { filter: filtered.then(|| instructions(&INIT_PROGRAM)) }
+                }
                 Action::ResetSignals => Operation::ResetSignals,
                 Action::NewProcessGroup { terminal } => Operation::NewProcessGroup { terminal: *terminal },
                 Action::ChangeDirectory { path } => Operation::ChangeDirectory(text(index, path.as_path())?),
@@ -336,6 +342,9 @@ impl Program {
                     })
                 }
                 Action::CloseDescriptors => Operation::CloseDescriptors,
+                Action::FilterSystemCalls { filter, .. } => {
+                    Operation::FilterSystemCalls(instructions(&filter.program))
+                }
                 Action::Execute { path, arguments, environment } => Operation::Execute {
                     path: text(index, path.as_path())?,
                     arguments: PointerArray::new(
@@ -475,6 +484,17 @@ fn clone_flags(namespaces: Namespaces) -> libc::c_int {
     .iter()
     .map(|(on, flag)| if *on { *flag } else { 0 })
     .sum()
+}
+
+/// A filter as the kernel takes it.
+fn instructions(program: &[Instruction]) -> Vec<sock_filter> {
+    let kernels = |each: &Instruction| sock_filter {
+        code: each.code,
+        jt: each.then,
+        jf: each.otherwise,
+        k: each.operand,
+    };
+    program.iter().map(kernels).collect()
 }
 
 /// The kernel's number of a resource.

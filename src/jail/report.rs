@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, send, setsockopt, socketpair,
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, setsockopt, socketpair,
     sockopt,
 };
 
@@ -74,7 +74,7 @@ const CALLS: [&str; 52] = [
     "rt_sigaction",
     "rt_sigprocmask",
     "setpgid",
-    "send",
+    "seccomp",
     "close_range",
     "execve",
     "clone",
@@ -89,7 +89,7 @@ const CALLS: [&str; 52] = [
 ];
 
 impl Report {
-    /// Sends it, without allocating and without a signal if nobody listens any more.
+    /// Sends it, without allocating.
     pub(super) fn send(self, to: BorrowedFd<'_>) -> Result<(), Errno> {
         let (kind, first, second, call) = match self {
             Self::Started => (0, 0, 0, ""),
@@ -104,7 +104,9 @@ impl Report {
         message[5..9].copy_from_slice(&i32::to_ne_bytes(second));
         let name = &call.as_bytes()[..call.len().min(CALL)];
         message[9..9 + name.len()].copy_from_slice(name);
-        send(to.as_raw_fd(), &message, MsgFlags::MSG_NOSIGNAL).map(drop)
+        // write(2), which nearly every filter allows, unlike send(2). Where SIGPIPE is not blocked, dying of it is as well: nobody
+        // listens, so this process is to end.
+        nix::unistd::write(to, &message).map(drop)
     }
 
     /// Reads a message; `None` if it is not one of ours.
@@ -138,9 +140,13 @@ pub fn is_report(message: &[u8]) -> bool {
 /// What is found different when covers are not there.
 pub(super) const COVERS: &str = "covers of /proc";
 
+/// Sent in place of a call's name when a filter has been installed and is not there.
+pub(super) const FILTER_DIFFERS: &str = "system call filter";
+
 /// What `Verify` may find different, sent in place of a call's name.
-pub(super) const DIFFERENCES: [&str; 9] = [
+pub(super) const DIFFERENCES: [&str; 10] = [
     COVERS,
+    FILTER_DIFFERS,
     "user ids",
     "group ids",
     "supplementary groups",

@@ -7,6 +7,7 @@ use super::schema::{DeviceName, Resource, ResourceLimit, Unit};
 use super::suggest;
 use crate::plan::capability;
 use crate::plan::step::{Bound, DEVICES, Keep};
+use crate::plan::system_calls::{ALWAYS, Entry, Word};
 use crate::plan::value::{Account, HostPath, JailName, JailPath, Mode, Size, Span};
 
 /// Why a value cannot be read.
@@ -236,6 +237,31 @@ pub(super) fn capability(node: &Node) -> Read<u8> {
         None => "capabilities(7) lists them, such as `NET_BIND_SERVICE`".into(),
     };
     wrong(format!("`{text}` is not a capability"), hint)
+}
+
+/// A word of `system_calls`, as written and what it means.
+pub(super) fn system_call(node: &Node) -> Read<(String, Entry)> {
+    let text = str(node)?;
+    let bare = text.strip_prefix('-').unwrap_or(text);
+    let Some(entry) = Entry::parse(text) else {
+        let words: Vec<String> = Word::all().collect();
+        let hint = match suggest::nearest(bare, words.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "docs/system-calls.md lists all calls and groups, such as `@network-io`".into(),
+        };
+        let what = if bare.starts_with('@') { "a group of system calls" } else { "a system call" };
+        return wrong(format!("`{bare}` is not {what}"), hint);
+    };
+    match entry.word {
+        Word::Profile(_) if entry.removes => {
+            wrong("a profile cannot be taken away", "take away groups or calls, such as `-@setuid`")
+        }
+        Word::Call(_) if entry.removes && ALWAYS.contains(&bare) => wrong(
+            format!("`{bare}` cannot be taken away"),
+            "the program could not start, or not end, without it",
+        ),
+        _ => Ok((text.to_owned(), entry)),
+    }
 }
 
 /// A device below /dev.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use crate::plan::step::{Keep, RootMethod};
+use crate::plan::system_calls::profiles::Profile;
+use crate::plan::system_calls::{Entry, Refusal};
 use crate::plan::value::{Account, HostPath, JailName, JailPath, Mode, Size, Span};
 use crate::plan::{At, Bound, Layer};
 
@@ -369,8 +371,21 @@ pub struct Privileges {
     pub no_new_privileges: Option<At<bool>>,
     /// `landlock`: true if absent.
     pub landlock: Option<At<bool>>,
+    /// `system_calls`: a profile, or a list of words.
+    pub system_calls: Option<At<SystemCalls>>,
+    /// `system_calls_action`: what becomes of a call that is refused; errno if absent.
+    pub system_calls_action: Option<At<Refusal>>,
     /// `best_effort`: layers that may be weaker, or missing, where the host lacks something. All others are required.
     pub best_effort: Vec<At<Layer>>,
+}
+
+/// `system_calls`
+#[derive(Clone, Debug)]
+pub enum SystemCalls {
+    /// One word.
+    Profile(Profile),
+    /// A list, each entry as written and what it means.
+    List(Vec<(String, Entry)>),
 }
 
 /// `[test]`: how `stockade test` proves that the jail works.

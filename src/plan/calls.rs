@@ -11,6 +11,7 @@ use super::display::join;
 use super::landlock::Beneath;
 use super::notation::{SIGNALS, attributes, bound, mask, persona, text};
 use super::step::{Action, CapabilitySet, MountFlags, Reopen, RootMethod};
+use super::system_calls::INIT_PROGRAM;
 
 /// One system call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,16 +193,22 @@ impl Action {
                 call("close", "<supervisor>"),
                 call("poll", "[{fd=<status>, events=0}], 1, 0"),
             ],
-            Self::ForkProgram => vec![
-                call("close_range", "3, <before status>, 0"),
-                call("close_range", "<after status>, 4294967295, 0"),
-                call(
-                    "signalfd4",
-                    "-1, [HUP INT QUIT USR1 USR2 ALRM TERM CHLD CONT WINCH], 8, SFD_CLOEXEC|SFD_NONBLOCK",
-                ),
-                call("prctl", "PR_SET_NAME, \"stockade\""),
-                call("clone", "child_stack=<stack>, flags=CLONE_VM|CLONE_VFORK|SIGCHLD"),
-            ],
+            Self::ForkProgram { filtered } => {
+                let mut calls = vec![
+                    call("close_range", "3, <before status>, 0"),
+                    call("close_range", "<after status>, 4294967295, 0"),
+                    call(
+                        "signalfd4",
+                        "-1, [HUP INT QUIT USR1 USR2 ALRM TERM CHLD CONT WINCH], 8, SFD_CLOEXEC|SFD_NONBLOCK",
+                    ),
+                    call("prctl", "PR_SET_NAME, \"stockade\""),
+                    call("clone", "child_stack=<stack>, flags=CLONE_VM|CLONE_VFORK|SIGCHLD"),
+                ];
+                if *filtered {
+                    calls.extend([call("close_range", "<first>, 2, 0"), set_filter(INIT_PROGRAM.len())]);
+                }
+                calls
+            }
             Self::ResetSignals => SIGNALS
                 .iter()
                 .map(|name| (*name).to_owned())
@@ -222,7 +229,7 @@ impl Action {
             Self::ChangeDirectory { path } => vec![call("chdir", text(path.as_path()))],
             Self::Verify { uid, gid, groups, capabilities, .. } => {
                 let mut calls = vec![
-                    call("sendto", "<status>, <report>, 33, MSG_NOSIGNAL, NULL, 0"),
+                    call("write", "<status>, <report>, 33"),
                     call("getresuid", format!("[{uid}], [{uid}], [{uid}]")),
                     call("getresgid", format!("[{gid}], [{gid}], [{gid}]")),
                 ];
@@ -245,6 +252,9 @@ impl Action {
             Self::CloseDescriptors => ["3, <before status>, 0", "<after status>, 4294967295, 0"]
                 .map(|arguments| call("close_range", arguments))
                 .into(),
+            Self::FilterSystemCalls { filter, .. } => {
+                vec![set_filter(filter.program.len()), call("syscall_0x3fffffff", "0, 0, 0, 0, 0, 0")]
+            }
             Self::Execute { path, arguments, environment } => {
                 let variables = if environment.len() == 1 { "var" } else { "vars" };
                 vec![call(
@@ -263,6 +273,11 @@ impl Action {
 
 /// How many user namespaces may be made in the one that it is opened in, see namespaces(7).
 pub const MAX_USER_NAMESPACES: &str = "/proc/sys/user/max_user_namespaces";
+
+/// seccomp(2) with a program of this length.
+fn set_filter(length: usize) -> Call {
+    call("seccomp", format!("SECCOMP_SET_MODE_FILTER, 0, {{len={length}, filter=<program>}}"))
+}
 
 /// A file of /proc opened, written and closed.
 fn write(path: &str, content: &str) -> Vec<Call> {

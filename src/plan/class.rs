@@ -90,6 +90,12 @@ pub enum Class {
     Close,
     /// What opens a descriptor or needs one.
     Opening,
+    /// The program's filter of system calls, where no_new_privs allows it.
+    Filter,
+    /// The same, where `CAP_SYS_ADMIN` does.
+    PrivilegedFilter,
+    /// All but filtering and executing.
+    BeforeFilter,
     /// All but executing.
     BeforeExecute,
     /// execve(2).
@@ -168,7 +174,7 @@ impl Class {
                 classes.iter().any(|class| class.has(action))
             }
             Self::ParentDeath => matches!(action, A::DieWithParent),
-            Self::Fork => matches!(action, A::ForkProgram),
+            Self::Fork => matches!(action, A::ForkProgram { .. }),
             Self::ProcessGroup => matches!(action, A::NewProcessGroup { .. }),
             Self::Foreground => matches!(action, A::NewProcessGroup { terminal: Some(_) }),
             Self::Signals => matches!(action, A::ResetSignals),
@@ -186,6 +192,9 @@ impl Class {
                 ];
                 classes.iter().any(|class| class.has(action)) || matches!(action, A::LoopbackUp)
             }
+            Self::Filter => matches!(action, A::FilterSystemCalls { privileged: false, .. }),
+            Self::PrivilegedFilter => matches!(action, A::FilterSystemCalls { privileged: true, .. }),
+            Self::BeforeFilter => Self::BeforeExecute.has(action) && !Self::Filter.has(action),
             Self::BeforeExecute => !on_disk(action) && !Self::Execute.has(action),
             Self::Execute => matches!(action, A::Execute { .. }),
         }
@@ -236,7 +245,9 @@ impl Class {
             Self::Verify => "reading back",
             Self::Close => "closing descriptors",
             Self::Opening => "whatever opens a descriptor",
-            Self::BeforeExecute => "everything else",
+            Self::Filter => "the filter of system calls",
+            Self::PrivilegedFilter => "the filter of system calls, installed with CAP_SYS_ADMIN",
+            Self::BeforeFilter | Self::BeforeExecute => "everything else",
             Self::Execute => "execve(2)",
         }
     }

@@ -130,7 +130,7 @@ impl fmt::Display for Action {
             Self::SetAmbient { set } => write!(f, "prctl(PR_CAP_AMBIENT, clear, raise {set})"),
             Self::NoNewPrivileges => f.write_str("prctl(PR_SET_NO_NEW_PRIVS, 1)"),
             Self::DieWithParent => f.write_str("prctl(PR_SET_PDEATHSIG, SIGKILL)"),
-            Self::ForkProgram => f.write_str("fork()"),
+            Self::ForkProgram { .. } => f.write_str("fork()"),
             Self::ResetSignals => f.write_str("sigaction(every signal, SIG_DFL), sigprocmask(none)"),
             Self::NewProcessGroup { terminal: None } => f.write_str("setpgid(0, 0)"),
             Self::NewProcessGroup { terminal: Some(fd) } => write!(f, "setpgid(0, 0), tcsetpgrp({fd})"),
@@ -144,6 +144,11 @@ impl fmt::Display for Action {
                 write!(f, ", capabilities {capabilities}, secure bits {:#x}, {privileges})", secure_bits.0)
             }
             Self::CloseDescriptors => f.write_str("close_range(3, ~0)"),
+            Self::FilterSystemCalls { filter, .. } => {
+                let names = filter.architectures.iter().map(|architecture| architecture.name());
+                let (words, names) = (Quoted::of(&filter.words), join(" ", names));
+                write!(f, "seccomp(SECCOMP_SET_MODE_FILTER, {words}, {}, {names})", filter.refusal.name())
+            }
             Self::Execute { path, arguments, environment } => {
                 let variables = if environment.len() == 1 { "variable" } else { "variables" };
                 let arguments = join(", ", arguments.iter().map(Quoted::of));
@@ -277,6 +282,7 @@ mod tests {
             "sigaction(every signal, SIG_DFL), sigprocmask(none)",
             r#"chdir("/var/www")"#,
             "verify(uid 33, gid 33, groups [33 44], capabilities NET_BIND_SERVICE, secure bits 0x1b, no_new_privs)",
+            r#"seccomp(SECCOMP_SET_MODE_FILTER, "default", errno, x86-64)"#,
             r#"execve("/usr/sbin/nginx", ["nginx", "-g", "daemon off;\n"], 1 variable)"#,
         ];
         assert_eq!(shown, expected);

@@ -105,13 +105,15 @@ impl Action {
             Self::SetAmbient { .. } => &confine::SET_AMBIENT,
             Self::NoNewPrivileges => &confine::NO_NEW_PRIVILEGES,
             Self::DieWithParent => &confine::DIE_WITH_PARENT,
-            Self::ForkProgram => &exec::FORK_PROGRAM,
+            Self::ForkProgram { .. } => &exec::FORK_PROGRAM,
             Self::ResetSignals => &exec::RESET_SIGNALS,
             Self::NewProcessGroup { terminal: None } => &exec::NEW_PROCESS_GROUP,
             Self::NewProcessGroup { terminal: Some(_) } => &exec::FOREGROUND,
             Self::ChangeDirectory { .. } => &exec::CHANGE_DIRECTORY,
             Self::Verify { .. } => &exec::VERIFY,
             Self::CloseDescriptors => &exec::CLOSE_DESCRIPTORS,
+            Self::FilterSystemCalls { privileged: false, .. } => &exec::FILTER_SYSTEM_CALLS,
+            Self::FilterSystemCalls { .. } => &exec::FILTER_BEFORE,
             Self::Execute { .. } => &exec::EXECUTE,
         }
     }
@@ -167,6 +169,7 @@ mod tests {
                 beneath: Beneath::Descriptor(0),
                 access: crate::plan::landlock::AccessSet::READ_FILE,
             },
+            sample::filter(true),
         ]);
         all
     }

@@ -233,6 +233,26 @@ pub const RULES: &[Rule] = &[
         "a link that a jailed root left in its tree may lead to /proc/self/fd: whatever of the host is still open there would become the working directory (CVE-2024-21626)",
     ),
     rule(
+        Class::NoNewPrivileges,
+        Class::Filter,
+        "seccomp(2) takes a filter only from who has CAP_SYS_ADMIN or can gain no rights any more: a setuid program could be misled by one",
+    ),
+    rule(
+        Class::PrivilegedFilter,
+        Class::Ids,
+        "without no_new_privs a filter needs CAP_SYS_ADMIN, which leaves with uid 0",
+    ),
+    rule(
+        Class::PrivilegedFilter,
+        Class::Capabilities,
+        "without no_new_privs a filter needs CAP_SYS_ADMIN, which capset(2) takes away",
+    ),
+    rule(
+        Class::BeforeFilter,
+        Class::Filter,
+        "what comes after it is held by it, and the program may be forbidden what the set-up needs",
+    ),
+    rule(
         Class::BeforeExecute,
         Class::Execute,
         "execve(2) replaces the process: nothing of ours runs after it",
@@ -362,6 +382,7 @@ mod tests {
         let mut all: Vec<Step> = sample::run();
         let mask = Action::AttachTree { target: sample::jail("/proc/kcore") };
         all.push(sample::step(Phase::Enter, mask));
+        all.push(sample::step(Phase::Confine, sample::filter(true)));
         for rule in RULES {
             let first = all.iter().find(|step| rule.before.has(&step.action)).unwrap();
             let second = all.iter().find(|step| rule.after.has(&step.action)).unwrap();

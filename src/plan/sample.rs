@@ -3,6 +3,7 @@
 use super::landlock::{AccessSet, Beneath, NetworkSet, ScopeSet};
 use super::secure_bits::SecureBits;
 use super::step::{Action, CapabilitySet, DEVICES, Keep, MountFlags, Namespaces, Owner, Reopen, RootMethod};
+use super::system_calls::{Architecture, Filter, Policy, Refusal};
 use super::{HostPath, IdMap, JailPath, Mode, Origin, Phase, Step};
 
 /// A path of the jail.
@@ -18,6 +19,13 @@ pub(crate) fn host(path: &str) -> HostPath {
 /// A step of a phase that is there by default.
 pub(crate) fn step(phase: Phase, action: Action) -> Step {
     Step { action, phase, origin: Origin::Default("every jail has it") }
+}
+
+/// The step that filters system calls.
+pub(crate) fn filter(privileged: bool) -> Action {
+    let native = Architecture::NATIVE.unwrap();
+    let filter = Filter::new("default".into(), Policy::DEFAULT, Refusal::Errno, vec![native]);
+    Action::FilterSystemCalls { filter, privileged }
 }
 
 /// The steps of the build, one of each kind.
@@ -130,7 +138,7 @@ pub(crate) fn run() -> Vec<Step> {
         Action::DieWithParent,
     ];
     let exec = [
-        Action::ForkProgram,
+        Action::ForkProgram { filtered: true },
         Action::NewProcessGroup { terminal: Some(0) },
         Action::CloseDescriptors,
         Action::ResetSignals,
@@ -143,6 +151,7 @@ pub(crate) fn run() -> Vec<Step> {
             secure_bits,
             no_new_privileges: true,
         },
+        filter(false),
         Action::Execute {
             path: jail("/usr/sbin/nginx"),
             arguments: vec!["nginx".into(), "-g".into(), "daemon off;\n".into()],

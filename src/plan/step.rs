@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::landlock::{AccessSet, Beneath, NetworkSet, ScopeSet};
 use super::secure_bits::SecureBits;
+use super::system_calls::Filter;
 use super::{HostPath, IdMap, JailPath, Mode, Origin, Phase, Size};
 
 /// One step: what, when, and because of what.
@@ -319,8 +320,8 @@ pub enum Action {
     DieWithParent,
 
     // Exec
-    /// PID 1 forks the program's process and stays to reap.
-    ForkProgram,
+    /// PID 1 forks the program's process and stays to reap; if it is filtered, it makes from then on only the calls that takes.
+    ForkProgram { filtered: bool },
     /// Default signal dispositions, empty mask.
     ResetSignals,
     /// The program's own process group, in the foreground if it has a terminal (as this descriptor).
@@ -338,6 +339,9 @@ pub enum Action {
     },
     /// Every descriptor above 2 but the one an error is reported to, which execve(2) closes.
     CloseDescriptors,
+    /// Which system calls the program may make. What allows it is no_new_privs, or else `CAP_SYS_ADMIN`, and then it comes before
+    /// that is given up. The filter is asked at once whether it is there.
+    FilterSystemCalls { filter: Filter, privileged: bool },
     /// The program.
     Execute { path: JailPath, arguments: Vec<OsString>, environment: Vec<(OsString, OsString)> },
 }

@@ -26,6 +26,14 @@ impl Page {
         self.field(out, "why", &self.wrapped(explanation.why));
         self.field(out, "without", &self.wrapped(explanation.without));
         self.field(out, "calls", &folded(&step.action.calls()));
+        if let Action::FilterSystemCalls { filter, .. } = &step.action {
+            let refused = filter
+                .policy
+                .refusals(&filter.architectures)
+                .into_iter()
+                .flat_map(|refused| self.wrapped(&refused.to_string()));
+            self.field(out, "refuses", &refused.collect::<Vec<_>>());
+        }
         // Not broken, so that it can be copied.
         self.field(out, "shell", &explanation.shell.into_iter().collect::<Vec<_>>());
         let rules = rules(steps, &step.action).flat_map(|rule| self.wrapped(&rule));

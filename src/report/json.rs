@@ -202,7 +202,7 @@ fn action(action: &Action) -> Value {
         Action::SetAmbient { set } => json!({ "kind": "set_ambient", "set": capabilities(*set) }),
         Action::NoNewPrivileges => json!({ "kind": "no_new_privileges" }),
         Action::DieWithParent => json!({ "kind": "die_with_parent" }),
-        Action::ForkProgram => json!({ "kind": "fork_program" }),
+        Action::ForkProgram { filtered } => json!({ "kind": "fork_program", "filtered": filtered }),
         Action::ResetSignals => json!({ "kind": "reset_signals" }),
         Action::NewProcessGroup { terminal } => json!({ "kind": "new_process_group", "terminal": terminal }),
         Action::ChangeDirectory { path } => {
@@ -213,6 +213,20 @@ fn action(action: &Action) -> Value {
             "secure_bits": secure_bits.names().collect::<Vec<_>>(), "no_new_privileges": no_new_privileges,
         }),
         Action::CloseDescriptors => json!({ "kind": "close_descriptors" }),
+        Action::FilterSystemCalls { filter, privileged } => json!({
+            "kind": "filter_system_calls", "system_calls": filter.words, "action": filter.refusal.name(),
+            "architectures": filter.architectures.iter().map(|each| each.name()).collect::<Vec<_>>(),
+            "instructions": filter.program.len(), "privileged": privileged,
+            "refused": filter
+                .policy
+                .refusals(&filter.architectures)
+                .iter()
+                .map(|refused| json!({
+                    "decision": refused.name, "calls": refused.calls, "when": refused.when,
+                    "errors": refused.errors.iter().map(|errno| errno.name()).collect::<Vec<_>>(),
+                }))
+                .collect::<Vec<_>>(),
+        }),
         Action::Execute { path, arguments, environment } => json!({
             "kind": "execute", "path": text(path.as_path()),
             "arguments": arguments.iter().map(text).collect::<Vec<_>>(),

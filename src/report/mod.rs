@@ -9,3 +9,5 @@ pub mod json;
 mod layout;
 pub mod plan;
 pub mod run;
+#[cfg(test)]
+mod system_calls;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::descriptor::{Descriptor, Kind};
-use super::{creds, landlock, process};
+use super::{creds, landlock, process, seccomp};
 
 /// What resolving needs to know of the host. Tests make their own.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Host {
     pub keyrings: bool,
     /// The version of Landlock's interface, or why there is none.
     pub landlock: Result<u32, Errno>,
+    /// Whether seccomp(2) takes filters.
+    pub seccomp: bool,
     /// The standard descriptors 0 to 2.
     pub standard: [Descriptor; 3],
 }
@@ -40,6 +42,7 @@ impl Host {
             device_nodes: may_make && in_first_user_namespace() && shows_devices(state),
             keyrings: creds::has_keyrings(),
             landlock: landlock::version(),
+            seccomp: seccomp::is_available(),
             standard: [0, 1, 2]
                 .map(|fd| Descriptor::of(process::standard_descriptor(fd)).unwrap_or(Descriptor::UNKNOWN)),
         }

@@ -1,8 +1,9 @@
 //! Manifests that are right: every key once, includes, `replace`.
 
-use stockade::manifest::schema::{DeviceName, MountKind, Network, Proc, Share};
+use stockade::manifest::schema::{DeviceName, MountKind, Network, Proc, Share, SystemCalls};
 use stockade::manifest::{self, Loaded, Request, keys};
 use stockade::plan::step::{Keep, RootMethod};
+use stockade::plan::system_calls::Refusal;
 use stockade::plan::value::{Account, HostPath, JailPath, Mode, Size};
 
 use super::common::Dir;
@@ -111,6 +112,8 @@ capabilities = ["CAP_CHOWN", "net_bind_service"]
 bounding = ["SETUID"]
 no_new_privileges = false
 landlock = true
+system_calls = ["default", "@debug", "-mlock"]
+system_calls_action = "kill"
 best_effort = ["landlock"]
 
 [test]
@@ -208,6 +211,14 @@ fn every_key_once() {
     assert_eq!(manifest.limits.runtime_max.as_ref().unwrap().value.0.as_secs(), 5400);
     assert_eq!(manifest.privileges.capabilities.iter().map(|at| at.value).collect::<Vec<_>>(), [0, 10]);
     assert!(!manifest.privileges.no_new_privileges.as_ref().unwrap().value);
+    let Some(SystemCalls::List(words)) = manifest.privileges.system_calls.map(|at| at.value) else {
+        panic!("no list of system calls");
+    };
+    assert_eq!(
+        words.iter().map(|(word, _)| word.as_str()).collect::<Vec<_>>(),
+        ["default", "@debug", "-mlock"]
+    );
+    assert_eq!(manifest.privileges.system_calls_action.map(|at| at.value), Some(Refusal::Kill));
     let test = manifest.test.unwrap().value;
     assert_eq!(test.expect, ["hello", "world"]);
     assert_eq!((test.status, test.timeout.unwrap().0.as_secs()), (Some(0), 5));

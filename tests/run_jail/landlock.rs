@@ -9,12 +9,15 @@ use nix::errno::Errno;
 use crate::common;
 use crate::support::{Ended, Jail, finish, is_root};
 
+/// Without the filter of system calls, which would refuse some of them before.
+const OPEN: &str = "privileges.system_calls = \"all\"";
+
 /// A tmpfs to write to.
 const TMP: &str = "mounts = [{ type = \"tmpfs\", target = \"/tmp\" }]";
 
 #[test]
 fn mounts_stay_as_they_are_even_for_cap_sys_admin() {
-    let more = format!("program.user = \"root\"\nprivileges.capabilities = [\"SYS_ADMIN\"]\n{TMP}");
+    let more = format!("program.user = \"root\"\nprivileges.capabilities = [\"SYS_ADMIN\"]\n{OPEN}\n{TMP}");
     let held =
         "remount: EPERM\nwrite: EROFS\nmount: EPERM\numount: EPERM\nopen_tree: ok\npivot_root: EPERM\n";
     Jail::probe("held", &more).expect(&["undo-mounts"], 0, held);
@@ -33,7 +36,7 @@ fn a_writable_mount_takes_every_change_but_devices() {
     for more in [TMP.replace("/tmp", "/work").as_str(), bind, root] {
         // With the capability, so that nothing else refuses devices.
         let capability = if is_root() { "privileges.capabilities = [\"MKNOD\"]" } else { "" };
-        let jail = Jail::probe("changes", &format!("program.user = \"root\"\n{capability}\n{more}"));
+        let jail = Jail::probe("changes", &format!("program.user = \"root\"\n{capability}\n{OPEN}\n{more}"));
         std::fs::create_dir(jail.path("shared")).unwrap();
         jail.expect(&["change", "/work"], 0, changes);
     }

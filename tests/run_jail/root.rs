@@ -404,7 +404,8 @@ fn root_with_the_right_to_chroot_does_not_get_out_of_a_mounted_root() {
         let jail = Jail::shell(
             "escape",
             &format!(
-                "root.method = \"{method}\"\nprogram.user = \"root\"\nprivileges.capabilities = [\"SYS_CHROOT\"]\nmounts = [{{ type = \"tmpfs\", target = \"/tmp\" }}]"
+                "root.method = \"{method}\"\nprogram.user = \"root\"\nprivileges.capabilities = [\"SYS_CHROOT\"]\n\
+                 privileges.system_calls = \"all\"\nmounts = [{{ type = \"tmpfs\", target = \"/tmp\" }}]"
             ),
         );
         jail.expect(&[escape], 0, "bin\ndev\netc\nprobe\nproc\ntmp\nusr\n");

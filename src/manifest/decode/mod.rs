@@ -10,9 +10,11 @@ use super::node::{Table, Value};
 use super::read;
 use super::schema::{
     Limits, Manifest, Mount, MountKind, Namespaces, Network, Privileges, Proc, RESOURCES, Resource,
-    ResourceLimit, Root, Share, Test,
+    ResourceLimit, Root, Share, SystemCalls, Test,
 };
 use crate::plan::step::RootMethod;
+use crate::plan::system_calls::Refusal;
+use crate::plan::system_calls::profiles::Profile;
 use crate::plan::{At, Layer, Origin};
 
 /// Decodes a merged manifest; what cannot be decoded is left out and reported.
@@ -184,13 +186,42 @@ const LAYERS: [(&str, Layer); Layer::ALL.len()] = {
     names
 };
 
+/// `system_calls`: a profile, or a list.
+fn system_calls(table: &mut Cursor) -> Option<At<SystemCalls>> {
+    const PROFILES: [(&str, Profile); Profile::ALL.len()] = {
+        let mut names = [("", Profile::Default); Profile::ALL.len()];
+        let mut at = 0;
+        while at < names.len() {
+            names[at] = (Profile::ALL[at].name(), Profile::ALL[at]);
+            at += 1;
+        }
+        names
+    };
+    let node = table.take("system_calls")?.node;
+    let value = if let Value::List(nodes) = &node.value {
+        let read = |node| table.read("system_calls", Part::Entry, node, &read::system_call);
+        SystemCalls::List(nodes.iter().filter_map(read).map(|at| at.value).collect())
+    } else {
+        let profile = table.read("system_calls", Part::Whole, &node, &read::one_of(&PROFILES))?;
+        SystemCalls::Profile(profile.value)
+    };
+    Some(At { value, origin: node.origin })
+}
+
 /// `[privileges]`
 fn privileges(table: &mut Cursor) -> Privileges {
+    const REFUSALS: &[(&str, Refusal)] = &[
+        (Refusal::Errno.name(), Refusal::Errno),
+        (Refusal::Kill.name(), Refusal::Kill),
+        (Refusal::Log.name(), Refusal::Log),
+    ];
     Privileges {
         capabilities: table.list("capabilities", read::capability),
         bounding: table.list("bounding", read::capability),
         no_new_privileges: table.value("no_new_privileges", read::flag),
         landlock: table.value("landlock", read::flag),
+        system_calls: system_calls(table),
+        system_calls_action: table.value("system_calls_action", read::one_of(REFUSALS)),
         best_effort: table.list("best_effort", read::one_of(&LAYERS)),
     }
 }

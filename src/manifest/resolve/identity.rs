@@ -96,7 +96,7 @@ pub(super) fn resolve(
 }
 
 /// The capabilities the program has.
-fn capabilities(manifest: &Manifest) -> CapabilitySet {
+pub(super) fn capabilities(manifest: &Manifest) -> CapabilitySet {
     manifest.privileges.capabilities.iter().fold(CapabilitySet::EMPTY, |set, number| set.with(number.value))
 }
 
@@ -156,7 +156,7 @@ pub(super) fn confine(context: &Context<'_>, steps: &mut Steps) {
 }
 
 /// Whether no_new_privs is set.
-fn no_new_privileges(manifest: &Manifest) -> bool {
+pub(super) fn no_new_privileges(manifest: &Manifest) -> bool {
     manifest.privileges.no_new_privileges.as_ref().is_none_or(|given| given.value)
 }
 

@@ -3,6 +3,7 @@
 
 use super::landlock;
 use super::run::Context;
+use super::system_calls;
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::Proc;
 use crate::plan::{Enforcement, Layer, LayerState, Origin};
@@ -14,9 +15,8 @@ pub(super) fn state(context: &Context<'_>, layer: Layer) -> Result<LayerState, F
         Layer::Keyring => keyring(context),
         Layer::Proc => proc(context),
         Layer::Landlock => landlock::enforcement(context),
-        Layer::Limits | Layer::Seccomp => {
-            (Enforcement::Off("not there yet".into()), Origin::Default("not there yet"))
-        }
+        Layer::Seccomp => system_calls::layer(context),
+        Layer::Limits => (Enforcement::Off("not there yet".into()), Origin::Default("not there yet")),
     };
     let Enforcement::Degraded(missing) = &enforcement else {
         return Ok(LayerState { layer, enforcement, origin });

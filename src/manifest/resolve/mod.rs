@@ -32,6 +32,7 @@ mod proc;
 mod programs;
 pub mod run;
 pub mod standard;
+mod system_calls;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

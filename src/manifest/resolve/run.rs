@@ -6,7 +6,7 @@ use super::accounts::Accounts;
 use super::command::DEFAULT_PATH;
 use super::identity::{self, Identity};
 use super::proc::{self, Covers};
-use super::{landlock, layers, mounts, standard};
+use super::{landlock, layers, mounts, standard, system_calls};
 use crate::manifest::finding::Finding;
 use crate::manifest::links::Root;
 use crate::manifest::schema::{Manifest, Network, Personality, Proc, Share};
@@ -103,6 +103,7 @@ pub fn run_steps(
     if shown_proc(manifest).0 == Proc::Masked {
         context.covers = proc::covers(&context);
     }
+    findings.extend(system_calls::check(&context).err());
     let mut layers = Vec::new();
     for layer in Layer::ALL {
         match layers::state(&context, layer) {
@@ -118,6 +119,7 @@ pub fn run_steps(
     enter(&context, name, &mut steps).map_err(|finding| vec![finding])?;
     circumstances(&context, &mut steps);
     landlock::restrict(&context, &mut steps);
+    system_calls::filter(&context, Phase::Confine, &mut steps);
     identity::confine(&context, &mut steps);
     execute(&context, command, &mut steps);
     let watch = Watch { runtime_max: manifest.limits.runtime_max.as_ref().map(|limit| limit.value.0) };
@@ -261,10 +263,7 @@ fn circumstances(context: &Context<'_>, steps: &mut Steps) {
             &processors.origin,
         );
     }
-    if let Some(first) = program.personality.first() {
-        let flags: Vec<_> = program.personality.iter().map(|flag| persona(flag.value)).collect();
-        let value = flags.iter().fold(0, |all, (_, value)| all | value);
-        let flags = flags.into_iter().map(|(name, _)| name).collect();
+    if let (Some(first), Some((flags, value))) = (program.personality.first(), persona(context.manifest)) {
         steps.push(Phase::Confine, Action::SetPersonality { flags, value }, &first.origin);
     }
     let (mask, origin) =
@@ -272,8 +271,15 @@ fn circumstances(context: &Context<'_>, steps: &mut Steps) {
     steps.push(Phase::Confine, Action::SetUmask { mask }, &origin);
 }
 
+/// What the manifest makes of personality(2): names of flags and their value.
+pub(super) fn persona(manifest: &Manifest) -> Option<(Vec<&'static str>, u64)> {
+    let flags: Vec<_> = manifest.program.personality.iter().map(|flag| persona_flag(flag.value)).collect();
+    let value = flags.iter().fold(0, |all, (_, value)| all | value);
+    (!flags.is_empty()).then(|| (flags.into_iter().map(|(name, _)| name).collect(), value))
+}
+
 /// A flag of personality(2) by the kernel's name and value, see linux/personality.h.
-const fn persona(flag: Personality) -> (&'static str, u64) {
+const fn persona_flag(flag: Personality) -> (&'static str, u64) {
     match flag {
         Personality::Linux32 => ("PER_LINUX32", 0x0008),
         Personality::Uname26 => ("UNAME26", 0x002_0000),
@@ -297,7 +303,8 @@ fn execute(context: &Context<'_>, command: &JailPath, steps: &mut Steps) {
         "PID 1 must reap orphans and forward signals, which few programs do",
     );
     if init {
-        steps.push(Phase::Exec, Action::ForkProgram, &origin);
+        let filtered = system_calls::init_is_filtered(context);
+        steps.push(Phase::Exec, Action::ForkProgram { filtered }, &origin);
         let terminal = context.host.terminals().first().copied();
         steps.unasked(
             Phase::Exec,
@@ -314,6 +321,7 @@ fn execute(context: &Context<'_>, command: &JailPath, steps: &mut Steps) {
         identity::verification(context),
         "a right that was not dropped must be noticed here",
     );
+    system_calls::filter(context, Phase::Exec, steps);
     if let Some(written) = &program.command {
         let arguments = written.value.iter().chain(&program.extra_arguments).cloned().collect();
         let environment = environment(context);

@@ -36,6 +36,7 @@ impl Scene {
                 device_nodes: true,
                 keyrings: true,
                 landlock: Ok(7),
+                seccomp: true,
                 standard: [Descriptor::PIPE; 3],
             },
             source,

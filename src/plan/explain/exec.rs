@@ -5,7 +5,7 @@ use super::Text;
 pub(super) const FORK_PROGRAM: Text = Text {
     why: "PID 1 has duties: it inherits every orphan of the namespace and must collect it, and signals it has no handler for do not \
           reach it. Most programs know nothing of this, so PID 1 stays ours (it forwards signals and reaps) and its child becomes the \
-          program.",
+          program. From then on PID 1 needs a few system calls, and under no_new_privs a filter kills it for any other.",
     man: &["fork(2)", "pid_namespaces(7)", "wait(2)"],
     without: "As PID 1 a program without a handler for SIGTERM cannot be stopped but by SIGKILL from outside, and zombies pile up until no \
               process can be made.",
@@ -58,6 +58,22 @@ pub(super) const CLOSE_DESCRIPTORS: Text = Text {
     man: &["close_range(2)", "execve(2)", "proc_pid_fd(5)"],
     without: "A directory the caller or stockade had open leads straight out: fchdir(2) to it, then \"..\"; so does a link in the tree \
               to /proc/self/fd/3, if it is the working directory or the program. CVE-2024-21626 was one such descriptor in runc.",
+};
+
+pub(super) const FILTER_SYSTEM_CALLS: Text = Text {
+    why: "The kernel runs a small program of ours at every system call, and that says whether the call is made. What the program does not \
+          need, and what is in most exploits of the kernel, is out of reach, whatever rights it has. It cannot be taken off \
+          again. To prove that it is in force, it answers one number that no kernel knows.",
+    man: &["seccomp(2)", "systemd.exec(5)"],
+    without: "Some 350 calls are in reach, and a flaw in any of them is a way out: a socket of a rare family, a new namespace with all its \
+              capabilities (CVE-2022-0185), io_uring, bpf, keys of the host's user.",
+};
+
+pub(super) const FILTER_BEFORE: Text = Text {
+    why: "The kernel runs a small program of ours at every system call, and that says whether the call is made. Without no_new_privs \
+          only who has CAP_SYS_ADMIN may install it, so it comes before that is given up, and holds the rest of the set-up too.",
+    man: &["seccomp(2)", "systemd.exec(5)"],
+    without: "Every call is in reach of a program that may gain rights as well: the manifest says `no_new_privileges = false`.",
 };
 
 pub(super) const EXECUTE: Text = Text {

@@ -116,7 +116,9 @@ pub(super) fn line(action: &Action) -> Option<String> {
         Action::SetAmbient { set } => format!("setpriv --ambient-caps={} \u{2026}", kept(*set)),
         Action::NoNewPrivileges => "setpriv --no-new-privs \u{2026}".into(),
         Action::DieWithParent => "setpriv --pdeathsig=KILL \u{2026}".into(),
-        Action::ForkProgram => "trap 'kill -TERM $program' TERM; \u{2026} & program=$!; wait $program".into(),
+        Action::ForkProgram { .. } => {
+            "trap 'kill -TERM $program' TERM; \u{2026} & program=$!; wait $program".into()
+        }
         Action::ResetSignals => "env --default-signal \u{2026}".into(),
         Action::NewProcessGroup { terminal: None } => "set -m; \u{2026} &".into(),
         Action::NewProcessGroup { terminal: Some(_) } => "set -m; \u{2026}".into(),
@@ -124,6 +126,9 @@ pub(super) fn line(action: &Action) -> Option<String> {
         Action::Verify { .. } => "setpriv --dump".into(),
         Action::CloseDescriptors => {
             "for fd in $(ls /proc/self/fd); do [ \"$fd\" -le 2 ] || eval \"exec $fd>&-\"; done".into()
+        }
+        Action::FilterSystemCalls { filter, .. } => {
+            format!("setpriv --seccomp-filter={}.bpf \u{2026}", word(&filter.words))
         }
         Action::Execute { path, arguments, environment } => {
             let variables = environment.iter().map(|(name, value)| {

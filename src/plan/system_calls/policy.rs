@@ -266,13 +266,14 @@ impl Entry {
 }
 
 /// What PID 1 calls once the program's process is there. `ppoll` is what poll(3) calls where there is no `poll`.
-const INIT: [&str; 10] = [
+const INIT: [&str; 11] = [
     "poll",
     "ppoll",
     "read",
     "wait4",
     "kill",
     "write",
+    "lseek",
     "exit",
     "exit_group",
     "restart_syscall",

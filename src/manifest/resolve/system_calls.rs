@@ -1,0 +1,88 @@
+//! Which system calls the program may make: the manifest's words as a filter, and where in the run it is installed.
+
+use super::identity;
+use super::run::{Context, Steps};
+use crate::manifest::finding::Finding;
+use crate::manifest::schema::{Manifest, SystemCalls};
+use crate::plan::step::Action;
+use crate::plan::system_calls::profiles::Profile;
+use crate::plan::system_calls::{Architecture, Filter, Policy, Refusal};
+use crate::plan::{Enforcement, Origin, Phase};
+
+/// What the manifest wants, or the default.
+fn wanted(manifest: &Manifest) -> (SystemCalls, Origin) {
+    match &manifest.privileges.system_calls {
+        Some(given) => (given.value.clone(), given.origin.clone()),
+        None => (
+            SystemCalls::Profile(Profile::Default),
+            Origin::Default("most programs need two thirds of the kernel's calls, most exploits the rest"),
+        ),
+    }
+}
+
+/// What becomes of calls that are refused.
+fn refusal(manifest: &Manifest) -> Refusal {
+    manifest.privileges.system_calls_action.as_ref().map(|given| given.value).unwrap_or_default()
+}
+
+/// Whether there is a filter, and whether it holds anything.
+pub(super) fn layer(context: &Context<'_>) -> (Enforcement, Origin) {
+    let (wanted, origin) = wanted(context.manifest);
+    if matches!(wanted, SystemCalls::Profile(Profile::All)) {
+        return (Enforcement::Off("every system call is allowed".into()), origin);
+    }
+    if Architecture::NATIVE.is_none() {
+        return (Enforcement::Degraded("there is no table of this processor's system calls".into()), origin);
+    }
+    if !context.host.seccomp {
+        let missing = "this kernel takes no filters, or an outer filter forbids them (seccomp(2))";
+        return (Enforcement::Degraded(missing.into()), origin);
+    }
+    match &context.manifest.privileges.system_calls_action {
+        Some(given) if given.value == Refusal::Log => {
+            (Enforcement::Off("calls that would be refused are logged and made".into()), given.origin.clone())
+        }
+        _ => (Enforcement::Enforced, origin),
+    }
+}
+
+/// What cannot be meant.
+pub(super) fn check(context: &Context<'_>) -> Result<(), Finding> {
+    let manifest = context.manifest;
+    let (wanted, origin) = wanted(manifest);
+    let holds_set_up =
+        !matches!(wanted, SystemCalls::Profile(Profile::Default | Profile::Daemon | Profile::All));
+    if holds_set_up && !identity::no_new_privileges(manifest) {
+        return Err(Finding::error("this filter cannot be had without no_new_privs", &origin)
+            .why("seccomp(2): without it the filter is installed while the jail still has CAP_SYS_ADMIN, and would hold the rest of the set-up too")
+            .hint("leave `no_new_privileges` out, or write `system_calls = \"daemon\"`"));
+    }
+    Ok(())
+}
+
+/// The filter, if this is the phase for it: last of all, or, without no_new_privs, while there is CAP_SYS_ADMIN.
+pub(super) fn filter(context: &Context<'_>, phase: Phase, steps: &mut Steps) {
+    let manifest = context.manifest;
+    let privileged = !identity::no_new_privileges(manifest);
+    let right_phase = if privileged { Phase::Confine } else { Phase::Exec };
+    let (wanted, origin) = wanted(manifest);
+    let capabilities = identity::capabilities(manifest);
+    let (words, mut policy) = match wanted {
+        _ if phase != right_phase || !context.host.seccomp => return,
+        SystemCalls::Profile(Profile::All) => return,
+        SystemCalls::Profile(profile) => (profile.name().to_owned(), Policy::profile(profile, capabilities)),
+        SystemCalls::List(list) => {
+            let words: Vec<&str> = list.iter().map(|(word, _)| word.as_str()).collect();
+            (words.join(" "), Policy::list(list.iter().map(|(_, entry)| *entry), capabilities))
+        }
+    };
+    let Some(native) = Architecture::NATIVE else { return };
+    policy.persona = super::run::persona(manifest).map_or(0, |(_, value)| value as u32);
+    let filter = Filter::new(words, policy, refusal(manifest), vec![native]);
+    steps.push(phase, Action::FilterSystemCalls { filter, privileged }, &origin);
+}
+
+/// Whether PID 1 filters itself, which only no_new_privs allows it by then.
+pub(super) fn init_is_filtered(context: &Context<'_>) -> bool {
+    Architecture::NATIVE.is_some() && context.host.seccomp && identity::no_new_privileges(context.manifest)
+}
