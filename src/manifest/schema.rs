@@ -206,7 +206,7 @@ pub struct Mount {
     pub kind: MountKind,
     /// `read_only`; true for a bind and false for a tmpfs if absent.
     pub read_only: Option<bool>,
-    /// `executable`: whether programs on it may be run; false on a tmpfs and true on a bind if absent.
+    /// `executable`: whether programs on it may be run; if absent, on a bind that is read-only.
     pub executable: Option<bool>,
 }
 

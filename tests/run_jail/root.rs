@@ -146,7 +146,14 @@ fn a_bind_shows_a_file_or_a_directory() {
 
 #[test]
 fn programs_of_a_mount_run_unless_it_is_not_executable() {
-    for (more, code) in [("", 0), (", executable = true", 0), (", executable = false", 126)] {
+    // What can be written cannot be run as well, unless the manifest says so.
+    for (more, code) in [
+        ("", 0),
+        (", executable = true", 0),
+        (", executable = false", 126),
+        (", read_only = false", 126),
+        (", read_only = false, executable = true", 0),
+    ] {
         let bind = format!("mounts = [{{ source = \"{{here}}\", target = \"/srv\"{more} }}]");
         let ended = Jail::shell("executable", &bind).run(&["/srv/probe exit 0"]);
         assert_eq!(ended.code, Some(code), "{}", ended.stderr);

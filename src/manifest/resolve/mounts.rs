@@ -188,7 +188,9 @@ fn manifest_mounts(context: &Context<'_>, mounts: &mut Vec<Planned>) {
                     continue;
                 }
                 let recursive = recursive.unwrap_or(true);
-                (flags(true, true), What::Host { source: context.without_link(source), recursive })
+                // What a program can write it is not to run, or whoever breaks into it brings his own.
+                let read_only = entry.read_only.unwrap_or(true);
+                (flags(true, read_only), What::Host { source: context.without_link(source), recursive })
             }
             MountKind::Tmpfs { size, inodes, mode } => {
                 let mut options = vec![
