@@ -92,6 +92,15 @@ pub fn note(line: &str) {
     let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
+/// Ends the process when there is no memory to go on with. Nothing is allocated for that, and nobody else is left to be told.
+pub fn out_of_memory() -> ! {
+    use std::io::Write as _;
+    const MESSAGE: &[u8] = b"error: out of memory\n  why: no more memory can be allocated (ENOMEM)\n\
+        hint: the host has none left, or a limit is reached: see `ulimit -v` and `ulimit -d`\n";
+    let _ = std::io::stderr().write_all(MESSAGE);
+    crate::sys::process::exit(exit::FAILED.into())
+}
+
 /// The empty line between the diagnostics of two manifests.
 pub fn separate() {
     use std::io::Write as _;

@@ -105,7 +105,7 @@ impl Field {
             format!("stockade-kills-{}-{}", std::process::id(), if as_nobody { "nobody" } else { "own" });
         let directory = std::env::temp_dir().join(&mark);
         fs::create_dir(&directory).unwrap();
-        fs::copy(common::binary(), directory.join("stockade")).unwrap();
+        common::copy_program(&common::binary(), &directory.join("stockade"));
         common::compile_static(&directory.join("storm"), STORM);
         for name in ["state", "tmp", "run"] {
             fs::create_dir(directory.join(name)).unwrap();

@@ -487,8 +487,8 @@ fn the_same_as_an_ordinary_user() {
     fs::create_dir_all(place.join("bin")).unwrap();
     fs::create_dir(place.join("tmp")).unwrap();
     chown(place.join("tmp"), Some(65534), Some(65534)).unwrap();
-    fs::copy(common::binary(), place.join("bin/stockade")).unwrap();
-    fs::copy(std::env::current_exe().unwrap(), place.join("bin/races")).unwrap();
+    common::copy_program(&common::binary(), &place.join("bin/stockade"));
+    common::copy_program(&std::env::current_exe().unwrap(), &place.join("bin/races"));
     let output = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
         .arg(place.join("bin/races"))

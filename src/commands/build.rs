@@ -5,7 +5,8 @@ use crate::error;
 use crate::manifest::Request;
 use crate::manifest::finding::Finding;
 use crate::plan::Size;
-use crate::tree::Built;
+use crate::report::diagnostic::{Diagnostic, Severity};
+use crate::tree::{self, Built};
 
 /// Builds one jail's tree.
 pub(super) fn build(request: &Request) -> Result<u8> {
@@ -24,6 +25,7 @@ pub(super) fn announce(jail: &Jail, built: &Built, warnings: &[Finding]) {
         .filter(|known| !warnings.contains(known))
         .chain(warnings)
         .map(|finding| finding.clone().into())
+        .chain(built.left.iter().map(left))
         .collect();
     error::eprint_all(&all, &jail.loaded.path.display().to_string());
     error::note(&format!(
@@ -35,6 +37,12 @@ pub(super) fn announce(jail: &Jail, built: &Built, warnings: &[Finding]) {
         approximate(built.bytes),
         built.generation.tree().display()
     ));
+}
+
+/// Something of an older tree that is still there.
+fn left(error: &tree::Error) -> Diagnostic {
+    let left = Diagnostic::error("something of an older tree is left, and tried again by the next build");
+    Diagnostic { severity: Severity::Warning, hint: error.hint(), ..left.why(error.to_string()) }
 }
 
 /// Bytes for a person: `9.1 MiB`.

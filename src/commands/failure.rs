@@ -128,12 +128,25 @@ fn purpose(action: &Action) -> String {
     }
 }
 
+/// What to do about what any call may fail with.
+pub(super) fn general(error: sys::Error) -> Option<String> {
+    match error.errno {
+        Errno::ENOSYS => Some(format!(
+            "this kernel, or a filter on its calls, has no {}(2); stockade needs Linux 5.12 or newer",
+            error.call
+        )),
+        errno => sys::shortage(errno).map(str::to_owned),
+    }
+}
+
 /// What to do, where something can be done.
 #[allow(clippy::too_many_lines, reason = "one arm a failure, in the order of the steps")]
 fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
     let text: String = match (action, error.errno) {
-        (_, Errno::ENOSYS) => format!("this kernel has no {}(2); stockade needs Linux 5.12 or newer", error.call),
-        (_, Errno::ENOMEM) => "the host is out of memory, or a limit on it is reached".into(),
+        (Action::CreateRuleset { .. } | Action::AllowAccess { .. } | Action::RestrictSelf, Errno::ENOSYS) => {
+            format!("{}(2) came with Linux 5.13: `best_effort = [\"landlock\"]` under [privileges] goes on without", error.call)
+        }
+        (_, Errno::ENOSYS | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE) => return general(error),
         (Action::Clone { .. }, Errno::EPERM) if !host.is_root() => {
             "user namespaces are refused to this user: see kernel.unprivileged_userns_clone, \
              kernel.apparmor_restrict_unprivileged_userns and user.max_user_namespaces in sysctl(8), or run as root"
@@ -149,6 +162,9 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
         }
         (Action::Clone { .. }, Errno::ENOSPC | Errno::EUSERS) => {
             "a limit on namespaces is reached: raise user.max_*_namespaces with sysctl(8)".into()
+        }
+        (Action::Clone { .. }, Errno::EINVAL) => {
+            "this kernel lacks one of the namespaces, or CLONE_PIDFD, which came with Linux 5.2: see `stockade doctor`".into()
         }
         (Action::Clone { .. } | Action::ForkProgram { .. }, Errno::EAGAIN) => {
             "a limit on processes is reached: RLIMIT_NPROC of this user, or the pids limit of its cgroup".into()

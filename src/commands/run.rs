@@ -122,7 +122,11 @@ fn run_in(jail: &Jail, tree: &HostPath, course: &mut Course) -> Result<u8> {
         }
         Err(error) => {
             let finding = Finding::plain(format!("cannot run jail `{}`", jail.name)).why(error.to_string());
-            Err(jail.findings(vec![finding]))
+            let hint = match error {
+                jail::Error::Supervisor(error) => failure::general(error),
+                _ => None,
+            };
+            Err(jail.findings(vec![Finding { hint, ..finding }]))
         }
     }
 }

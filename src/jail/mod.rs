@@ -157,6 +157,10 @@ pub fn run(program: &Program, watch: Watch) -> Result<End, Error> {
         drop(child);
         supervisor.run()
     });
+    // What was meant for the program and came too late is not ours to die of; what asks for an end is.
+    for number in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM] {
+        signal::ignore(number).map_err(sys::Error::of("rt_sigaction"))?;
+    }
     signal::set_mask(before).map_err(sys::Error::of("rt_sigprocmask"))?;
     result.map_err(|error| match error {
         Error::Failed { step: operation, error } => {

@@ -55,7 +55,8 @@ pub(super) struct Supervisor {
 #[derive(Debug)]
 pub(super) struct Running {
     pid: i32,
-    pidfd: OwnedFd,
+    /// None where there is none to be had.
+    pidfd: Option<OwnedFd>,
 }
 
 impl Supervisor {
@@ -182,12 +183,13 @@ impl Supervisor {
     fn take(&mut self, message: Report, sender: i32, reported: &mut Option<Report>) -> Result<(), Error> {
         match message {
             Report::Started => {
-                // ESRCH: it has ended already, there is nothing left to be signalled.
-                match process::pidfd_open(sender) {
-                    Ok(pidfd) => self.program = Some(Running { pid: sender, pidfd }),
-                    Err(Errno::ESRCH) => {}
-                    Err(errno) => return Err(sys::Error { call: "pidfd_open", errno }.into()),
-                }
+                self.program = match process::pidfd_open(sender) {
+                    Ok(pidfd) => Some(Running { pid: sender, pidfd: Some(pidfd) }),
+                    // It has ended already, there is nothing left to be signalled.
+                    Err(Errno::ESRCH) => None,
+                    // No such call, a filter, no descriptor left: no reason to end a program that runs.
+                    Err(_) => Some(Running { pid: sender, pidfd: None }),
+                };
             }
             // Only a terminal's keys stop a program without the supervisor's doing.
             Report::Stopped { .. } if self.relay.is_some() => self.stop_with_program()?,
@@ -218,9 +220,11 @@ impl Supervisor {
                 self.stop_with_program()
             }
             (Some(_), libc::SIGCONT) => self.signal_group(libc::SIGCONT),
-            (Some(program), _) => {
-                ended_is_fine(process::signal_process(program.pidfd.as_fd(), number), "pidfd_send_signal")
-            }
+            (Some(program), _) => match program.pidfd.as_ref().map(|pidfd| signal_by(pidfd, number)) {
+                // PID 1 passes it on: the program's number alone might be another's by now.
+                None | Some(Err(Errno::ENOSYS)) => self.signal_first(number),
+                Some(result) => ended_is_fine(result, "pidfd_send_signal"),
+            },
             // Nothing has started yet that could take it: what would end the program ends the set-up.
             (None, libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT) => {
                 self.kill_all()?;
@@ -259,8 +263,21 @@ impl Supervisor {
 
     /// Kills PID 1, and with it every process of its namespace.
     fn kill_all(&self) -> Result<(), Error> {
-        ended_is_fine(process::signal_process(self.first.pidfd.as_fd(), libc::SIGKILL), "pidfd_send_signal")
+        self.signal_first(libc::SIGKILL)
     }
+
+    /// Signals PID 1. Its number will do too: it is our child, and nobody else's until it has been waited for.
+    fn signal_first(&self, number: i32) -> Result<(), Error> {
+        match signal_by(&self.first.pidfd, number) {
+            Err(Errno::ENOSYS) => ended_is_fine(process::kill(self.first.pid, number), "kill"),
+            result => ended_is_fine(result, "pidfd_send_signal"),
+        }
+    }
+}
+
+/// pidfd_send_signal(2), borrowing.
+fn signal_by(pidfd: &OwnedFd, number: i32) -> Result<(), Errno> {
+    process::signal_process(pidfd.as_fd(), number)
 }
 
 /// A process that has just ended needs no signal any more.

@@ -11,6 +11,7 @@ use super::finding::Finding;
 use super::suggest;
 use super::text::Locator;
 use crate::plan::{Origin, Source};
+use crate::sys::shortage_of;
 
 /// No manifest is longer; what is longer was named by mistake.
 const LONGEST: u64 = 1 << 20;
@@ -100,7 +101,10 @@ pub(super) fn read(path: &Path, asked: Option<&Origin>) -> Result<(Rc<Source>, F
             }
             (io::ErrorKind::IsADirectory, _) => error(format!("`{shown}` is a directory"))
                 .hint("name a manifest in it, such as `jails/web.toml`"),
-            _ => error(format!("cannot read `{shown}`")).why(cause.to_string()),
+            _ => Finding {
+                hint: shortage_of(&cause).map(str::to_owned),
+                ..error(format!("cannot read `{shown}`")).why(cause.to_string())
+            },
         })?;
     if bytes.len() as u64 > LONGEST {
         return Err(error(format!("`{shown}` is larger than 1 MiB")).hint("a manifest is a small text file"));

@@ -49,6 +49,21 @@ pub fn describe(errno: Errno) -> String {
     format!("{} ({errno:?})", errno.desc())
 }
 
+/// What to do where something has run out, whatever was being done.
+pub fn shortage(errno: Errno) -> Option<&'static str> {
+    Some(match errno {
+        Errno::ENOMEM => "the host is out of memory, or a limit on it is reached",
+        Errno::EMFILE => "too many open files: raise the limit, see `ulimit -n`",
+        Errno::ENFILE => "the host has too many open files: see fs.file-max in sysctl(8)",
+        _ => return None,
+    })
+}
+
+/// The same for an error of std's.
+pub fn shortage_of(error: &std::io::Error) -> Option<&'static str> {
+    error.raw_os_error().and_then(|number| shortage(Errno::from_raw(number)))
+}
+
 /// The result of a raw system call as a value or an errno.
 fn check(result: nix::libc::c_long) -> Result<i64, Errno> {
     Errno::result(result)

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 
 use super::trust::Distrust;
 use crate::plan::{HostPath, JailName, JailPath, Origin};
+use crate::sys::shortage;
 
 /// Why a tree was not built, opened or removed.
 #[derive(Debug)]
@@ -177,6 +178,12 @@ impl Cause {
     fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Call(call, errno) => return tree_hint(call, *errno).map(str::to_owned),
+            Self::SourceCall(
+                call,
+                errno @ (Errno::ENOSYS | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE),
+            ) => {
+                return tree_hint(call, *errno).map(str::to_owned);
+            }
             Self::SourceCall(_, Errno::ENOENT) => {
                 "the file was there when the plan was made; an update of its package may be under way: build again"
             }
@@ -233,10 +240,9 @@ pub(super) fn tree_hint(call: &str, errno: Errno) -> Option<&'static str> {
         Errno::ELOOP if call == "openat2" => "the path leads over a symbolic link; name the real directory",
         Errno::EBUSY => "something is mounted there; unmount it first",
         Errno::ENOSYS => {
-            "this kernel lacks the call; openat2(2), the newest that is needed, came with Linux 5.6"
+            "this kernel, or a filter on its calls, lacks the call; openat2(2), the newest that is needed, came with Linux 5.6"
         }
-        Errno::EMFILE | Errno::ENFILE => "too many open files; see `ulimit -n`",
-        _ => return None,
+        _ => return shortage(errno),
     })
 }
 

@@ -150,10 +150,13 @@ impl<'a> JailStore<'a> {
             .saturating_add(1);
         let name = self.unforeseen("staging")?;
         let path = Path::new("generations").join(OsStr::from_bytes(name.as_bytes()));
+        let spare =
+            || self.generations.try_clone().map_err(|error| failing(self.at(&path), "fcntl")(errno(&error)));
+        let reserve = (0..REMOVAL).map(|_| spare()).collect::<Result<_, _>>()?;
         mkdirat(&self.generations, name.as_c_str(), Mode::S_IRWXU)
             .map_err(failing(self.at(&path), "mkdir"))?;
         // From here on, dropping it removes it.
-        let mut staging = Staging { jail: self, name, number, directory: None };
+        let mut staging = Staging { jail: self, name, number, directory: None, reserve };
         let directory =
             open_below(&self.generations, staging.as_path(), OFlag::O_RDONLY | OFlag::O_DIRECTORY, false)
                 .map_err(failing(self.at(&path), "openat2"))?;
@@ -239,7 +242,12 @@ pub(super) struct Staging<'a> {
     pub(super) number: u64,
     /// `None` until opened and once published.
     directory: Option<OwnedFd>,
+    /// Descriptors kept back for its removal: what fails for want of one is to be cleaned up all the same.
+    reserve: Vec<OwnedFd>,
 }
+
+/// How many descriptors a removal has open at once.
+const REMOVAL: usize = 5;
 
 impl Staging<'_> {
     fn as_path(&self) -> &Path {
@@ -297,6 +305,7 @@ impl Staging<'_> {
 impl Drop for Staging<'_> {
     fn drop(&mut self) {
         if !self.name.is_empty() {
+            self.reserve.clear();
             // What resists here is swept, and told, by the next build.
             let _ = self.jail.remove_below(&self.name);
         }

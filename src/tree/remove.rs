@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, RenameFlags, ResolveFlag, openat2, renameat2};
+use nix::fcntl::{OFlag, OpenHow, RenameFlags, ResolveFlag, openat2, renameat, renameat2};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat, fstat, mkdirat};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
@@ -202,7 +202,7 @@ impl Removal<'_> {
         loop {
             self.taken += 1;
             let target = numbered(self.taken);
-            match renameat2(directory, name, self.landing, target.as_c_str(), RenameFlags::RENAME_NOREPLACE) {
+            match rename(directory, name, self.landing, &target) {
                 Ok(()) => {
                     if self.names.len() < REMEMBERED {
                         self.names.insert(self.taken, name.to_owned());
@@ -230,6 +230,19 @@ impl Removal<'_> {
             Ok(()) | Err(Errno::ENOTEMPTY | Errno::EEXIST) => {}
             Err(errno) => self.resisted(&original, c".", "unlinkat", errno),
         }
+    }
+}
+
+/// Renames a directory to what is no name yet.
+fn rename(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, target: &CStr) -> Result<(), Errno> {
+    match renameat2(from, name, to, target, RenameFlags::RENAME_NOREPLACE) {
+        // Not on this file system (NFS), or not in this kernel. Without the flag an empty directory of that name is
+        // replaced, which is to go as well.
+        Err(Errno::EINVAL | Errno::ENOSYS) => match renameat(from, name, to, target) {
+            Err(Errno::ENOTEMPTY | Errno::ENOTDIR) => Err(Errno::EEXIST),
+            renamed => renamed,
+        },
+        renamed => renamed,
     }
 }
 

@@ -422,7 +422,7 @@ files = [{ path = "DIR/program", target = "/program" }]
         125,
         r"error: cannot build jail `web`
   why: the state directory `DIR/state` cannot be used: `/tmp`: openat(2): Too many open files (EMFILE)
-hint: too many open files; see `ulimit -n`
+hint: too many open files: raise the limit, see `ulimit -n`
 ",
     );
 }

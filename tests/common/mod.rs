@@ -212,6 +212,12 @@ pub(crate) fn needs(need: Need) -> bool {
     false
 }
 
+/// Copies a program. By another process: a descriptor open for writing here would be every process's that another test starts at
+/// this moment, and the copy could not be executed (ETXTBSY).
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    assert!(std::process::Command::new("cp").arg(from).arg(to).status().unwrap().success());
+}
+
 /// Compiles a C program that needs no file but itself.
 pub(crate) fn compile_static(to: &Path, source: &str) {
     use std::io::Write as _;

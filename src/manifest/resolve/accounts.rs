@@ -15,6 +15,7 @@ use crate::manifest::suggest::nearest;
 use crate::plan::step::Owner;
 use crate::plan::{Account, Origin};
 use crate::sys::host::Host;
+use crate::sys::shortage_of;
 
 /// One line of passwd(5); its password is not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,7 +163,7 @@ fn read_file(host: &Host, path: &str) -> Result<Vec<u8>, Finding> {
             message: format!("cannot read the host's users from `/{path}`"),
             origin: None,
             why: vec![error.to_string()],
-            hint: None,
+            hint: shortage_of(&error).map(str::to_owned),
         }),
     }
 }

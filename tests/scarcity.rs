@@ -1,0 +1,613 @@
+//! Hosts that have too little: descriptors, processes, memory, disk, system calls, and quiet. Whatever is asked for either works, or
+//! ends with an error that says what, why and what to do, and leaves nothing behind.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests too")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use common::{Need, needs};
+
+/// Answers one system call with an error and executes the rest of its arguments: `deny CALL ERRNO FLAG PROGRAM…`. With a flag other
+/// than 0 only calls whose first argument has it.
+const DENY: &str = r#"
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#define CALL(name, number) {#name, number}
+static const struct { const char *name; int number; } calls[] = {
+    CALL(openat2, 437), CALL(open_tree, 428), CALL(move_mount, 429), CALL(mount_setattr, 442), CALL(fsopen, 430),
+    CALL(fsconfig, 431), CALL(fsmount, 432), CALL(close_range, 436), CALL(pidfd_send_signal, 424), CALL(pidfd_open, 434),
+    CALL(faccessat2, 439), CALL(landlock_create_ruleset, 444), CALL(landlock_add_rule, 445),
+    CALL(landlock_restrict_self, 446), CALL(clone3, 435), CALL(fchmodat2, 452), CALL(epoll_pwait2, 441),
+    CALL(statx, SYS_statx), CALL(seccomp, SYS_seccomp), CALL(keyctl, SYS_keyctl), CALL(copy_file_range, SYS_copy_file_range),
+    CALL(getrandom, SYS_getrandom), CALL(signalfd4, SYS_signalfd4), CALL(renameat2, SYS_renameat2),
+    CALL(memfd_create, SYS_memfd_create), CALL(clone, SYS_clone), CALL(syncfs, SYS_syncfs), CALL(setns, SYS_setns),
+    CALL(unshare, SYS_unshare), CALL(socketpair, SYS_socketpair), CALL(prlimit64, SYS_prlimit64),
+};
+int main(int argc, char **argv) {
+    int number = -1, error = atoi(argv[2]);
+    unsigned flag = strtoul(argv[3], 0, 0);
+    for (unsigned at = 0; at < sizeof calls / sizeof *calls; at++)
+        if (strcmp(calls[at].name, argv[1]) == 0) number = calls[at].number;
+    if (number < 0) return fprintf(stderr, "no call %s\n", argv[1]), 99;
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 4),
+        BPF_JUMP(BPF_JMP | BPF_JA, flag ? 0 : 2, 0, 0),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, flag, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) return perror("seccomp"), 99;
+    execv(argv[4], argv + 4);
+    return perror(argv[4]), 99;
+}
+"#;
+
+/// The program of the jails: says that it ran, after so many milliseconds, and ends with the number of signals it has seen.
+const PROGRAM: &str = r#"
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+static volatile int seen;
+static void see(int number) { seen++; }
+int main(int argc, char **argv) {
+    signal(SIGUSR1, see);
+    if (argc > 1) {
+        write(1, "ready\n", 6);
+        for (int left = atoi(argv[1]); left > 0; left--) usleep(1000);
+    }
+    write(1, "ran\n", 4);
+    return 0;
+}
+"#;
+
+/// A jail in a directory of its own.
+struct Scarce {
+    directory: PathBuf,
+    mark: String,
+}
+
+impl Scarce {
+    fn new(name: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let mark = format!("stockade-scarce-{name}-{}-{count}", std::process::id());
+        let directory = std::env::temp_dir().join(&mark);
+        fs::create_dir(&directory).unwrap();
+        common::compile_static(&directory.join("program"), PROGRAM);
+        common::copy_program(&common::binary(), &directory.join("stockade"));
+        let text = format!(
+            "name = \"scarce\"\nprogram.command = [\"/program\"]\nprogram.environment.MARK = \"{mark}\"\n\
+             tree.files = [{{ path = \"{}\", target = \"/program\" }}]\n\
+             [[mounts]]\ntype = \"tmpfs\"\ntarget = \"/tmp\"\n\
+             [[mounts]]\nsource = \"/usr\"\ntarget = \"/shown\"\n",
+            directory.join("program").display()
+        );
+        fs::write(directory.join("scarce.toml"), text).unwrap();
+        Self { directory, mark }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// `stockade VERB`, behind these words, with arguments for the program.
+    fn command(&self, before: &[&str], verb: &str, arguments: &[&str]) -> Command {
+        let (binary, manifest) = (self.path("stockade"), self.path("scarce.toml"));
+        let mut words: Vec<_> = before.iter().map(|word| (*word).to_owned()).collect();
+        words.extend([binary.display().to_string(), verb.to_owned(), manifest.display().to_string()]);
+        if !arguments.is_empty() {
+            words.push("--".into());
+            words.extend(arguments.iter().map(|word| (*word).to_owned()));
+        }
+        let mut command = Command::new(&words[0]);
+        command
+            .args(&words[1..])
+            .env("STOCKADE_STATE_DIR", self.path("state"))
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end; then nothing is left of it but, where it was killed, what the next command sweeps.
+    fn finish(&self, before: &[&str], verb: &str) -> Outcome {
+        let output = self.command(before, verb, &[]).output().unwrap();
+        let outcome = Outcome::of(verb, &output);
+        let out_of_memory =
+            matches!(&outcome, Outcome::Error(told) if told.contains("error: out of memory\n"));
+        self.assert_clean(out_of_memory || matches!(outcome, Outcome::Killed(_)));
+        outcome
+    }
+
+    fn build(&self) {
+        let outcome = self.finish(&[], "build");
+        assert!(matches!(outcome, Outcome::Works), "{outcome:?}");
+    }
+
+    /// That no process, mount or half-made tree is there.
+    #[track_caller]
+    fn assert_clean(&self, was_killed: bool) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while let Some(pid) = self.marked() {
+            assert!(Instant::now() < end, "process {pid} is left");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(!mounts.contains(&self.mark), "mounts are left: {mounts}");
+        if was_killed {
+            return;
+        }
+        let names = |path: &Path| -> Vec<String> {
+            let entries = fs::read_dir(path).into_iter().flatten().flatten();
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+        };
+        let state = self.path("state");
+        let half_made = |name: &String| name.starts_with('.');
+        let found =
+            [names(&state), names(&state.join("scarce")), names(&state.join("scarce/generations"))].concat();
+        assert!(!found.iter().any(half_made), "half-made: {found:?}");
+    }
+
+    /// A process that carries the mark.
+    fn marked(&self) -> Option<String> {
+        fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
+            let pid = entry.file_name().to_string_lossy().into_owned();
+            let has = |file: &str| {
+                let bytes = fs::read(entry.path().join(file)).unwrap_or_default();
+                bytes.windows(self.mark.len()).any(|part| part == self.mark.as_bytes())
+            };
+            (pid.parse::<u32>().is_ok() && (has("cmdline") || has("environ"))).then_some(pid)
+        })
+    }
+}
+
+impl Drop for Scarce {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// How a command ended, if it ended as it should.
+#[derive(Debug)]
+enum Outcome {
+    /// It did what it was asked for.
+    Works,
+    /// It said what, why, and what to do.
+    Error(String),
+    /// By this signal, without a word.
+    Killed(i32),
+}
+
+impl Outcome {
+    #[track_caller]
+    fn of(verb: &str, output: &Output) -> Self {
+        let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (said, told) = (said.as_ref(), told.as_ref());
+        match (output.status.code(), verb) {
+            (Some(0), "run") => assert_eq!(said, "ran\n", "{told}"),
+            (Some(0), _) => assert!(said.is_empty() && told.contains("built jail `scarce`"), "{said}{told}"),
+            (Some(1 | 125), _) => {
+                let lines: Vec<_> = told.lines().filter(|line| !line.is_empty()).collect();
+                let has = |start: &str| lines.iter().any(|line| line.starts_with(start));
+                // What was found before, such as warnings, may stand first.
+                assert!(has("error: ") && has("  why: ") && has("hint: ") && said.is_empty(), "{said}{told}");
+                assert!(!told.contains("panicked") && !told.contains("stack backtrace"), "{told}");
+                return Self::Error(told.to_owned());
+            }
+            // The C library of a static program, which finds no room for itself.
+            (Some(127), _) if told == "Fatal glibc error: Cannot allocate TLS block\n" => {
+                return Self::Killed(Signal::SIGKILL as i32);
+            }
+            (None, _) => {
+                assert!(said.is_empty() && told.is_empty(), "{}: {said}{told}", output.status);
+                return Self::Killed(output.status.signal().unwrap());
+            }
+            _ => panic!("{verb}: {} {said}{told}", output.status),
+        }
+        Self::Works
+    }
+
+    /// That it is an error that mentions all of these.
+    #[track_caller]
+    fn expect_error(&self, parts: &[&str]) {
+        let Self::Error(told) = self else { panic!("{self:?} instead of an error about {parts:?}") };
+        for part in parts {
+            assert!(told.contains(part), "{part:?} is not in: {told}");
+        }
+    }
+}
+
+#[test]
+fn a_kernel_without_a_newer_call_is_coped_with_or_named() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let jail = Scarce::new("calls");
+    let deny = jail.path("deny");
+    common::compile_static(&deny, DENY);
+    let deny = deny.display().to_string();
+    let without = |call: &str, verb: &str| {
+        // ENOSYS
+        jail.finish(&[&deny, call, "38", "0"], verb)
+    };
+    let not_there = |call: &str| format!("{call}(2): Function not implemented (ENOSYS)");
+    // What a build needs, and what it does without.
+    without("openat2", "build").expect_error(&[&not_there("openat2"), "came with Linux 5.6"]);
+    for call in ["getrandom", "syncfs"] {
+        without(call, "build")
+            .expect_error(&[&not_there(call), "hint: this kernel, or a filter on its calls, lacks the call"]);
+    }
+    for call in [
+        "statx",
+        "copy_file_range",
+        "faccessat2",
+        "fchmodat2",
+        "clone3",
+        "keyctl",
+        "memfd_create",
+        "open_tree",
+        "move_mount",
+        "mount_setattr",
+        "fsopen",
+        "fsmount",
+        "close_range",
+        "pidfd_open",
+        "pidfd_send_signal",
+        "seccomp",
+        "landlock_create_ruleset",
+        "renameat2",
+        "signalfd4",
+        "prlimit64",
+    ] {
+        let outcome = without(call, "build");
+        assert!(matches!(outcome, Outcome::Works), "build without {call}: {outcome:?}");
+    }
+    // What a run needs …
+    jail.build();
+    without("openat2", "run").expect_error(&[&not_there("openat2"), "came with Linux 5.6"]);
+    for call in ["open_tree", "move_mount", "mount_setattr", "fsopen", "fsconfig", "fsmount", "close_range"] {
+        let hint = format!(
+            "hint: this kernel, or a filter on its calls, has no {call}(2); stockade needs Linux 5.12 or newer"
+        );
+        without(call, "run").expect_error(&[&not_there(call), &hint]);
+    }
+    without("signalfd4", "run").expect_error(&[&not_there("signalfd"), "stockade needs Linux 5.12 or newer"]);
+    without("socketpair", "run").expect_error(&[&not_there("socketpair")]);
+    // CLONE_PIDFD is not known to a kernel before 5.2: EINVAL.
+    jail.finish(&[&deny, "clone", "22", "0x1000"], "run")
+        .expect_error(&["clone(2): Invalid argument (EINVAL)", "Linux 5.2"]);
+    // … what it says the cure for, whatever was asked for …
+    for call in [
+        "landlock_create_ruleset",
+        "landlock_add_rule",
+        "landlock_restrict_self",
+        "seccomp",
+        "setns",
+        "unshare",
+    ] {
+        match without(call, "run") {
+            Outcome::Works => {}
+            outcome => outcome.expect_error(&[]),
+        }
+    }
+    // … and what it does without.
+    for call in [
+        "statx",
+        "faccessat2",
+        "fchmodat2",
+        "clone3",
+        "keyctl",
+        "memfd_create",
+        "pidfd_open",
+        "pidfd_send_signal",
+        "epoll_pwait2",
+    ] {
+        let outcome = without(call, "run");
+        assert!(matches!(outcome, Outcome::Works), "run without {call}: {outcome:?}");
+    }
+}
+
+#[test]
+fn signals_and_time_limits_do_without_the_newer_calls() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let jail = Scarce::new("signals");
+    let deny = jail.path("deny");
+    common::compile_static(&deny, DENY);
+    let deny = deny.display().to_string();
+    jail.build();
+    for call in ["pidfd_open", "pidfd_send_signal"] {
+        let before = [deny.as_str(), call, "38", "0"];
+        let mut running = jail.command(&before, "run", &["60000"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = [0; 6];
+        std::io::Read::read_exact(running.stdout.as_mut().unwrap(), &mut line).unwrap();
+        kill(Pid::from_raw(running.id() as i32), Signal::SIGTERM).unwrap();
+        assert_eq!(running.wait().unwrap().code(), Some(143), "{call}");
+        let mut limited = jail.command(&before, "run", &[]);
+        limited.args(["--set", "limits.runtime_max=300ms", "--", "60000"]);
+        assert_eq!(limited.output().unwrap().status.code(), Some(124), "{call}");
+        jail.assert_clean(false);
+    }
+}
+
+#[test]
+fn too_few_descriptors_are_named() {
+    if !needs(Need::UserNamespaces) || !needs(Need::Program("prlimit")) {
+        return;
+    }
+    let jail = Scarce::new("descriptors");
+    jail.build();
+    let mut worked = false;
+    for most in 3..40 {
+        let limit = format!("--nofile={most}:{most}");
+        for verb in ["run", "build"] {
+            match jail.finish(&["prlimit", &limit], verb) {
+                Outcome::Works => worked = true,
+                outcome => outcome.expect_error(&["Too many open files", "ulimit -n"]),
+            }
+        }
+    }
+    assert!(worked, "40 descriptors are enough");
+}
+
+#[test]
+fn too_few_processes_are_named() {
+    if !needs(Need::UserNamespaces) || !needs(Need::Program("prlimit")) {
+        return;
+    }
+    let jail = Scarce::new("processes");
+    // A user nobody else is: the limit counts all processes of one.
+    let mut before = Vec::new();
+    if nix::unistd::geteuid().is_root() {
+        if !needs(Need::Program("setpriv")) {
+            return;
+        }
+        chown(&jail.directory, Some(54321), Some(54321)).unwrap();
+        before.extend(["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"]);
+    } else {
+        println!("SKIP: this user's other processes count too");
+        return;
+    }
+    let (mut refused, mut worked) = (0, false);
+    for most in 1..8 {
+        let limit = format!("--nproc={most}:{most}");
+        match jail.finish(&[&before[..], &["prlimit", &limit]].concat(), "run") {
+            Outcome::Works => worked = true,
+            outcome => {
+                outcome.expect_error(&[
+                    "clone(2)",
+                    "(EAGAIN)",
+                    "hint: a limit on processes is reached: RLIMIT_NPROC",
+                ]);
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused >= 2 && worked, "{refused} refused");
+}
+
+#[test]
+fn too_little_memory_is_named() {
+    if !needs(Need::UserNamespaces) || !needs(Need::Program("prlimit")) {
+        return;
+    }
+    let jail = Scarce::new("memory");
+    jail.build();
+    let (mut told, mut worked) = (0, 0);
+    // From where not even the kernel can load the binary to where there is enough.
+    for most in (1_000_000..14_000_000).step_by(250_000) {
+        let limit = format!("--as={most}:{most}");
+        for verb in ["run", "build"] {
+            match jail.finish(&["prlimit", &limit], verb) {
+                Outcome::Works => worked += 1,
+                // By execve(2), which has nowhere to return to, or for want of a page of stack.
+                Outcome::Killed(signal) => {
+                    assert!([9, 11].contains(&signal), "{verb} with {most} bytes: signal {signal}");
+                }
+                outcome @ Outcome::Error(_) => {
+                    outcome.expect_error(&["memory"]);
+                    told += 1;
+                    // An end in the middle of a build leaves what the next one sweeps.
+                    jail.build();
+                }
+            }
+        }
+    }
+    println!("{told} told, {worked} worked");
+    assert!(worked > 0);
+    jail.build();
+    jail.assert_clean(false);
+}
+
+/// A cgroup below this process's own with a limit on memory, removed at the end; none where there is no such thing.
+struct MemoryGroup(PathBuf);
+
+impl MemoryGroup {
+    fn new(bytes: u64) -> Option<Self> {
+        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+        let path = own.lines().find_map(|line| line.split_once(":memory:"))?.1;
+        let place = Path::new("/sys/fs/cgroup/memory").join(path.trim_start_matches('/'));
+        let group = place.join(format!("stockade-scarce-{}", std::process::id()));
+        fs::create_dir(&group).ok()?;
+        let made = Self(group);
+        fs::write(made.0.join("memory.limit_in_bytes"), bytes.to_string()).ok()?;
+        Some(made)
+    }
+}
+
+impl Drop for MemoryGroup {
+    fn drop(&mut self) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while fs::remove_dir(&self.0).is_err() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn killed_for_want_of_memory_nothing_is_left() {
+    if !needs(Need::Root) {
+        return;
+    }
+    let jail = Scarce::new("oom");
+    jail.build();
+    let mut killed = 0;
+    for kib in [200, 300, 400, 500, 700, 900, 1200, 1600, 2000, 3000, 4000, 8000] {
+        let Some(group) = MemoryGroup::new(kib << 10) else {
+            println!("SKIP: no memory cgroup can be made here");
+            return;
+        };
+        let join = format!("echo $$ > {}/cgroup.procs && exec \"$@\"", group.0.display());
+        for verb in ["run", "build"] {
+            match jail.finish(&["sh", "-c", &join, "sh"], verb) {
+                Outcome::Works => {}
+                Outcome::Killed(signal) => {
+                    assert_eq!(signal, 9, "{verb} with {kib} KiB");
+                    killed += 1;
+                }
+                outcome @ Outcome::Error(_) => outcome.expect_error(&["memory"]),
+            }
+        }
+    }
+    println!("{killed} killed");
+    // The next build sweeps what they left.
+    jail.build();
+    jail.assert_clean(false);
+}
+
+#[test]
+fn a_full_disk_is_named_and_left_as_it_was() {
+    if !needs(Need::Root) {
+        return;
+    }
+    let jail = Scarce::new("disk");
+    fs::create_dir(jail.path("state")).unwrap();
+    for options in ["size=500k", "nr_inodes=12"] {
+        // In mount namespaces of their own: nothing is mounted here.
+        let script = format!(
+            "mount -t tmpfs -o mode=700,{options} tmpfs {0} && \"$@\"; code=$?; find {0} -name '.*' -mindepth 1; exit $code",
+            jail.path("state").display()
+        );
+        for verb in ["build", "run"] {
+            let before = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
+            let outcome = jail.finish(&before, verb);
+            outcome.expect_error(&[
+                "cannot build jail `scarce`",
+                "(ENOSPC)",
+                "hint: the file system of the state directory is full",
+            ]);
+        }
+    }
+}
+
+#[test]
+fn without_proc_a_build_works_and_a_run_says_what_it_needs() {
+    if !needs(Need::Root) {
+        return;
+    }
+    let jail = Scarce::new("proc");
+    let script = "umount -l /proc && exec \"$@\"";
+    let before = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"];
+    for verb in ["build", "run"] {
+        match jail.finish(&before, verb) {
+            Outcome::Works => {}
+            outcome => outcome.expect_error(&[]),
+        }
+    }
+}
+
+/// Bombards a process with these signals until `done`.
+fn storm(pid: i32, signals: &[Signal], done: &AtomicBool) {
+    while !done.load(Ordering::Relaxed) {
+        for signal in signals {
+            let _ = kill(Pid::from_raw(pid), *signal);
+        }
+        std::thread::sleep(Duration::from_micros(50));
+    }
+}
+
+#[test]
+fn a_storm_of_signals_disturbs_neither_set_up_nor_run_nor_build() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let jail = Scarce::new("storm");
+    jail.build();
+    // SIGSTOP and SIGCONT interrupt calls without any handler, see signal(7).
+    let quiet = [Signal::SIGCHLD, Signal::SIGWINCH, Signal::SIGURG, Signal::SIGSTOP, Signal::SIGCONT];
+    for (verb, arguments) in [("run", vec!["30"]), ("build", vec![]), ("run", vec![]), ("remove", vec![])] {
+        for _ in 0..5 {
+            if verb == "remove" {
+                jail.build();
+            }
+            let mut command = jail.command(&[], verb, &arguments);
+            let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let (pid, done) = (child.id() as i32, AtomicBool::new(false));
+            let output = std::thread::scope(|scope| {
+                scope.spawn(|| storm(pid, &quiet, &done));
+                let output = wait_through(child, &done);
+                done.store(true, Ordering::Relaxed);
+                output
+            });
+            assert!(output.status.success(), "{verb}: {output:?}");
+            let expected = match (verb, arguments.len()) {
+                ("run", 1) => "ready\nran\n",
+                ("run", _) => "ran\n",
+                _ => "",
+            };
+            assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{verb}");
+            jail.assert_clean(false);
+        }
+    }
+    // Once the program is there its signals go to it.
+    jail.build();
+    let mut child = jail.command(&[], "run", &["300"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = [0; 6];
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut line).unwrap();
+    let (pid, done) = (child.id() as i32, AtomicBool::new(false));
+    let output = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            storm(pid, &[Signal::SIGUSR1, Signal::SIGWINCH, Signal::SIGCHLD, Signal::SIGCONT], &done);
+        });
+        let output = wait_through(child, &done);
+        done.store(true, Ordering::Relaxed);
+        output
+    });
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"ran\n"[..]));
+    jail.assert_clean(false);
+}
+
+/// Waits for a process that is stopped and continued all the time, without reaping it before the storm has ended: its number
+/// must not become another's.
+fn wait_through(child: std::process::Child, done: &AtomicBool) -> Output {
+    use nix::sys::wait::{Id, WaitPidFlag, waitid};
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+    waitid(Id::Pid(Pid::from_raw(child.id() as i32)), flags).unwrap();
+    done.store(true, Ordering::Relaxed);
+    std::thread::sleep(Duration::from_millis(2));
+    child.wait_with_output().unwrap()
+}
