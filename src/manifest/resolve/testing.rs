@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::accounts::Accounts;
 use super::tree::{Nodes, TreeSteps, tree_steps};
@@ -22,8 +23,11 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) fn new(name: &str) -> Self {
-        let root = std::env::temp_dir().join(format!("stockade-resolve-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&root);
+        // Two tests may give the same name.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let root =
+            std::env::temp_dir().join(format!("stockade-resolve-{name}-{}-{count}", std::process::id()));
         // What makes it a /proc that shows what the kernel has.
         fs::create_dir_all(root.join("proc/tty")).unwrap();
         fs::write(root.join("proc/version"), "").unwrap();
