@@ -21,9 +21,9 @@ use nix::errno::Errno;
 use stockade::jail::{self, End, Program};
 use stockade::manifest::resolve::accounts::Accounts;
 use stockade::manifest::resolve::run;
-use stockade::manifest::schema::Manifest;
+use stockade::manifest::schema::{Manifest, Mount, MountKind};
 use stockade::plan::step::{Action, MountFlags, Reopen, Watch};
-use stockade::plan::{At, HostPath, JailName, JailPath, Origin, Phase, Step};
+use stockade::plan::{At, Extent, HostPath, JailName, JailPath, Origin, Phase, Step};
 use stockade::sys;
 use stockade::sys::descriptor::Descriptor;
 use stockade::sys::host::Host;
@@ -62,7 +62,7 @@ impl Fixture {
     fn new(name: &str) -> Self {
         let directory = common::Dir::new(name);
         let tree = directory.path().join("tree");
-        for below in ["dev", "proc"] {
+        for below in ["dev", "proc", "shared"] {
             fs::create_dir_all(tree.join(below)).unwrap();
         }
         for device in ["null", "zero", "full", "random", "urandom"] {
@@ -72,6 +72,18 @@ impl Fixture {
         let mut manifest = Manifest::default();
         let origin = Origin::CommandLine("test".into());
         manifest.program.command = Some(At { value: vec!["/program".into()], origin });
+        let shared = Mount {
+            target: JailPath::parse("/shared").unwrap(),
+            kind: MountKind::Bind {
+                source: HostPath::parse(directory.path()).unwrap(),
+                recursive: None,
+                optional: false,
+                root_squash: Some(true),
+            },
+            read_only: Some(false),
+            executable: None,
+        };
+        manifest.mounts.push(At { value: shared, origin: Origin::CommandLine("test".into()) });
         // Devices are shown one by one, as for an ordinary user, so that the fixture needs no mknod.
         let host =
             Host { device_nodes: false, standard: [Descriptor::PIPE; 3], ..Host::current(Path::new("/")) };
@@ -83,6 +95,7 @@ impl Fixture {
             &JailName::parse(name).unwrap(),
             &HostPath::parse(&tree).unwrap(),
             &JailPath::parse("/program").unwrap(),
+            || Ok(600_000_000),
         )
         .unwrap();
         Self { directory, steps }
@@ -202,6 +215,36 @@ fn a_working_directory_outside_is_noticed() {
     program.insert(operation(&program, verify), go_there);
     let error = sys::Error { call: "working directory", errno: Errno::EPERM };
     assert_eq!(jail::run(&program, Watch::default()), Err(jail::Error::Failed { step: verify, error }));
+}
+
+#[test]
+fn a_user_namespace_that_cannot_be_made_names_its_step_and_leaves_nothing() {
+    let _one = ONE_AT_A_TIME.lock().unwrap();
+    let mut fixture = Fixture::new("mapless");
+    let before = fixture.traces();
+    let making: Vec<usize> = (0..fixture.steps.len())
+        .filter(|at| matches!(fixture.steps[*at].action, Action::MakeUserNamespace { .. }))
+        .collect();
+    // An ordinary user's jail is made in one from the start.
+    assert_eq!(making.len(), if nix::unistd::geteuid().is_root() { 2 } else { 0 });
+    for step in making {
+        let steps = fixture.steps.clone();
+        if let Action::MakeUserNamespace { map, .. } = &mut fixture.steps[step].action {
+            // No id at all: the kernel refuses such a line once the namespace is there.
+            map.groups = vec![Extent { inside: 0, outside: 0, count: 0 }];
+        }
+        let program = Program::lower(&fixture.steps).unwrap();
+        let expected = sys::Error { call: "write", errno: Errno::EINVAL };
+        assert_eq!(
+            jail::run(&program, Watch::default()),
+            Err(jail::Error::Failed { step, error: expected }),
+            "{:?}",
+            fixture.steps[step]
+        );
+        drop(program);
+        assert_eq!(fixture.traces(), before, "left behind by {:?}", fixture.steps[step]);
+        fixture.steps = steps;
+    }
 }
 
 #[test]

@@ -59,6 +59,8 @@ fn passes(name: &str, needed: &[&'static str]) {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     left.sort();
+    // The ids that root's jails have when their network is their own.
+    left.retain(|name| name != "ids");
     assert_eq!(left, ["current", "generations", "lock"]);
 }
 

@@ -1,7 +1,7 @@
 //! What `stockade plan` prints is what `stockade run` does: every system call of the plan, with its arguments, is compared in
 //! order with what strace(1) saw of the jail's first processes.
 //!
-//! `<mount>` and the like in a plan stand for descriptors and addresses, which differ from run to run. Not compared are the calls
+//! `<mount>` and the like in a plan stand for descriptors and addresses, which differ from run to run. Not compared are the other calls
 //! of the supervisor, and what PID 1 does once the program's process is made.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
@@ -17,7 +17,7 @@ use serde_json::Value;
 /// A call that is no part of a step: the debug build's look at a descriptor before it closes it.
 const ASIDE: &str = "fcntl(";
 
-/// The calls of a plan's run, each as `name(arguments)`, but the first, which makes PID 1.
+/// The calls of a plan's run, each as `name(arguments)`.
 fn planned(plan: &Value) -> Vec<String> {
     let steps = plan["steps"].as_array().unwrap().iter().filter(|step| step["phase"] != "build");
     let calls = steps.flat_map(|step| step["calls"].as_array().unwrap());
@@ -26,28 +26,36 @@ fn planned(plan: &Value) -> Vec<String> {
     calls.map(text).collect()
 }
 
-/// The calls strace saw: the one that made PID 1, PID 1's until it has made the program's process and filtered itself, then
-/// that process's until it is the program. `traces` is where strace wrote a file for each process.
-fn traced(traces: &Path) -> Vec<String> {
+/// The calls strace saw: the supervisor's from `begin`, the first of the plan, to the one that made PID 1, with those of the
+/// processes that made user namespaces for it between; PID 1's until it has made the program's process and filtered itself;
+/// then that process's until it is the program. `traces` is where strace wrote a file for each process.
+fn traced(traces: &Path, begin: &str) -> Vec<String> {
     let mut processes: Vec<u32> = fs::read_dir(traces)
         .unwrap()
         .filter_map(|entry| entry.unwrap().file_name().to_str()?.strip_prefix("trace.")?.parse().ok())
         .collect();
-    // Supervisor, PID 1, program: each was made by the one before.
+    // Supervisor, makers of user namespaces, PID 1, program: in the order in which they were made.
     processes.sort_unstable();
-    let of = |at: usize| fs::read_to_string(traces.join(format!("trace.{}", processes[at]))).unwrap();
-    let is_clone = |line: &&str| line.starts_with("clone(");
-    let clone = |lines: &str| lines.lines().find(is_clone).map(call);
-    let first = of(1);
-    let mut calls = vec![clone(&of(0)).unwrap()];
-    match clone(&first) {
-        None => calls.extend(until_execve(&first)),
-        Some(clone) => {
-            calls.extend(first.lines().take_while(|line| !is_clone(line)).map(call));
-            calls.push(clone);
-            calls.extend(until_filter(&first));
-            calls.extend(until_execve(&of(2)));
+    let mut traces =
+        processes.iter().map(|pid| fs::read_to_string(traces.join(format!("trace.{pid}"))).unwrap());
+    let mut calls = Vec::new();
+    let supervisor = traces.next().unwrap();
+    for call in supervisor.lines().map(call).skip_while(|call| !same(begin, call)) {
+        calls.push(call.clone());
+        if call.starts_with("clone(") && call.contains("CLONE_PIDFD") {
+            break;
         }
+        if call.starts_with("clone(") {
+            calls.extend(until(&traces.next().unwrap(), "exit_group("));
+        }
+    }
+    let first = traces.next().unwrap();
+    if first.lines().any(|line| line.starts_with("clone(")) {
+        calls.extend(until(&first, "clone("));
+        calls.extend(until_filter(&first));
+        calls.extend(until(&traces.next().unwrap(), "execve("));
+    } else {
+        calls.extend(until(&first, "execve("));
     }
     calls.retain(|call| !call.starts_with(ASIDE));
     calls
@@ -60,10 +68,10 @@ fn until_filter(lines: &str) -> Vec<String> {
     after[..end].iter().copied().map(call).collect()
 }
 
-/// The calls up to and with the execution.
-fn until_execve(lines: &str) -> Vec<String> {
-    let before = lines.lines().take_while(|line| !line.starts_with("execve("));
-    before.chain(lines.lines().find(|line| line.starts_with("execve("))).map(call).collect()
+/// The calls up to and with the first one that begins like this.
+fn until(lines: &str, last: &str) -> Vec<String> {
+    let before = lines.lines().take_while(|line| !line.starts_with(last));
+    before.chain(lines.lines().find(|line| line.starts_with(last))).map(call).collect()
 }
 
 /// A line without its result: `close(3)` of `close(3)   = 0`.
@@ -159,7 +167,7 @@ fn compare(dir: &Dir, jail: &str, arguments: &[&str], standard: Standard) {
     give(&mut inner);
     let status = inner.output().unwrap();
     assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
-    let seen = traced(&traces);
+    let seen = traced(&traces, &planned[0]);
 
     for (at, (planned, seen)) in planned.iter().zip(&seen).enumerate() {
         let is_same =
@@ -206,11 +214,13 @@ fn every_kind_of_step_does_what_its_plan_says() {
     fs::create_dir(dir.join("shared")).unwrap();
     let shared = dir.join("shared").display().to_string();
     dir.write("input", "given\n");
-    for (name, method, init, user, standard) in [
-        ("pivot", "pivot", true, "daemon", Standard::Plain),
-        ("chroot", "chroot", true, "root", Standard::Plain),
-        ("alone", "pivot", false, "daemon", Standard::Plain),
-        ("files", "pivot", true, "daemon", Standard::Files),
+    for (name, method, init, user, standard, namespaces) in [
+        ("pivot", "pivot", true, "daemon", Standard::Plain, ""),
+        ("chroot", "chroot", true, "root", Standard::Plain, ""),
+        ("alone", "pivot", false, "daemon", Standard::Plain, ""),
+        ("files", "pivot", true, "daemon", Standard::Files, ""),
+        ("host-ids", "pivot", true, "daemon", Standard::Plain, "user = false"),
+        ("host-net", "pivot", true, "root", Standard::Plain, "user = true\nnetwork = \"host\""),
     ] {
         dir.write(
             format!("{name}.toml"),
@@ -239,15 +249,27 @@ fn every_kind_of_step_does_what_its_plan_says() {
                 source = "{shared}"
                 target = "/shared"
                 [[mounts]]
+                source = "{shared}"
+                target = "/writable"
+                read_only = false
+                [[mounts]]
+                source = "/sys"
+                target = "/sys"
+                [[mounts]]
+                source = "/"
+                target = "/host"
+                [[mounts]]
                 type = "mqueue"
                 target = "/mqueue"
                 [root]
                 method = "{method}"
                 [namespaces]
                 hostname = "traced"
+                {namespaces}
                 [limits]
                 open_files = "64:128"
                 core_size = 0
+                message_queues = 100000
                 [privileges]
                 capabilities = ["NET_BIND_SERVICE", "CHOWN"]
                 "#

@@ -68,6 +68,9 @@ const fn whereabouts(phase: Phase) -> &'static str {
 /// What a step is for, as the end of "cannot …".
 fn purpose(action: &Action) -> String {
     match action {
+        Action::MakeUserNamespace { .. } => "make a user namespace".into(),
+        Action::EnterNetwork => "enter the jail's network".into(),
+        Action::EnterUserNamespace => "enter the jail's user namespace".into(),
         Action::Clone { .. } => "make the new namespaces".into(),
         Action::MapIds { .. } => "map ids into the user namespace".into(),
         Action::ForbidUserNamespaces => "forbid further user namespaces".into(),
@@ -152,7 +155,7 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
              kernel.apparmor_restrict_unprivileged_userns and user.max_user_namespaces in sysctl(8), or run as root"
                 .into()
         }
-        (Action::Clone { .. }, Errno::EPERM) => {
+        (Action::Clone { .. } | Action::MakeUserNamespace { .. }, Errno::EPERM) if error.call == "clone" => {
             "making namespaces needs CAP_SYS_ADMIN, which root lacks inside many containers".into()
         }
         (Action::Clone { .. }, Errno::ENOSPC | Errno::EUSERS) if !host.is_root() => {
@@ -168,11 +171,6 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
         }
         (Action::Clone { .. } | Action::ForkProgram { .. }, Errno::EAGAIN) => {
             "a limit on processes is reached: RLIMIT_NPROC of this user, or the pids limit of its cgroup".into()
-        }
-        (Action::ForbidUserNamespaces, Errno::EROFS) => {
-            "/proc/sys is read-only here, as in a container: say `best_effort = [\"user_namespace\"]` under [privileges] to go \
-             on without this limit"
-                .into()
         }
         (Action::CloneTree { source, .. }, Errno::ENOENT) => {
             format!("`{source}` is not on the host: correct `source`, or say `optional = true`")
@@ -245,6 +243,39 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
         (Action::Execute { .. }, Errno::E2BIG) => {
             "the arguments and the environment are too long together, or one of them is longer than 128K: \
              put what is long into a file"
+                .into()
+        }
+        _ => return of_ids(action, error),
+    };
+    Some(text)
+}
+
+/// What to do about a user namespace or about owners that are to be translated.
+fn of_ids(action: &Action, error: sys::Error) -> Option<String> {
+    let text = match (action, error.errno) {
+        (Action::CloneTree { idmap: Some(_), .. } | Action::CloneRoot { idmap: Some(_), .. }, Errno::EINVAL)
+            if error.call == "mount_setattr" =>
+        {
+            "its file system cannot translate owners (MOUNT_ATTR_IDMAP in mount_setattr(2)): choose another one (for trees by \
+             STOCKADE_STATE_DIR), or say `user = false` under [namespaces]"
+                .into()
+        }
+        (Action::MakeUserNamespace { .. }, Errno::EPERM) if error.call == "write" => {
+            "mapping ids needs CAP_SETUID and CAP_SETGID, which root lacks inside many containers: say `user = false` under \
+             [namespaces]"
+                .into()
+        }
+        (Action::MakeUserNamespace { .. }, Errno::EPERM) if error.call == "prlimit" => {
+            "raising a hard limit needs CAP_SYS_RESOURCE: choose at most what the caller has".into()
+        }
+        (Action::MakeUserNamespace { .. }, Errno::ENOSPC | Errno::EUSERS | Errno::EINVAL) => {
+            "user namespaces are forbidden here, or too many are in use: raise user.max_user_namespaces and its like with \
+             sysctl(8), or say `user = false` under [namespaces]"
+                .into()
+        }
+        (Action::ForbidUserNamespaces | Action::MakeUserNamespace { .. }, Errno::EROFS) => {
+            "/proc/sys is read-only here, as in a container: say `best_effort = [\"user_namespace\"]` under [privileges] to go \
+             on without this limit"
                 .into()
         }
         _ => return None,

@@ -1,5 +1,6 @@
 //! What most commands begin with: a jail's manifest, the host's facts, the tree, the plan.
 
+use std::cell::OnceCell;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,12 +10,12 @@ use crate::manifest::finding::Finding;
 use crate::manifest::resolve::accounts::Accounts;
 use crate::manifest::resolve::run::{self, Run};
 use crate::manifest::resolve::tree::{Nodes, TreeSteps, tree_steps};
-use crate::manifest::resolve::{command, tree_key};
+use crate::manifest::resolve::{command, ids, tree_key};
 use crate::manifest::{self, Loaded, Request};
 use crate::plan::{HostPath, JailName, JailPath, LayerState, Plan, Step, order};
 use crate::report::diagnostic::Diagnostic;
 use crate::sys::host::Host;
-use crate::tree::{self, Freshness, Generation, Store};
+use crate::tree::{self, Freshness, Generation, RecordedIds, Store};
 
 /// A manifest and what it meets.
 pub(super) struct Jail {
@@ -28,6 +29,8 @@ pub(super) struct Jail {
     state: PathBuf,
     /// What the tree depends on.
     key: [u8; 32],
+    /// The state directory, once it has been opened to be written to.
+    opened: OnceCell<Store>,
 }
 
 /// A tree that stays as it is for as long as this is held.
@@ -53,7 +56,7 @@ impl Jail {
         let Some(name) = loaded.manifest.name.as_ref().map(|name| name.value.clone()) else {
             return Err(Failure::new(Diagnostic::error("the jail has no name"), exit::FINDING));
         };
-        Ok(Self { loaded, name, host, state, key })
+        Ok(Self { loaded, name, host, state, key, opened: OnceCell::new() })
     }
 
     /// What was found while the manifest met the host.
@@ -85,8 +88,50 @@ impl Jail {
         let named =
             program.user.is_some() || program.group.is_some() || !program.supplementary_groups.is_empty();
         let accounts = if named { self.accounts()? } else { Accounts::default() };
-        run::run_steps(&self.loaded.manifest, &self.host, &accounts, &self.name, tree, command)
+        let first_id = || self.first_id();
+        run::run_steps(&self.loaded.manifest, &self.host, &accounts, &self.name, tree, command, first_id)
             .map_err(|findings| self.findings(findings))
+    }
+
+    /// The first of the host's ids that the jail gets: the one it has had, or else a new one, which is remembered where the state
+    /// directory is open to be written to.
+    fn first_id(&self) -> std::result::Result<u32, Finding> {
+        let failed = |error: tree::Error| {
+            Finding::plain(format!("cannot find out which ids jail `{}` has", self.name))
+                .why(error.to_string())
+        };
+        let manifest = &self.loaded.manifest;
+        let choose = |taken: &[u32], before| ids::choose(&self.host, manifest, &self.name, taken, before);
+        let found = match self.opened.get() {
+            Some(_) => None,
+            None => Store::find(&self.state).map_err(failed)?,
+        };
+        let Some(store) = self.opened.get().or(found.as_ref()) else { return choose(&[], None) };
+        let before = store.ids(&self.name).map_err(failed)?;
+        let asked = manifest.namespaces.first_id.as_ref().map(|given| given.value);
+        let holds = |RecordedIds { first, since }: &RecordedIds| match asked {
+            Some(asked) => asked == *first,
+            None => self.is_quiet_since(*since),
+        };
+        if let Some(recorded) = before.filter(holds) {
+            return Ok(recorded.first);
+        }
+        let before = before.map(|recorded| recorded.first);
+        if self.opened.get().is_some() {
+            store.remember_ids(&self.name, |taken| choose(taken, before)).map_err(failed)?
+        } else {
+            choose(&store.ids_of_others(&self.name).map_err(failed)?, before)
+        }
+    }
+
+    /// Whether none of the files that say which ids are free has changed since: by rewriting or by being put in the place of
+    /// another, as the time of the last change tells and that of the last write does not.
+    fn is_quiet_since(&self, since: (i64, i64)) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        ids::SOURCES.iter().all(|path| {
+            std::fs::metadata(self.host.root.join(path))
+                .map_or(true, |found| (found.ctime(), found.ctime_nsec()) < since)
+        })
     }
 
     /// The program's path in a tree that is built.
@@ -112,7 +157,7 @@ impl Jail {
         let TreeSteps { steps, warnings, .. } = self.build_steps()?;
         let plan = self.plan(steps, Vec::new())?;
         let store = self.store()?;
-        let built = tree::build(&store, &plan, &self.key, self.host.is_root())
+        let built = tree::build(store, &plan, &self.key, self.host.is_root())
             .map_err(|error| self.tree_failure(&error))?;
         Ok((built, warnings))
     }
@@ -150,8 +195,12 @@ impl Jail {
     }
 
     /// The state directory.
-    fn store(&self) -> Result<Store> {
-        Store::open(&self.state).map_err(|error| self.tree_failure(&error))
+    fn store(&self) -> Result<&Store> {
+        if let Some(store) = self.opened.get() {
+            return Ok(store);
+        }
+        let store = Store::open(&self.state).map_err(|error| self.tree_failure(&error))?;
+        Ok(self.opened.get_or_init(|| store))
     }
 
     /// A failure of the tree's, as a message.

@@ -14,7 +14,8 @@ use nix::unistd::{Whence, lseek};
 use super::init;
 use super::program::{Operation, Parent, Program};
 use super::report::{self, FILTER_DIFFERS, Report};
-use crate::plan::step::RootMethod;
+use super::spaces;
+use crate::plan::step::{IdSpace, Idmap, RootMethod};
 use crate::plan::system_calls::{PROBE, PROBE_ANSWER};
 use crate::sys::signal::{self, SignalSet};
 use crate::sys::{Error, creds, fs, landlock, mount, process, seccomp, terminal};
@@ -52,6 +53,14 @@ pub(super) fn run(program: &Program, inherited: Inherited<'_>, from: usize) -> l
     FAILED
 }
 
+/// By the supervisor itself, before there is a child: the operations that make what the child is to find.
+pub(super) fn prepare(program: &Program, inherited: Inherited<'_>) -> Result<(), super::Error> {
+    for (at, (_, operation)) in program.operations.iter().enumerate().take(program.prepared) {
+        perform(program, operation, inherited).map_err(|error| super::Error::Failed { step: at, error })?;
+    }
+    Ok(())
+}
+
 /// Tells the parent which operation failed in which call and why.
 fn fail(status: BorrowedFd<'_>, at: usize, error: Error) -> libc::c_int {
     // A report that cannot be sent changes nothing: this process ends with the same status, and the parent says so.
@@ -70,11 +79,7 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
     match operation {
         Operation::WriteFiles(files) => {
             for (path, content) in files {
-                let file = open(path, OFlag::O_WRONLY)?;
-                let written = nix::unistd::write(&file, content).map_err(Error::of("write"))?;
-                if written != content.len() {
-                    return Err(Error { call: "write", errno: Errno::EIO });
-                }
+                write_file(path, content)?;
             }
             Ok(())
         }
@@ -101,14 +106,32 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
         }
         Operation::MakePrivate => mount::make_private().map_err(Error::of("mount")),
         Operation::SetUndumpable => process::set_undumpable().map_err(Error::of("prctl")),
+        // Made by the supervisor before there was a child.
+        Operation::MakeUserNamespace(wanted) => spaces::make(wanted, &program.spaces),
+        Operation::EnterNetwork => enter(program.spaces.network.take(), libc::CLONE_NEWNET),
+        Operation::EnterUserNamespace => enter(program.spaces.of(IdSpace::Jail).take(), libc::CLONE_NEWUSER),
         Operation::LoopbackUp => crate::sys::network::loopback_up(),
         Operation::SetHostname(name) => {
             crate::sys::network::set_hostname(name).map_err(Error::of("sethostname"))
         }
-        Operation::CloneTree { slot, source, attributes, recursive } => {
+        Operation::CloneTree { slot, source, attributes, recursive, idmap } => {
             let tree = mount::clone_tree(source, *recursive).map_err(Error::of("open_tree"))?;
-            mount::set_attributes(tree.as_fd(), *attributes, *recursive)
-                .map_err(Error::of("mount_setattr"))?;
+            let set = |attributes, recursive| mount::set_attributes(tree.as_fd(), attributes, recursive);
+            let translate = |attributes, recursive, space| {
+                lent(program.spaces.of(space), |maps| {
+                    mount::translate_owners(tree.as_fd(), attributes, recursive, maps)
+                })
+            };
+            match *idmap {
+                None => set(*attributes, *recursive),
+                Some(Idmap { space, below }) if below == *recursive => {
+                    translate(*attributes, *recursive, space)
+                }
+                Some(Idmap { space, .. }) => {
+                    set(*attributes, *recursive).and_then(|()| translate(0, false, space))
+                }
+            }
+            .map_err(Error::of("mount_setattr"))?;
             program.slots[*slot].set(Some(tree));
             Ok(())
         }
@@ -275,10 +298,29 @@ fn open_through_mount(
     }
 }
 
+/// Opens a file, writes it in one go and closes it.
+pub(super) fn write_file(path: &CStr, content: &[u8]) -> Result<(), Error> {
+    write_to(&open(path, OFlag::O_WRONLY)?, content)
+}
+
+/// write(2), of all or nothing: the files of /proc take it so.
+pub(super) fn write_to(file: &OwnedFd, content: &[u8]) -> Result<(), Error> {
+    match nix::unistd::write(file, content).map_err(Error::of("write"))? {
+        written if written == content.len() => Ok(()),
+        _ => Err(Error { call: "write", errno: Errno::EIO }),
+    }
+}
+
 /// open(2) without allocation: the path is a C string already.
-fn open(path: &CStr, flags: OFlag) -> Result<OwnedFd, Error> {
+pub(super) fn open(path: &CStr, flags: OFlag) -> Result<OwnedFd, Error> {
     let flags = flags | OFlag::O_CLOEXEC;
     nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty()).map_err(Error::of("open"))
+}
+
+/// setns(2), after which the namespace's descriptor has no further use.
+fn enter(namespace: Option<OwnedFd>, kind: libc::c_int) -> Result<(), Error> {
+    let namespace = namespace.ok_or(Error { call: "setns", errno: Errno::EBADF })?;
+    process::enter_namespace(namespace.as_fd(), kind).map_err(Error::of("setns"))
 }
 
 /// The numbers of the bits set in a mask.

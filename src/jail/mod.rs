@@ -1,8 +1,9 @@
 //! Running a plan. Theory of operation:
 //!
 //! ```text
-//! supervisor   the caller's own process: lowers the plan to operations, clones PID 1, then only watches: passes signals and
-//!     |        terminal bytes, writes the program's output to files of the caller's, keeps the time limit, and ends with the program's exit code. Keeps its rights.
+//! supervisor   the caller's own process: lowers the plan to operations, makes the user namespace of a jail started by root
+//!     |        (spaces.rs), clones PID 1, then only watches: passes signals and terminal bytes, writes the program's output
+//!     |        to files of the caller's, keeps the time limit, and ends with the program's exit code. Keeps its rights.
 //!     | socket (reports, and each side's sight of the other's death)
 //! PID 1        in the new namespaces: runs the Enter and Confine operations, so it ends up with the program's rights; then
 //!     |        closes what it inherited, makes the program's process, reaps, forwards signals.
@@ -19,6 +20,7 @@ mod init;
 mod output;
 mod program;
 mod report;
+mod spaces;
 mod supervise;
 mod terminal;
 mod verify;
@@ -195,8 +197,10 @@ fn start(program: &Program, watch: Watch, child: &ChildEnds, ends: Ends) -> Resu
         shares_input: program.shares_input,
     };
     let deadline = watch.runtime_max.map(|limit| Instant::now() + limit);
-    let first = process::clone(program.namespaces, || child::run(program, inherited, 0))
+    child::prepare(program, inherited)?;
+    let first = process::clone(program.namespaces, || child::run(program, inherited, program.prepared))
         .map_err(sys::Error::of("clone"))?;
+    program.spaces.close();
     if let Some(relay) = &mut relay {
         relay.begin();
     }

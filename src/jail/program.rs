@@ -9,11 +9,13 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use nix::fcntl::OFlag;
 use nix::libc::{self, sock_filter};
 
+use super::spaces::{NewSpace, Spaces};
 use super::verify::Verify;
 
+use crate::plan::Bound;
 use crate::plan::ids::UNMAPPED;
 use crate::plan::landlock::Beneath;
-use crate::plan::step::{Action, Namespaces, Reopen, RootMethod, Step};
+use crate::plan::step::{Action, Ceiling, IdSpace, Idmap, Namespaces, Reopen, RootMethod, Step};
 use crate::plan::system_calls::{INIT_PROGRAM, Instruction};
 use crate::plan::{JailPath, Phase, calls};
 use crate::sys;
@@ -26,6 +28,10 @@ pub struct Program {
     pub(super) namespaces: libc::c_int,
     /// The operations, each with the index of its step in the plan.
     pub(super) operations: Vec<(usize, Operation)>,
+    /// How many of them, from the first, are the supervisor's own, done before clone(2).
+    pub(super) prepared: usize,
+    /// The namespaces made by those.
+    pub(super) spaces: Spaces,
     /// Detached mounts on their way from the host's tree to the jail's.
     pub(super) slots: Vec<Cell<Option<OwnedFd>>>,
     /// The descriptors that become the program's own terminal.
@@ -62,6 +68,9 @@ pub(super) enum Operation {
     },
     MakePrivate,
     SetUndumpable,
+    MakeUserNamespace(NewSpace),
+    EnterNetwork,
+    EnterUserNamespace,
     LoopbackUp,
     SetHostname(CString),
     CloneTree {
@@ -69,6 +78,7 @@ pub(super) enum Operation {
         source: CString,
         attributes: u64,
         recursive: bool,
+        idmap: Option<Idmap>,
     },
     EnterRoot {
         slot: usize,
@@ -162,6 +172,8 @@ impl Program {
         let mut program = Self {
             namespaces: 0,
             operations: Vec::new(),
+            prepared: 0,
+            spaces: Spaces::default(),
             slots: Vec::new(),
             terminal: Vec::new(),
             outputs: Vec::new(),
@@ -174,8 +186,34 @@ impl Program {
         let mut bounding = u64::MAX;
         for (index, step) in steps.iter().enumerate().filter(|(_, step)| step.phase != Phase::Build) {
             let operation = match &step.action {
+                Action::MakeUserNamespace { space, map, network, is_last, ceilings } => {
+                    if step.phase != Phase::Parent {
+                        return Err(super::Error::Misplaced { step: index });
+                    }
+                    let limit = is_last.then_some(calls::MAX_USER_NAMESPACES);
+                    Operation::MakeUserNamespace(NewSpace {
+                        space: *space,
+                        maps: map
+                            .lines()
+                            .into_iter()
+                            .map(|(name, lines)| Ok((text(index, name)?, lines.into_bytes())))
+                            .collect::<Result<_, super::Error>>()?,
+                        network: *network,
+                        limit: limit.map(|path| text(index, path)).transpose()?,
+                        ceilings: ceilings
+                            .iter()
+                            .map(|Ceiling { resource, soft, hard }| {
+                                let bound = |bound: Bound| bound.unwrap_or(u64::MAX);
+                                (resource_number(resource), bound(*soft), bound(*hard))
+                            })
+                            .collect(),
+                    })
+                }
+                Action::EnterNetwork => Operation::EnterNetwork,
+                Action::EnterUserNamespace => Operation::EnterUserNamespace,
                 Action::Clone { namespaces } => {
                     program.namespaces = clone_flags(*namespaces);
+                    program.prepared = program.operations.len();
                     continue;
                 }
                 Action::MapIds { map } => {
@@ -203,7 +241,7 @@ impl Program {
                 }
                 Action::LoopbackUp => Operation::LoopbackUp,
                 Action::SetHostname { name } => Operation::SetHostname(text(index, name)?),
-                Action::CloneTree { source, target, flags, recursive } => {
+                Action::CloneTree { source, target, flags, recursive, idmap } => {
                     let slot = program.slot();
                     detached.push((target.clone(), slot));
                     Operation::CloneTree {
@@ -211,13 +249,20 @@ impl Program {
                         source: text(index, source.as_path())?,
                         attributes: attributes(*flags),
                         recursive: *recursive,
+                        idmap: *idmap,
                     }
                 }
-                Action::CloneRoot { tree, flags } => {
+                Action::CloneRoot { tree, flags, idmap } => {
                     let slot = program.slot();
                     detached.push((JailPath::root(), slot));
                     let source = text(index, tree.as_path())?;
-                    Operation::CloneTree { slot, source, attributes: attributes(*flags), recursive: false }
+                    Operation::CloneTree {
+                        slot,
+                        source,
+                        attributes: attributes(*flags),
+                        recursive: false,
+                        idmap: *idmap,
+                    }
                 }
                 Action::ReopenDescriptor { descriptor, source, flags, access, file } => {
                     let seeks = *access == Reopen::File;
@@ -369,20 +414,27 @@ impl Program {
         Ok(program)
     }
 
-    /// How many operations the child runs.
+    /// How many operations there are.
     pub fn len(&self) -> usize {
         self.operations.len()
     }
 
-    /// Whether the child does nothing at all.
+    /// How many of them, from the first, the supervisor runs before there is a child.
+    pub fn prepared(&self) -> usize {
+        self.prepared
+    }
+
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.operations.is_empty()
     }
 
     /// Puts a function before operation `at`, on behalf of the same step: how tests make any step fail, or look at the child
-    /// from within. It runs between clone(2) and execve(2), so it may not allocate.
+    /// from within. It runs between clone(2) and execve(2), so it may not allocate; before one of the supervisor's operations
+    /// the supervisor runs it.
     pub fn insert(&mut self, at: usize, check: fn() -> Result<(), sys::Error>) {
         let step = self.operations.get(at).map_or(0, |(step, _)| *step);
+        self.prepared += usize::from(at < self.prepared);
         self.operations.insert(at, (step, Operation::Check(check)));
     }
 
@@ -406,7 +458,7 @@ fn owner(steps: &[Step]) -> u32 {
     });
     let uid = uid.unwrap_or(0);
     let map = steps.iter().find_map(|step| match &step.action {
-        Action::MapIds { map } => Some(map),
+        Action::MapIds { map } | Action::MakeUserNamespace { space: IdSpace::Jail, map, .. } => Some(map),
         _ => None,
     });
     map.map_or(uid, |map| map.outside_user(uid).unwrap_or(UNMAPPED))

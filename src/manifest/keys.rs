@@ -107,6 +107,7 @@ pub const KEYS: &[Key] = &[
     key("mounts", "executable", FLAG, "executable = false"),
     key("mounts", "recursive", FLAG, "recursive = false"),
     key("mounts", "optional", FLAG, "optional = true"),
+    key("mounts", "root_squash", FLAG, "root_squash = false"),
     key("mounts", "size", SIZE, "size = \"64M\""),
     key("mounts", "inodes", NUMBER, "inodes = 1000"),
     key("mounts", "mode", MODE, "mode = \"1777\""),
@@ -117,6 +118,7 @@ pub const KEYS: &[Key] = &[
 
     key("namespaces", "network", TEXT, "network = \"none\""),
     key("namespaces", "user", FLAG, "user = true"),
+    key("namespaces", "first_id", NUMBER, "first_id = 200000"),
     key("namespaces", "ipc", TEXT, "ipc = \"host\""),
     key("namespaces", "uts", TEXT, "uts = \"host\""),
     key("namespaces", "cgroup", TEXT, "cgroup = \"host\""),

@@ -221,6 +221,8 @@ pub enum MountKind {
         recursive: Option<bool>,
         /// `optional`: nothing is mounted when the source is absent.
         optional: bool,
+        /// `root_squash`: whether root inside is not root there, as on NFS; if absent, when it may give files capabilities.
+        root_squash: Option<bool>,
     },
     /// `type = "tmpfs"`: empty memory.
     Tmpfs {
@@ -264,8 +266,10 @@ pub enum Proc {
 pub struct Namespaces {
     /// `network`: host or none.
     pub network: Option<At<Network>>,
-    /// `user`: a user namespace; needed, and the default, when not root.
+    /// `user`: a user namespace; needed when not root, and for root the default where the network is not the host's.
     pub user: Option<At<bool>>,
+    /// `first_id`: the id outside that 0 inside stands for, in a jail started by root.
+    pub first_id: Option<At<u32>>,
     /// `ipc = "host"` shares System V IPC and POSIX queues.
     pub ipc: Option<At<Share>>,
     /// `uts = "host"` shares the host name.

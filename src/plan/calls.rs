@@ -5,13 +5,13 @@
 use std::ffi::OsStr;
 use std::fmt;
 
-use super::JailPath;
 use super::capability;
 use super::display::join;
 use super::landlock::Beneath;
 use super::notation::{SIGNALS, attributes, bound, mask, persona, text};
-use super::step::{Action, CapabilitySet, MountFlags, Reopen, RootMethod};
+use super::step::{Action, Bound, CapabilitySet, Ceiling, IdSpace, Idmap, MountFlags, Reopen, RootMethod};
 use super::system_calls::INIT_PROGRAM;
+use super::{IdMap, JailPath};
 
 /// One system call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,9 @@ impl Action {
             | Self::MakeSymlink { .. }
             | Self::WriteFile { .. }
             | Self::MakeDevice { .. } => Vec::new(),
+            Self::MakeUserNamespace { map, network, is_last, ceilings, .. } => {
+                make_user_namespace(map, *network, *is_last, ceilings)
+            }
             Self::Clone { namespaces } => {
                 let flags = ["CLONE_PIDFD"].into_iter().chain(namespaces.flags().map(|(flag, _)| flag));
                 let flags = join("|", flags.chain(["SIGCHLD"]));
@@ -63,21 +66,19 @@ impl Action {
                 .into_iter()
                 .chain(onto.iter().map(|fd| call("dup2", format!("<terminal>, {fd}"))))
                 .collect(),
-            Self::LoopbackUp => vec![
-                call("socket", "AF_INET, SOCK_DGRAM|SOCK_CLOEXEC, IPPROTO_IP"),
-                call("ioctl", "<socket>, SIOCSIFFLAGS, {ifr_name=\"lo\", ifr_flags=IFF_UP|IFF_RUNNING}"),
-                call("close", "<socket>"),
-            ],
+            Self::EnterNetwork => {
+                vec![call("setns", "<network>, CLONE_NEWNET"), call("close", "<network>")]
+            }
+            Self::LoopbackUp => loopback_up(),
             Self::SetHostname { name } => {
                 vec![call("sethostname", format!("{}, {}", text(name), name.len()))]
             }
             Self::SetOomScore { adjustment } => write("/proc/self/oom_score_adj", &adjustment.to_string()),
-            Self::CloneTree { source, flags, recursive, .. } => {
-                clone_tree(source.as_path(), *flags, *recursive)
+            Self::CloneTree { source, flags, recursive, idmap, .. } => {
+                clone_tree(source.as_path(), *flags, *recursive, *idmap)
             }
-            Self::CloneRoot { tree, flags } => clone_tree(tree.as_path(), *flags, false),
             Self::ReopenDescriptor { descriptor, source, flags, access, .. } => {
-                let mut calls = clone_tree(source.as_path(), *flags, false);
+                let mut calls = clone_tree(source.as_path(), *flags, false, None);
                 let mode = access.mode();
                 let path = format!("AT_FDCWD, \"/proc/self/fd/<mount>\", {mode}|O_NOCTTY|O_CLOEXEC");
                 calls.push(call("openat", path));
@@ -114,6 +115,7 @@ impl Action {
                 let attr = format!("{{allowed_access={access}, parent_fd={parent}}}");
                 vec![call("landlock_add_rule", format!("<ruleset>, LANDLOCK_RULE_PATH_BENEATH, {attr}, 0"))]
             }
+            Self::CloneRoot { tree, flags, idmap } => clone_tree(tree.as_path(), *flags, false, *idmap),
             Self::EnterRoot { tree, method } => {
                 let change: &[(&str, &str)] = match method {
                     RootMethod::Pivot => &[("pivot_root", "\".\", \".\""), ("umount2", "\".\", MNT_DETACH")],
@@ -151,8 +153,7 @@ impl Action {
                 calls
             }
             Self::SetLimit { resource, soft, hard } => {
-                let limit = format!("{{rlim_cur={}, rlim_max={}}}", bound(*soft), bound(*hard));
-                vec![call("prlimit64", format!("0, {resource}, {limit}, NULL"))]
+                vec![limit(resource, *soft, *hard)]
             }
             Self::SetUmask { mask: bits } => vec![call("umask", mask(*bits))],
             Self::SetPersonality { flags, .. } => vec![call("personality", persona(flags))],
@@ -166,6 +167,9 @@ impl Action {
             }
             Self::RestrictSelf => {
                 vec![call("landlock_restrict_self", "<ruleset>, 0"), call("close", "<ruleset>")]
+            }
+            Self::EnterUserNamespace => {
+                vec![call("setns", "<user namespace>, CLONE_NEWUSER"), call("close", "<user namespace>")]
             }
             Self::DropBounding { keep } => capability::NAMES
                 .iter()
@@ -288,20 +292,43 @@ fn write(path: &str, content: &str) -> Vec<Call> {
     ]
 }
 
-/// A detached copy of a mount with its attributes.
-fn clone_tree(source: impl AsRef<OsStr>, flags: MountFlags, recursive: bool) -> Vec<Call> {
-    let below = if recursive { "|AT_RECURSIVE" } else { "" };
-    let set =
-        format!("{{attr_set={}, attr_clr=0, propagation=0 /* MS_??? */, userns_fd=0}}", attributes(flags));
+/// A user namespace by way of a process that ends at once: the supervisor's calls and, between them, that process's.
+fn make_user_namespace(map: &IdMap, network: bool, is_last: bool, ceilings: &[Ceiling]) -> Vec<Call> {
+    let raised = |Ceiling { resource, soft, hard }: &Ceiling| limit(resource, *soft, *hard);
+    let mut calls: Vec<Call> = ceilings.iter().map(raised).collect();
+    let flags = ["CLONE_VM", "CLONE_FILES", "CLONE_VFORK", "CLONE_NEWUSER"];
+    let flags = flags.into_iter().chain(network.then_some("CLONE_NEWNET")).chain(["SIGCHLD"]);
+    calls.push(call("clone", format!("child_stack=<stack>, flags={}", join("|", flags))));
+    calls.push(call("openat", "AT_FDCWD, \"/proc/self\", O_RDONLY|O_CLOEXEC|O_PATH|O_DIRECTORY"));
+    if network {
+        calls.extend(loopback_up());
+        calls.push(call("openat", "<process>, \"ns/net\", O_RDONLY|O_CLOEXEC"));
+    }
+    if is_last {
+        calls.extend(write(MAX_USER_NAMESPACES, "0"));
+    }
+    calls.push(call("exit_group", "0"));
+    for (name, lines) in map.lines() {
+        calls.extend([
+            call("openat", format!("<process>, \"{name}\", O_WRONLY|O_CLOEXEC")),
+            call("write", format!("<file>, {}, {}", text(&lines), lines.len())),
+            call("close", "<file>"),
+        ]);
+    }
+    calls.extend([
+        call("openat", "<process>, \"ns/user\", O_RDONLY|O_CLOEXEC"),
+        call("close", "<process>"),
+        call("wait4", "<process>, [{WIFEXITED(s) && WEXITSTATUS(s) == 0}], 0, NULL"),
+    ]);
+    calls
+}
+
+/// `lo` up in the caller's network namespace.
+fn loopback_up() -> Vec<Call> {
     vec![
-        call(
-            "open_tree",
-            format!(
-                "AT_FDCWD, {}, OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_SYMLINK_NOFOLLOW{below}",
-                text(source)
-            ),
-        ),
-        call("mount_setattr", format!("<mount>, \"\", AT_EMPTY_PATH{below}, {set}, 32")),
+        call("socket", "AF_INET, SOCK_DGRAM|SOCK_CLOEXEC, IPPROTO_IP"),
+        call("ioctl", "<socket>, SIOCSIFFLAGS, {ifr_name=\"lo\", ifr_flags=IFF_UP|IFF_RUNNING}"),
+        call("close", "<socket>"),
     ]
 }
 
@@ -325,6 +352,54 @@ fn cover(with: Option<&JailPath>, over: &[JailPath]) -> Vec<Call> {
     calls
 }
 
+/// A resource limit of the caller's.
+fn limit(resource: &str, soft: Bound, hard: Bound) -> Call {
+    let limit = format!("{{rlim_cur={}, rlim_max={}}}", bound(soft), bound(hard));
+    call("prlimit64", format!("0, {resource}, {limit}, NULL"))
+}
+
+/// A detached copy of a mount with its attributes. Owners are translated by the same call, unless only the topmost mount's are.
+fn clone_tree(
+    source: impl AsRef<OsStr>,
+    flags: MountFlags,
+    recursive: bool,
+    idmap: Option<Idmap>,
+) -> Vec<Call> {
+    let below = |recursive| if recursive { "|AT_RECURSIVE" } else { "" };
+    let set = |attributes: &str, recursive: bool, space: Option<IdSpace>| {
+        let space = match space {
+            None => "0",
+            Some(IdSpace::Jail) => "<user namespace>",
+            Some(IdSpace::Shared) => "<shared namespace>",
+        };
+        let values =
+            format!("{{attr_set={attributes}, attr_clr=0, propagation=0 /* MS_??? */, userns_fd={space}}}");
+        call("mount_setattr", format!("<mount>, \"\", AT_EMPTY_PATH{}, {values}, 32", below(recursive)))
+    };
+    let open = format!(
+        "AT_FDCWD, {}, OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_SYMLINK_NOFOLLOW{}",
+        text(source),
+        below(recursive)
+    );
+    let flags = attributes(flags);
+    let mut calls = vec![call("open_tree", open)];
+    match idmap {
+        None => calls.push(set(&flags, recursive, None)),
+        Some(Idmap { space, below }) if below == recursive => {
+            let both = if flags == "0" { IDMAP.to_owned() } else { format!("{flags}|{IDMAP}") };
+            calls.push(set(&both, recursive, Some(space)));
+        }
+        Some(Idmap { space, .. }) => {
+            calls.push(set(&flags, recursive, None));
+            calls.push(set(IDMAP, false, Some(space)));
+        }
+    }
+    calls
+}
+
+/// The attribute that translates owners, by the kernel's name.
+const IDMAP: &str = "MOUNT_ATTR_IDMAP";
+
 /// A detached mount becomes visible.
 fn attach(target: impl AsRef<OsStr>) -> Call {
     call("move_mount", format!("<mount>, \"\", AT_FDCWD, {}, MOVE_MOUNT_F_EMPTY_PATH", text(target)))
@@ -347,7 +422,7 @@ fn capability_sets(name: &'static str, set: CapabilitySet) -> Call {
 #[cfg(test)]
 mod tests {
     use super::super::sample;
-    use super::super::step::Action;
+    use super::*;
 
     /// The calls of the first sample step that `wanted` picks.
     fn shown(wanted: impl Fn(&Action) -> bool) -> Vec<String> {
@@ -363,7 +438,32 @@ mod tests {
             [
                 r#"open_tree(AT_FDCWD, "/srv/www", OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_SYMLINK_NOFOLLOW|AT_RECURSIVE)"#,
                 "mount_setattr(<mount>, \"\", AT_EMPTY_PATH|AT_RECURSIVE, {attr_set=MOUNT_ATTR_RDONLY|MOUNT_ATTR_NOSUID\
-                 |MOUNT_ATTR_NODEV, attr_clr=0, propagation=0 /* MS_??? */, userns_fd=0}, 32)",
+                 |MOUNT_ATTR_NODEV|MOUNT_ATTR_IDMAP, attr_clr=0, propagation=0 /* MS_??? */, userns_fd=<user namespace>}, 32)",
+            ]
+        );
+    }
+
+    #[test]
+    fn only_the_topmost_mount_is_translated_by_a_call_of_its_own() {
+        let idmap = Some(Idmap { space: IdSpace::Shared, below: false });
+        let set: Vec<_> = clone_tree("/srv", MountFlags::GUARDED, true, idmap)[1..]
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let values = |set, space| {
+            format!("{{attr_set={set}, attr_clr=0, propagation=0 /* MS_??? */, userns_fd={space}}}, 32)")
+        };
+        assert_eq!(
+            set,
+            [
+                format!(
+                    "mount_setattr(<mount>, \"\", AT_EMPTY_PATH|AT_RECURSIVE, {}",
+                    values("MOUNT_ATTR_NOSUID|MOUNT_ATTR_NODEV", "0")
+                ),
+                format!(
+                    "mount_setattr(<mount>, \"\", AT_EMPTY_PATH, {}",
+                    values("MOUNT_ATTR_IDMAP", "<shared namespace>")
+                ),
             ]
         );
     }

@@ -8,6 +8,8 @@ use super::step::Action;
 pub enum Class {
     /// clone(2) with the new namespaces.
     Clone,
+    /// User namespaces made beforehand.
+    UserNamespaces,
     /// Everything a process of the jail does.
     Inside,
     /// The id maps of a user namespace.
@@ -50,6 +52,10 @@ pub enum Class {
     OomScore,
     /// Memory made undumpable.
     Undumpable,
+    /// The host name.
+    HostName,
+    /// The jail's own user namespace being entered.
+    Entering,
     /// Limits and priorities whose raising needs a capability.
     Limits,
     /// The bounding set.
@@ -70,6 +76,8 @@ pub enum Class {
     Ambient,
     /// no_new_privs.
     NoNewPrivileges,
+    /// Ids, groups and capabilities.
+    Credentials,
     /// Everything that takes a right away for good.
     Confinement,
     /// The parent-death signal.
@@ -108,7 +116,8 @@ impl Class {
         use Action as A;
         match self {
             Self::Clone => matches!(action, A::Clone { .. }),
-            Self::Inside => !on_disk(action) && !Self::Clone.has(action),
+            Self::UserNamespaces => matches!(action, A::MakeUserNamespace { .. }),
+            Self::Inside => !on_disk(action) && !Self::Clone.has(action) && !Self::UserNamespaces.has(action),
             Self::IdMaps => matches!(action, A::MapIds { .. }),
             Self::NoMoreUserNamespaces => matches!(action, A::ForbidUserNamespaces),
             Self::Owning => {
@@ -150,6 +159,8 @@ impl Class {
             Self::Terminal => matches!(action, A::AttachTerminal { .. }),
             Self::OomScore => matches!(action, A::SetOomScore { .. }),
             Self::Undumpable => matches!(action, A::SetUndumpable),
+            Self::HostName => matches!(action, A::SetHostname { .. }),
+            Self::Entering => matches!(action, A::EnterUserNamespace),
             Self::Limits => matches!(action, A::SetLimit { .. } | A::SetNice { .. } | A::SetOomScore { .. }),
             Self::Bounding => matches!(action, A::DropBounding { .. }),
             Self::SecureBits => matches!(action, A::LockSecureBits { .. }),
@@ -160,17 +171,19 @@ impl Class {
             Self::Capabilities => matches!(action, A::SetCapabilities { .. }),
             Self::Ambient => matches!(action, A::SetAmbient { .. }),
             Self::NoNewPrivileges => matches!(action, A::NoNewPrivileges),
-            Self::Confinement => {
+            Self::Credentials => {
                 let classes = [
-                    Self::Landlock,
                     Self::Bounding,
                     Self::SecureBits,
                     Self::Groups,
                     Self::Ids,
                     Self::Capabilities,
                     Self::Ambient,
-                    Self::NoNewPrivileges,
                 ];
+                classes.iter().any(|class| class.has(action))
+            }
+            Self::Confinement => {
+                let classes = [Self::Landlock, Self::Credentials, Self::NoNewPrivileges];
                 classes.iter().any(|class| class.has(action))
             }
             Self::ParentDeath => matches!(action, A::DieWithParent),
@@ -190,7 +203,8 @@ impl Class {
                     Self::Mounting,
                     Self::Ruleset,
                 ];
-                classes.iter().any(|class| class.has(action)) || matches!(action, A::LoopbackUp)
+                classes.iter().any(|class| class.has(action))
+                    || matches!(action, A::LoopbackUp | A::EnterNetwork | A::EnterUserNamespace)
             }
             Self::Filter => matches!(action, A::FilterSystemCalls { privileged: false, .. }),
             Self::PrivilegedFilter => matches!(action, A::FilterSystemCalls { privileged: true, .. }),
@@ -204,6 +218,7 @@ impl Class {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Clone => "clone(2)",
+            Self::UserNamespaces => "making the user namespaces",
             Self::Inside => "everything inside",
             Self::IdMaps => "the id maps",
             Self::NoMoreUserNamespaces => "the end of further user namespaces",
@@ -225,6 +240,8 @@ impl Class {
             Self::Terminal => "the terminal",
             Self::OomScore => "the out-of-memory score",
             Self::Undumpable => "making memory undumpable",
+            Self::HostName => "the host name",
+            Self::Entering => "entering the jail's user namespace",
             Self::Limits => "limits, priority and out-of-memory score",
             Self::Bounding => "the bounding set",
             Self::SecureBits => "the secure bits",
@@ -235,6 +252,7 @@ impl Class {
             Self::Capabilities => "the capability sets",
             Self::Ambient => "the ambient set",
             Self::NoNewPrivileges => "no_new_privs",
+            Self::Credentials => "ids, groups and capabilities",
             Self::Confinement => "everything that takes rights away",
             Self::ParentDeath => "the parent-death signal",
             Self::Fork => "the fork",

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::landlock::Beneath;
 use super::quote::Quoted;
-use super::step::{Action, Bound, MountFlags, Owner, RootMethod};
+use super::step::{Action, Bound, IdSpace, Idmap, MountFlags, Owner, RootMethod};
 use super::{HostPath, IdMap, JailPath};
 
 impl fmt::Display for Action {
@@ -39,6 +39,10 @@ impl fmt::Display for Action {
             Self::MakeDevice { path, device } => {
                 write!(f, "mknod({}, S_IFCHR|0666, makedev({}, {}))", jail(path), device.major, device.minor)
             }
+            Self::MakeUserNamespace { map, network, .. } => {
+                let network = if *network { "|CLONE_NEWNET" } else { "" };
+                write!(f, "clone(CLONE_NEWUSER{network}), write({})", Maps(map))
+            }
             Self::Clone { namespaces } => {
                 write!(f, "clone({})", join("|", namespaces.flags().map(|(flag, _)| flag).chain(["SIGCHLD"])))
             }
@@ -53,21 +57,20 @@ impl fmt::Display for Action {
             Self::AttachTerminal { onto } => {
                 write!(f, "ioctl(<terminal>, TIOCSCTTY), dup2 onto {}", join(" ", onto))
             }
+            Self::EnterNetwork => f.write_str("setns(<network>, CLONE_NEWNET)"),
             Self::LoopbackUp => f.write_str("ioctl(SIOCSIFFLAGS, \"lo\", IFF_UP|IFF_RUNNING)"),
             Self::SetHostname { name } => write!(f, "sethostname({})", Quoted::of(name)),
             Self::SetOomScore { adjustment } => {
                 write!(f, "write(\"/proc/self/oom_score_adj\", \"{adjustment}\")")
             }
-            Self::CloneTree { source, target, flags, recursive } => write!(
-                f,
-                "open_tree({} \u{2192} {}, {}, {})",
-                host(source),
-                jail(target),
-                if *recursive { "rbind" } else { "bind" },
-                Flags(*flags)
-            ),
-            Self::CloneRoot { tree, flags } => {
-                write!(f, "open_tree({} \u{2192} \"/\", bind, {})", host(tree), Flags(*flags))
+            Self::CloneTree { source, target, flags, recursive, idmap } => {
+                let bind = if *recursive { "rbind" } else { "bind" };
+                write!(f, "open_tree({} \u{2192} {}, {bind}, {}", host(source), jail(target), Flags(*flags))?;
+                write_idmap(f, *idmap, *recursive)
+            }
+            Self::CloneRoot { tree, flags, idmap } => {
+                write!(f, "open_tree({} \u{2192} \"/\", bind, {}", host(tree), Flags(*flags))?;
+                write_idmap(f, *idmap, false)
             }
             Self::ReopenDescriptor { descriptor, source, flags, access, .. } => {
                 let flags = Flags(*flags);
@@ -117,6 +120,7 @@ impl fmt::Display for Action {
                 write!(f, "sched_setaffinity(0, [{}])", join(" ", processors))
             }
             Self::RestrictSelf => f.write_str("landlock_restrict_self(<ruleset>)"),
+            Self::EnterUserNamespace => f.write_str("setns(<user namespace>, CLONE_NEWUSER)"),
             Self::DropBounding { keep } if keep.0 == 0 => f.write_str("prctl(PR_CAPBSET_DROP, all)"),
             Self::DropBounding { keep } => write!(f, "prctl(PR_CAPBSET_DROP, all but {keep})"),
             Self::LockSecureBits { bits } => write!(f, "prctl(PR_SET_SECUREBITS, {bits})"),
@@ -199,6 +203,20 @@ impl fmt::Display for Subject<'_> {
     }
 }
 
+/// The last of a copied mount's arguments, and the end of them: whether its owners are translated, and whose not.
+fn write_idmap(f: &mut fmt::Formatter<'_>, idmap: Option<Idmap>, recursive: bool) -> fmt::Result {
+    if let Some(Idmap { space, below }) = idmap {
+        f.write_str(match space {
+            IdSpace::Jail => ", idmap",
+            IdSpace::Shared => ", idmap but root",
+        })?;
+        if recursive && !below {
+            f.write_str(" of the topmost")?;
+        }
+    }
+    f.write_str(")")
+}
+
 /// One bound of a limit.
 struct Limit(Bound);
 
@@ -240,6 +258,7 @@ mod tests {
             r#"symlink("usr/lib", "/lib", root:root)"#,
             r#"write("/etc/hosts", 20 bytes, 0644, root:root)"#,
             r#"mknod("/dev/null", S_IFCHR|0666, makedev(1, 3))"#,
+            "clone(CLONE_NEWUSER|CLONE_NEWNET), write(uid_map \"0 524288 65536\", gid_map \"0 524288 65536\")",
             "clone(CLONE_NEWNS|CLONE_NEWUSER|CLONE_NEWPID|SIGCHLD)",
             r#"write(setgroups "deny", uid_map "33 1000 1", gid_map "33 1000 1")"#,
             r#"write("/proc/sys/user/max_user_namespaces", "0")"#,
@@ -249,9 +268,10 @@ mod tests {
             r#"write("/proc/self/oom_score_adj", "500")"#,
             "prctl(PR_SET_DUMPABLE, 0)",
             "ioctl(<terminal>, TIOCSCTTY), dup2 onto 0 1",
+            "setns(<network>, CLONE_NEWNET)",
             r#"ioctl(SIOCSIFFLAGS, "lo", IFF_UP|IFF_RUNNING)"#,
             r#"sethostname("web")"#,
-            r#"open_tree("/srv/www" → "/var/www", rbind, ro nosuid nodev)"#,
+            r#"open_tree("/srv/www" → "/var/www", rbind, ro nosuid nodev, idmap)"#,
             r#"open_tree("/var/lib/stockade/web/tree" → "/", bind, ro nosuid nodev)"#,
             "fsmount(\"proc\" \u{2192} \"/proc\", rw nosuid nodev noexec, subset=pid)",
             r#"open("/srv/input" → descriptor 0, ro nosuid nodev noexec, O_RDONLY)"#,
@@ -267,6 +287,7 @@ mod tests {
             "setpriority(PRIO_PROCESS, 0, 5)",
             "sched_setaffinity(0, [2 0])",
             "landlock_restrict_self(<ruleset>)",
+            "setns(<user namespace>, CLONE_NEWUSER)",
             "prctl(PR_CAPBSET_DROP, all but NET_BIND_SERVICE)",
             "prctl(PR_SET_SECUREBITS, SECBIT_NOROOT|SECBIT_NOROOT_LOCKED|SECBIT_NO_SETUID_FIXUP_LOCKED|SECBIT_KEEP_CAPS)",
             "setgroups(2, [33, 44])",

@@ -12,7 +12,7 @@ use std::path::Path;
 use super::JailPath;
 use super::landlock::Beneath;
 use super::secure_bits::SecureBits;
-use super::step::{Action, RootMethod};
+use super::step::{Action, IdSpace, Idmap, RootMethod};
 
 /// What there is to say about one action.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,8 @@ impl Action {
             Self::MakeSymlink { .. } => &tree::MAKE_SYMLINK,
             Self::WriteFile { .. } => &tree::WRITE_FILE,
             Self::MakeDevice { .. } => &tree::MAKE_DEVICE,
+            Self::MakeUserNamespace { space: IdSpace::Jail, .. } => &enter::MAKE_USER_NAMESPACE,
+            Self::MakeUserNamespace { space: IdSpace::Shared, .. } => &enter::MAKE_SHARED_NAMESPACE,
             Self::Clone { .. } => &enter::CLONE,
             Self::MapIds { .. } => &enter::MAP_IDS,
             Self::ForbidUserNamespaces => &enter::FORBID_USER_NAMESPACES,
@@ -59,10 +61,17 @@ impl Action {
             Self::NewKeyring => &enter::NEW_KEYRING,
             Self::SetUndumpable => &enter::SET_UNDUMPABLE,
             Self::AttachTerminal { .. } => &enter::ATTACH_TERMINAL,
+            Self::EnterNetwork => &enter::ENTER_NETWORK,
             Self::LoopbackUp => &enter::LOOPBACK_UP,
             Self::SetHostname { .. } => &enter::SET_HOSTNAME,
             Self::SetOomScore { .. } => &enter::SET_OOM_SCORE,
             Self::CloneTree { target, .. } if in_proc(target) => &enter::CLONE_COVER,
+            Self::CloneTree { idmap: Some(Idmap { space: IdSpace::Jail, .. }), .. } => {
+                &enter::CLONE_TREE_MAPPED
+            }
+            Self::CloneTree { idmap: Some(Idmap { space: IdSpace::Shared, .. }), .. } => {
+                &enter::CLONE_TREE_SHARED
+            }
             Self::CloneTree { .. } => &enter::CLONE_TREE,
             Self::CloneRoot { .. } => &enter::CLONE_ROOT,
             Self::ReopenDescriptor { .. } => &enter::REOPEN_DESCRIPTOR,
@@ -92,6 +101,7 @@ impl Action {
             Self::SetNice { .. } => &confine::SET_NICE,
             Self::SetAffinity { .. } => &confine::SET_AFFINITY,
             Self::RestrictSelf => &confine::RESTRICT_SELF,
+            Self::EnterUserNamespace => &confine::ENTER_USER_NAMESPACE,
             Self::DropBounding { .. } => &confine::DROP_BOUNDING,
             Self::LockSecureBits { bits } if bits.has(SecureBits::NO_ROOT) => &confine::LOCK_SECURE_BITS,
             Self::LockSecureBits { .. } => &confine::SECURE_BITS_WITH_ROOT,
@@ -145,6 +155,20 @@ mod tests {
         all.retain(|action| !matches!(action, Action::CreateFileSystem { .. } | Action::SetLimit { .. }));
         all.extend(["proc", "devpts", "mqueue", "tmpfs"].map(file_system));
         all.extend(["RLIMIT_NPROC", "RLIMIT_CORE", "RLIMIT_NOFILE", "RLIMIT_AS", "RLIMIT_CPU"].map(limit));
+        all.extend([None, Some(IdSpace::Shared)].map(|space| Action::CloneTree {
+            source: sample::host("/srv"),
+            target: sample::jail("/srv"),
+            flags: MountFlags::GUARDED,
+            recursive: true,
+            idmap: space.map(|space| Idmap { space, below: true }),
+        }));
+        all.push(Action::MakeUserNamespace {
+            space: IdSpace::Shared,
+            map: crate::plan::IdMap::squashed(524_288),
+            network: false,
+            is_last: false,
+            ceilings: Vec::new(),
+        });
         all.extend([RootMethod::Move, RootMethod::Chroot].map(|method| Action::EnterRoot {
             tree: crate::plan::HostPath::parse("/tree").unwrap(),
             method,
@@ -155,6 +179,7 @@ mod tests {
                 target: sample::jail("/proc/keys"),
                 flags: MountFlags::GUARDED.read_only(),
                 recursive: false,
+                idmap: None,
             },
             Action::Cover {
                 with: Some(sample::jail("/proc/tty/ldisc")),

@@ -1,6 +1,7 @@
 //! Which id outside a user namespace an id inside stands for, see user_namespaces(7).
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use super::step::Owner;
 
@@ -58,6 +59,24 @@ impl IdMap {
         }
     }
 
+    /// The ids of a jail started by root: those from 0 to [`COUNT`] inside are those from `first` on outside.
+    pub fn range(first: u32) -> Self {
+        let all = vec![Extent { inside: 0, outside: first, count: COUNT }];
+        Self { users: all.clone(), groups: all }
+    }
+
+    /// How such a jail's ids are translated on what is shown to it writable: an id on disk is the same id inside, but for 0. The
+    /// host's root is nobody inside, and what root inside makes belongs to `first` on disk, as it does in memory. NFS calls
+    /// that `root_squash`, see exports(5).
+    pub fn squashed(first: u32) -> Self {
+        let all = vec![
+            Extent::one(0, 0),
+            Extent { inside: 1, outside: first + 1, count: COUNT - 1 },
+            Extent::one(first, first),
+        ];
+        Self { users: all.clone(), groups: all }
+    }
+
     /// The user outside that a user inside is; one that is not mapped is nobody there.
     pub fn outside_user(&self, uid: u32) -> Option<u32> {
         self.users.iter().find_map(|extent| extent.outside(uid))
@@ -76,6 +95,13 @@ impl IdMap {
     }
 }
 
+/// How many ids a jail started by root has: those of 16 bits, which every file system and program knows.
+pub const COUNT: u32 = 65536;
+
+/// The lowest and the highest first id of such a range: inside and outside have no id in common, and none is the one that means no
+/// id at all (`(uid_t) -1`).
+pub const FIRST: RangeInclusive<u32> = COUNT..=u32::MAX - COUNT;
+
 /// Who an id is that no map has, see /proc/sys/kernel/overflowuid in proc(5).
 pub const UNMAPPED: u32 = 65534;
 
@@ -89,5 +115,23 @@ mod tests {
         assert_eq!(extent.to_string(), "10 1000 3");
         assert_eq!([999, 1000, 1002, 1003].map(|id| extent.inside(id)), [None, Some(10), Some(12), None]);
         assert_eq!([9, 10, 12, 13].map(|id| extent.outside(id)), [None, Some(1000), Some(1002), None]);
+    }
+
+    #[test]
+    fn roots_files_are_nobodys_where_root_is_squashed() {
+        let jail = IdMap::range(600_000);
+        assert_eq!(
+            [0, 33, 65535, 65536].map(|uid| jail.outside_user(uid)),
+            [Some(600_000), Some(600_033), Some(665_535), None]
+        );
+        // On disk, then inside: what the kernel does with such a mount, see mount_setattr(2).
+        let shown = |uid| {
+            let outside = IdMap::squashed(600_000).outside_user(uid);
+            outside.map(|uid| jail.inside(Owner { uid, gid: 600_000 }).uid)
+        };
+        assert_eq!(
+            [0, 33, 65535, 600_000, 600_033].map(shown),
+            [Some(UNMAPPED), Some(33), Some(65535), Some(0), None]
+        );
     }
 }

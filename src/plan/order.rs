@@ -28,6 +28,11 @@ const fn rule(before: Class, after: Class, because: &'static str) -> Rule {
 pub const RULES: &[Rule] = &[
     rule(Class::Clone, Class::Inside, "without the new namespaces it would happen to the host"),
     rule(
+        Class::UserNamespaces,
+        Class::Clone,
+        "the jail's first process gets their descriptors by being a copy of the supervisor",
+    ),
+    rule(
         Class::IdMaps,
         Class::Owning,
         "until the maps are written every id is the overflow id 65534: no other id can be taken on, and a new file system would have no owner (user_namespaces(7))",
@@ -133,6 +138,26 @@ pub const RULES: &[Rule] = &[
         Class::Capabilities,
         "a jail whose program stays root loses CAP_SYS_ADMIN by capset(2), and with it every mount call",
     ),
+    rule(
+        Class::Limits,
+        Class::Entering,
+        "raising a hard limit needs CAP_SYS_RESOURCE, and a negative nice value CAP_SYS_NICE, in the host's own user namespace",
+    ),
+    rule(
+        Class::Mounting,
+        Class::Entering,
+        "the mounts belong to the host's own user namespace, in which nobody inside has a right: so they stay as they are, whatever capabilities the program has",
+    ),
+    rule(
+        Class::HostName,
+        Class::Entering,
+        "the UTS namespace belongs to the host's own user namespace, and sethostname(2) needs CAP_SYS_ADMIN there",
+    ),
+    rule(
+        Class::Entering,
+        Class::Credentials,
+        "who enters a user namespace has every capability in it and the whole bounding set, and ids have another meaning there: what was given up before would be back",
+    ),
     rule(Class::Bounding, Class::Ids, "PR_CAPBSET_DROP needs CAP_SETPCAP, which leaves with uid 0"),
     rule(
         Class::Bounding,
@@ -236,6 +261,11 @@ pub const RULES: &[Rule] = &[
         Class::NoNewPrivileges,
         Class::Filter,
         "seccomp(2) takes a filter only from who has CAP_SYS_ADMIN or can gain no rights any more: a setuid program could be misled by one",
+    ),
+    rule(
+        Class::Entering,
+        Class::PrivilegedFilter,
+        "a filter that lets nobody change namespaces refuses setns(2)",
     ),
     rule(
         Class::PrivilegedFilter,

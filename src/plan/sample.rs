@@ -2,7 +2,9 @@
 
 use super::landlock::{AccessSet, Beneath, NetworkSet, ScopeSet};
 use super::secure_bits::SecureBits;
-use super::step::{Action, CapabilitySet, DEVICES, Keep, MountFlags, Namespaces, Owner, Reopen, RootMethod};
+use super::step::{
+    Action, CapabilitySet, DEVICES, IdSpace, Idmap, Keep, MountFlags, Namespaces, Owner, Reopen, RootMethod,
+};
 use super::system_calls::{Architecture, Filter, Policy, Refusal};
 use super::{HostPath, IdMap, JailPath, Mode, Origin, Phase, Step};
 
@@ -65,6 +67,7 @@ fn enter() -> Vec<Action> {
         Action::SetOomScore { adjustment: 500 },
         Action::SetUndumpable,
         Action::AttachTerminal { onto: vec![0, 1] },
+        Action::EnterNetwork,
         Action::LoopbackUp,
         Action::SetHostname { name: "web".into() },
         Action::CloneTree {
@@ -72,16 +75,19 @@ fn enter() -> Vec<Action> {
             target: jail("/var/www"),
             flags: MountFlags::GUARDED.read_only(),
             recursive: true,
+            idmap: Some(Idmap { space: IdSpace::Jail, below: true }),
         },
         Action::CloneTree {
             source: host("/dev/null"),
             target: jail("/proc/kcore"),
             flags: MountFlags::GUARDED.read_only(),
             recursive: false,
+            idmap: None,
         },
         Action::CloneRoot {
             tree: host("/var/lib/stockade/web/tree"),
             flags: MountFlags::GUARDED.read_only(),
+            idmap: None,
         },
         Action::CreateFileSystem {
             kind: "proc",
@@ -117,9 +123,18 @@ fn enter() -> Vec<Action> {
 pub(crate) fn run() -> Vec<Step> {
     let capabilities = CapabilitySet::EMPTY.with(10);
     let secure_bits = SecureBits::NO_ROOT.and(SecureBits::FIXUP).and(SecureBits::KEEP);
-    let parent = [Action::Clone {
-        namespaces: Namespaces { user: true, mount: true, pid: true, ..Namespaces::default() },
-    }];
+    let parent = [
+        Action::MakeUserNamespace {
+            space: IdSpace::Jail,
+            map: IdMap::range(524_288),
+            network: true,
+            is_last: true,
+            ceilings: Vec::new(),
+        },
+        Action::Clone {
+            namespaces: Namespaces { user: true, mount: true, pid: true, ..Namespaces::default() },
+        },
+    ];
     let confine = [
         Action::SetLimit { resource: "RLIMIT_NOFILE", soft: Some(1024), hard: Some(4096) },
         Action::SetUmask { mask: Mode(0o22) },
@@ -127,6 +142,7 @@ pub(crate) fn run() -> Vec<Step> {
         Action::SetNice { nice: 5 },
         Action::SetAffinity { processors: vec![2, 0] },
         Action::RestrictSelf,
+        Action::EnterUserNamespace,
         Action::DropBounding { keep: capabilities },
         Action::LockSecureBits { bits: secure_bits },
         Action::SetGroups { groups: vec![33, 44] },

@@ -180,6 +180,50 @@ impl Namespaces {
     }
 }
 
+/// Which user namespace is spoken of, of those that the supervisor makes for a jail started by root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdSpace {
+    /// The jail's own, in which the program lives.
+    Jail,
+    /// One that nobody enters: its maps say how owners are translated on what is shown writable, see [`IdMap::squashed`].
+    Shared,
+}
+
+impl IdSpace {
+    /// The name in `--json`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jail => "jail",
+            Self::Shared => "shared",
+        }
+    }
+}
+
+/// Owners on a mount are translated, see `MOUNT_ATTR_IDMAP` in mount_setattr(2): an id on disk is what the maps of a user
+/// namespace say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Idmap {
+    /// By the maps of which.
+    pub space: IdSpace,
+    /// Whether owners on what is mounted below are translated as well.
+    pub below: bool,
+}
+
+/// A resource limit that is counted for a user namespace as a whole too, where it can be no higher than its maker's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ceiling {
+    /// The kernel's name of it.
+    pub resource: &'static str,
+    /// Soft bound.
+    pub soft: Bound,
+    /// Hard bound.
+    pub hard: Bound,
+}
+
+/// The resources that have such a ceiling, see `ucounts` in the kernel's include/linux/user_namespace.h. Processes are counted too,
+/// but without one if the maker is root.
+pub const CEILINGS: [&str; 3] = ["RLIMIT_MEMLOCK", "RLIMIT_MSGQUEUE", "RLIMIT_SIGPENDING"];
+
 /// How the program's root is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RootMethod {
@@ -229,6 +273,9 @@ pub enum Action {
     MakeDevice { path: JailPath, device: Device },
 
     // Parent
+    /// A user namespace, made by a process that ends at once, and kept by descriptor. With it, if wanted, a network namespace that
+    /// belongs to it, with `lo` up; `is_last` means that no user namespace can be made inside it.
+    MakeUserNamespace { space: IdSpace, map: IdMap, network: bool, is_last: bool, ceilings: Vec<Ceiling> },
     /// The new process with its namespaces.
     Clone { namespaces: Namespaces },
 
@@ -247,6 +294,8 @@ pub enum Action {
     SetUndumpable,
     /// The program's own terminal, relayed by the supervisor, becomes the controlling one and these descriptors.
     AttachTerminal { onto: Vec<i32> },
+    /// The network namespace that was made together with the jail's user namespace.
+    EnterNetwork,
     /// `lo` up in the new network namespace.
     LoopbackUp,
     /// The host name inside.
@@ -254,7 +303,7 @@ pub enum Action {
     /// How the kernel's out-of-memory killer rates the jail.
     SetOomScore { adjustment: i32 },
     /// A detached copy of a host's file or directory, kept by descriptor until its target can be reached safely.
-    CloneTree { source: HostPath, target: JailPath, flags: MountFlags, recursive: bool },
+    CloneTree { source: HostPath, target: JailPath, flags: MountFlags, recursive: bool, idmap: Option<Idmap> },
     /// A new file system, `proc`, `tmpfs`, `devpts` or `mqueue`, detached as well: a user namespace may make a `proc` only while
     /// it sees one that is not covered.
     CreateFileSystem {
@@ -264,7 +313,7 @@ pub enum Action {
         options: Vec<(&'static str, String)>,
     },
     /// A detached copy of the tree as the root to be.
-    CloneRoot { tree: HostPath, flags: MountFlags },
+    CloneRoot { tree: HostPath, flags: MountFlags, idmap: Option<Idmap> },
     /// A file of the caller's behind a standard descriptor, opened again through a mount of its own that allows no more than
     /// what it is for; `file` is its device and inode number.
     ReopenDescriptor {
@@ -300,6 +349,8 @@ pub enum Action {
     SetAffinity { processors: Vec<u32> },
     /// The Landlock ruleset is enforced.
     RestrictSelf,
+    /// The jail's own user namespace: from here on no right counts outside it.
+    EnterUserNamespace,
     /// Capabilities outside this set can never be had again.
     DropBounding { keep: CapabilitySet },
     /// What user id 0 means to the kernel, for good; and whether the next change of ids keeps capabilities.

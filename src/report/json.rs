@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 use super::explain;
 use super::plan::origin as origin_text;
 use crate::plan::landlock::Beneath;
-use crate::plan::step::{CapabilitySet, MountFlags, Owner};
+use crate::plan::step::{CapabilitySet, Ceiling, Idmap, MountFlags, Owner};
 use crate::plan::{Action, Extent, LayerState, Origin, Plan};
 
 /// The plan as JSON.
@@ -129,6 +129,16 @@ fn action(action: &Action) -> Value {
         Action::MakeDevice { path, device } => json!({
             "kind": "make_device", "path": text(path.as_path()), "major": device.major, "minor": device.minor,
         }),
+        Action::MakeUserNamespace { space, map, network, is_last, ceilings } => json!({
+            "kind": "make_user_namespace", "space": space.name(), "users": extents(&map.users),
+            "groups": extents(&map.groups), "network": network, "is_last": is_last,
+            "ceilings": ceilings
+                .iter()
+                .map(|Ceiling { resource, soft, hard }| json!({ "resource": resource, "soft": soft, "hard": hard }))
+                .collect::<Vec<_>>(),
+        }),
+        Action::EnterNetwork => json!({ "kind": "enter_network" }),
+        Action::EnterUserNamespace => json!({ "kind": "enter_user_namespace" }),
         Action::Clone { namespaces } => json!({
             "kind": "clone", "namespaces": namespaces.flags().map(|(flag, _)| flag).collect::<Vec<_>>(),
         }),
@@ -144,13 +154,14 @@ fn action(action: &Action) -> Value {
         Action::LoopbackUp => json!({ "kind": "loopback_up" }),
         Action::SetHostname { name } => json!({ "kind": "set_hostname", "name": name }),
         Action::SetOomScore { adjustment } => json!({ "kind": "set_oom_score", "adjustment": adjustment }),
-        Action::CloneTree { source, target, flags, recursive } => json!({
+        Action::CloneTree { source, target, flags, recursive, idmap } => json!({
             "kind": "clone_tree", "source": text(source.as_path()), "target": text(target.as_path()),
-            "flags": attributes(*flags), "recursive": recursive,
+            "flags": attributes(*flags), "recursive": recursive, "idmap": self::idmap(*idmap),
         }),
-        Action::CloneRoot { tree, flags } => {
-            json!({ "kind": "clone_root", "tree": text(tree.as_path()), "flags": attributes(*flags) })
-        }
+        Action::CloneRoot { tree, flags, idmap } => json!({
+            "kind": "clone_root", "tree": text(tree.as_path()), "flags": attributes(*flags),
+            "idmap": self::idmap(*idmap),
+        }),
         Action::ReopenDescriptor { descriptor, source, flags, access, file: (device, inode) } => json!({
             "kind": "reopen_descriptor", "descriptor": descriptor, "source": text(source.as_path()),
             "flags": attributes(*flags), "access": access.mode(), "device": device, "inode": inode,
@@ -236,6 +247,11 @@ fn action(action: &Action) -> Value {
                 .collect::<Vec<_>>(),
         }),
     }
+}
+
+/// How owners are translated, if they are.
+fn idmap(idmap: Option<Idmap>) -> Value {
+    idmap.map_or(Value::Null, |Idmap { space, below }| json!({ "space": space.name(), "below": below }))
 }
 
 /// The lines of an id map.

@@ -9,6 +9,7 @@ use super::{creds, landlock, process, seccomp};
 
 /// What resolving needs to know of the host. Tests make their own.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Host {
     /// The host's root directory: `/`, or a private one in tests.
     pub root: PathBuf,
@@ -16,6 +17,8 @@ pub struct Host {
     pub uid: u32,
     /// Effective group id of the caller.
     pub gid: u32,
+    /// Whether this is the user namespace the kernel began with. Looked at for root alone, who has a use for it.
+    pub first_user_namespace: bool,
     /// Whether device nodes can be made below the state directory and work there.
     pub device_nodes: bool,
     /// Whether keyctl(2) can be used, by us and so by the jailed program.
@@ -34,12 +37,15 @@ const MKNOD: u64 = 1 << 27;
 impl Host {
     /// The host this process runs on; trees are kept below `state`.
     pub fn current(state: &Path) -> Self {
+        let uid = nix::unistd::geteuid().as_raw();
         let may_make = creds::capabilities().is_ok_and(|sets| sets.effective & MKNOD != 0);
+        let first_user_namespace = (uid == 0 || may_make) && in_first_user_namespace();
         Self {
             root: "/".into(),
-            uid: nix::unistd::geteuid().as_raw(),
+            uid,
             gid: nix::unistd::getegid().as_raw(),
-            device_nodes: may_make && in_first_user_namespace() && shows_devices(state),
+            first_user_namespace,
+            device_nodes: may_make && first_user_namespace && shows_devices(state),
             keyrings: creds::has_keyrings(),
             landlock: landlock::version(),
             seccomp: seccomp::is_available(),

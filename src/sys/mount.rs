@@ -21,6 +21,8 @@ pub mod attribute {
     pub const NO_DEV: u64 = 0x4;
     /// `MOUNT_ATTR_NOEXEC`
     pub const NO_EXEC: u64 = 0x8;
+    /// `MOUNT_ATTR_IDMAP`
+    pub(super) const IDMAP: u64 = 0x10_0000;
 }
 
 /// `struct mount_attr` of mount_setattr(2), first version.
@@ -59,7 +61,26 @@ pub fn clone_tree(path: &CStr, recursive: bool) -> Result<OwnedFd, Errno> {
 
 /// mount_setattr(2): sets attributes of a detached mount, of all mounts of it if `recursive`.
 pub fn set_attributes(mount: BorrowedFd<'_>, set: u64, recursive: bool) -> Result<(), Errno> {
-    let attributes = MountAttr { set, clear: 0, propagation: 0, userns_fd: 0 };
+    set_attr(mount, &MountAttr { set, clear: 0, propagation: 0, userns_fd: 0 }, recursive)
+}
+
+/// The same, and owners on it are translated by the maps of a user namespace: EINVAL where the file system cannot do that.
+pub fn translate_owners(
+    mount: BorrowedFd<'_>,
+    set: u64,
+    recursive: bool,
+    maps: BorrowedFd<'_>,
+) -> Result<(), Errno> {
+    let userns_fd = maps.as_raw_fd() as u64;
+    set_attr(
+        mount,
+        &MountAttr { set: set | attribute::IDMAP, clear: 0, propagation: 0, userns_fd },
+        recursive,
+    )
+}
+
+/// mount_setattr(2) of a detached mount.
+fn set_attr(mount: BorrowedFd<'_>, attributes: &MountAttr, recursive: bool) -> Result<(), Errno> {
     let flags = libc::AT_EMPTY_PATH | if recursive { AT_RECURSIVE } else { 0 };
     // SAFETY: the kernel reads `size_of::<MountAttr>()` bytes of a value that lives through the call.
     check(unsafe {
@@ -68,7 +89,7 @@ pub fn set_attributes(mount: BorrowedFd<'_>, set: u64, recursive: bool) -> Resul
             mount.as_raw_fd(),
             c"".as_ptr(),
             flags,
-            &raw const attributes,
+            ptr::from_ref(attributes),
             size_of::<MountAttr>(),
         )
     })

@@ -47,7 +47,7 @@ impl Stack {
     const SIZE: usize = 64 << 10;
 }
 
-// SAFETY: only `spawn` uses it, whose caller is alone in its memory.
+// SAFETY: only `spawn` and `spawn_in` use it, one at a time, see there.
 unsafe impl Sync for Stack {}
 
 static STACK: Stack = Stack(std::cell::UnsafeCell::new([0; Stack::SIZE]));
@@ -56,14 +56,25 @@ static STACK: Stack = Stack(std::cell::UnsafeCell::new([0; Stack::SIZE]));
 /// vfork(2) does: nothing is copied. Returns the child's id.
 ///
 /// For a process that is itself a child of [`clone`] and therefore alone in its memory: PID 1, when it makes the program's process.
-/// `child` may change nothing that the caller reads afterwards, and may not allocate.
+/// `child` may not allocate.
 pub fn spawn<F: Fn() -> libc::c_int>(child: &F) -> Result<i32, Errno> {
+    spawn_with(0, child)
+}
+
+/// The same in new namespaces, with the caller's own table of descriptors: what the child opens is open in the caller too. For
+/// the supervisor before it calls [`clone`], which no other thread of the process does meanwhile.
+pub fn spawn_in<F: Fn() -> libc::c_int>(namespaces: libc::c_int, child: &F) -> Result<i32, Errno> {
+    spawn_with(namespaces | libc::CLONE_FILES, child)
+}
+
+/// clone(2) on [`STACK`].
+fn spawn_with<F: Fn() -> libc::c_int>(more: libc::c_int, child: &F) -> Result<i32, Errno> {
     extern "C" fn start<F: Fn() -> libc::c_int>(child: *mut libc::c_void) -> libc::c_int {
         // SAFETY: `spawn` passes a reference to an F, which lives as long as `spawn` waits.
         let child = unsafe { &*child.cast::<F>() };
         exit(child())
     }
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    let flags = more | libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     let argument = ptr::from_ref(child).cast_mut().cast();
     // SAFETY: the top of memory that nothing else uses; with CLONE_VFORK the caller does not run until the child is off it.
     let result = unsafe {
@@ -186,6 +197,12 @@ pub fn set_personality(persona: u64) -> Result<(), Errno> {
 pub fn set_nice(nice: i32) -> Result<(), Errno> {
     // SAFETY: three integers.
     check(libc::c_long::from(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) })).map(drop)
+}
+
+/// setns(2): this process's namespace of one kind (`CLONE_NEWUSER` and the like) becomes that of the descriptor.
+pub fn enter_namespace(namespace: BorrowedFd<'_>, kind: libc::c_int) -> Result<(), Errno> {
+    // SAFETY: a descriptor and an integer.
+    check(libc::c_long::from(unsafe { libc::setns(namespace.as_raw_fd(), kind) })).map(drop)
 }
 
 /// umask(2); cannot fail.

@@ -24,10 +24,10 @@ use crate::plan::JailName;
 use crate::sys::fs::{Lock, lock_holders, random, remove_xattr, try_lock};
 
 /// How long a build waits for another of the same jail.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often it looks.
-const GLANCE: Duration = Duration::from_millis(20);
+pub(super) const GLANCE: Duration = Duration::from_millis(20);
 
 /// Access control lists a directory hands down to what is made in it, see acl(5).
 const DEFAULT_ACL: &CStr = c"system.posix_acl_default";

@@ -29,6 +29,7 @@ mod attributes;
 mod copy;
 mod error;
 mod generation;
+mod ids;
 mod place;
 pub mod record;
 mod remove;
@@ -45,6 +46,7 @@ use nix::sys::utsname::{UtsName, uname};
 use nix::unistd::geteuid;
 
 pub use error::{Cause, Error, FailedStep};
+pub use ids::RecordedIds;
 pub use record::Record;
 pub use store::{Freshness, Generation, Stamp, Store, is_alone};
 pub use trust::{Distrust, Fault};

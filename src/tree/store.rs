@@ -4,6 +4,7 @@
 //! /var/lib/stockade/               as root; $XDG_STATE_HOME/stockade or ~/.local/state/stockade as a user      0700
 //!   NAME/                          one jail                                                                    0700
 //!     lock                         locked by the build under way, whose process id it holds
+//!     ids -> 524288                the first of the ids it has on the host, if root has started it (ids.rs)
 //!     current -> generations/7     switched by one rename(2)
 //!     generations/7/               locked (shared) by whoever runs from it                                     0700
 //!       tree/                      the jail's root

@@ -381,7 +381,34 @@ hint: leave `user` out, or run as root
 }
 
 #[test]
-fn user_namespace_for_root() {
+fn user_without_a_place_in_the_user_namespace() {
+    if !needs(Need::Root) {
+        return;
+    }
+    Jail::with_program(
+        r#"[program]
+command = ["/program"]
+user = 70000
+[tree]
+files = [{ path = "DIR/program", target = "/program" }]
+"#,
+    )
+    .expect(
+        &["run"],
+        125,
+        r"built jail `web`
+error: user 70000 has no place in the jail's user namespace
+  --> ./web.toml:3:8
+    3 | user = 70000
+      |        ^^^^^
+  why: a jail started by root has the ids from 0 to 65535
+hint: choose another one, or say `user = false` under [namespaces]: then ids inside are the host's own
+",
+    );
+}
+
+#[test]
+fn user_namespace_in_a_user_namespace() {
     if !needs(Need::Root) {
         return;
     }
@@ -394,16 +421,42 @@ files = [{ path = "DIR/program", target = "/program" }]
 user = true
 "#,
     )
+    .started_by(&["unshare", "--user", "--map-root-user"])
     .expect(
         &["run"],
         125,
         r"built jail `web`
-error: a user namespace for a jail started by root is not offered
+error: a user namespace cannot be made from within another one
   --> ./web.toml:6:8
     6 | user = true
       |        ^^^^
-  why: the files of a jail built by root belong to the host's own ids, which such a namespace would not show
-hint: leave `user` out: an ordinary user's jail has a user namespace, root's has none
+  why: owners of files can be translated only by the root of the host (MOUNT_ATTR_IDMAP in mount_setattr(2))
+hint: leave `user` out, or start stockade outside
+",
+    );
+}
+
+#[test]
+fn user_namespaces_forbidden_to_root() {
+    if !needs(Need::Root) {
+        return;
+    }
+    Jail::with_program(
+        r#"[program]
+command = ["/program"]
+[tree]
+files = [{ path = "DIR/program", target = "/program" }]
+"#,
+    )
+    .started_by(&["setpriv", "--bounding-set=-setuid"])
+    .expect(
+        &["run"],
+        125,
+        r"built jail `web`
+error: cannot make a user namespace in jail `web`
+  why: write(2): Operation not permitted (EPERM), step N of M, outside the jail
+  why: the step is there by default: ids inside mean nothing to the host
+hint: mapping ids needs CAP_SETUID and CAP_SETGID, which root lacks inside many containers: say `user = false` under [namespaces]
 ",
     );
 }

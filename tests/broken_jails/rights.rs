@@ -203,6 +203,8 @@ fn capability_that_root_has_not_got() {
 command = ["/program"]
 [tree]
 files = [{ path = "DIR/program", target = "/program" }]
+[namespaces]
+user = false
 [privileges]
 capabilities = ["NET_RAW"]
 "#,
@@ -213,8 +215,8 @@ capabilities = ["NET_RAW"]
         125,
         r#"built jail `web`
 error: cannot set the capabilities to: NET_RAW in jail `web`
-  --> ./web.toml:6:17
-    6 | capabilities = ["NET_RAW"]
+  --> ./web.toml:8:17
+    8 | capabilities = ["NET_RAW"]
       |                 ^^^^^^^^^
   why: capset(2): Operation not permitted (EPERM), step N of M, inside, before the program
 hint: the caller has not got all of these capabilities itself: see `capsh --print`

@@ -62,6 +62,7 @@ read_only = false
 executable = false
 recursive = false
 optional = true
+root_squash = true
 
 [[mounts]]
 type = "tmpfs"
@@ -81,7 +82,8 @@ proc = "full"
 
 [namespaces]
 network = "none"
-user = false
+user = true
+first_id = 200000
 ipc = "host"
 uts = "new"
 cgroup = "host"

@@ -64,12 +64,14 @@ fn capability_that_frees() {
     doubtful(
         r#"[program]
 command = ["/bin/true"]
+[namespaces]
+user = false
 [privileges]
 capabilities = ["SYS_ADMIN", "CHOWN"]
 "#,
         r#"warning: with `SYS_ADMIN` this jail holds nobody
-  --> jails/web.toml:4:17
-    4 | capabilities = ["SYS_ADMIN", "CHOWN"]
+  --> jails/web.toml:6:17
+    6 | capabilities = ["SYS_ADMIN", "CHOWN"]
       |                 ^^^^^^^^^^^
   why: who has it, in a jail started by root, can do most of what root of the host can
 hint: look for a narrower capability in capabilities(7)
@@ -82,16 +84,78 @@ fn capability_that_looks_into_pid_1() {
     doubtful(
         r#"[program]
 command = ["/bin/true"]
+[namespaces]
+user = false
 [privileges]
 capabilities = ["SYS_PTRACE"]
 "#,
         r#"warning: with `SYS_PTRACE` the program can look into stockade's own process
-  --> jails/web.toml:4:17
-    4 | capabilities = ["SYS_PTRACE"]
+  --> jails/web.toml:6:17
+    6 | capabilities = ["SYS_PTRACE"]
       |                 ^^^^^^^^^^^^
   why: PID 1 of the jail is a copy of the supervisor: in a jail started by root, who has this capability can read its memory, with the environment stockade was started with
 hint: leave it out: processes of one's own user can be traced without it
 "#,
+    );
+}
+
+#[test]
+fn settings_of_the_host() {
+    doubtful(
+        r#"[program]
+command = ["/bin/true"]
+user = "root"
+[root]
+proc = "full"
+[namespaces]
+network = "host"
+"#,
+        r#"warning: started by root, this program can change the settings of the host's kernel
+  --> jails/web.toml:5:8
+    5 | proc = "full"
+      |        ^^^^^^
+  why: /proc/sys and /proc/sysrq-trigger belong to root, which needs no capability to write there
+hint: leave `proc` out, choose another `user`, or say `user = true` under `[namespaces]`
+"#,
+    );
+}
+
+#[test]
+fn ids_without_effect() {
+    doubtful(
+        r#"[program]
+command = ["/bin/true"]
+[namespaces]
+network = "host"
+first_id = 200000
+"#,
+        r"warning: `first_id` has no effect
+  --> jails/web.toml:5:12
+    5 | first_id = 200000
+      |            ^^^^^^
+  why: without a user namespace of the jail's own its ids are the host's
+hint: say `user = true`, or leave it out
+",
+    );
+}
+
+#[test]
+fn squashed_where_nothing_is_written() {
+    doubtful(
+        r#"[program]
+command = ["/bin/true"]
+[[mounts]]
+source = "/srv/www"
+target = "/srv"
+root_squash = true
+"#,
+        r"warning: `root_squash` has no effect
+  --> jails/web.toml:3:1
+    3 | [[mounts]]
+      | ^^^^^^^^^^
+  why: what is shown read-only nobody can write
+hint: leave it out, or say `read_only = false`
+",
     );
 }
 

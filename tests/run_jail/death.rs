@@ -33,14 +33,17 @@ fn nothing_is_left_whoever_is_killed_and_whenever() {
             let supervisor = child.id() as i32;
             // During the set-up, which takes a few milliseconds, and a little after.
             std::thread::sleep(std::time::Duration::from_micros(numbers.below(12_000)));
-            let first = children(supervisor).first().copied();
-            let program = first.and_then(|first| children(first).first().copied());
-            // A program that is PID 1 has children that are nobody's death but their own.
-            let program = program.filter(|_| more.is_empty());
-            let victim = [Some(supervisor), first, program][round % 3].unwrap_or(supervisor);
-            // It may have just ended by itself: its PID 1 is gone then.
-            let _ = kill(Pid::from_raw(victim), Signal::SIGKILL);
-            child.wait().unwrap();
+            // Again if it was the process that makes the user namespace, which ends by itself.
+            while child.try_wait().unwrap().is_none() {
+                let first = children(supervisor).first().copied();
+                let program = first.and_then(|first| children(first).first().copied());
+                // A program that is PID 1 has children that are nobody's death but their own.
+                let program = program.filter(|_| more.is_empty());
+                let victim = [Some(supervisor), first, program][round % 3].unwrap_or(supervisor);
+                // It may have just ended by itself: its PID 1 is gone then.
+                let _ = kill(Pid::from_raw(victim), Signal::SIGKILL);
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
             jail.wait_for_nobody();
         }
     }

@@ -271,14 +271,6 @@ fn a_daemon_that_starts_as_root_can_keep_capabilities_over_its_own_change_of_use
 }
 
 #[test]
-fn an_ordinary_user_needs_a_user_namespace_and_root_has_none() {
-    let jail = Jail::shell("userns", &format!("namespaces.user = {}", is_root()));
-    assert_eq!(jail.stockade("run").output().unwrap().status.code(), Some(125));
-    let jail = Jail::shell("userns", &format!("namespaces.user = {}", !is_root()));
-    jail.expect(&["echo runs"], 0, "runs\n");
-}
-
-#[test]
 fn the_callers_session_keyring_stays_outside() {
     // The filter would refuse the question already.
     let jail = Jail::probe("keyring", "privileges.system_calls = \"all\"");
@@ -294,16 +286,4 @@ fn the_callers_session_keyring_stays_outside() {
     assert_eq!(hold(probe.as_os_str(), &["find-key".as_ref()]).lines(), ["key: ok"]);
     let inside = hold(run.get_program(), &run.get_args().collect::<Vec<_>>());
     assert_eq!(inside.lines(), ["key: ENOKEY"]);
-}
-
-#[test]
-fn no_user_namespace_can_be_made_inside() {
-    if is_root() {
-        // A jail that has no user namespace of its own has no limit of its own.
-        return;
-    }
-    // By the limit, unless a filter has refused the call before.
-    for line in Jail::probe("nested", "").run(&["nest"]).lines() {
-        assert!(["ENOSPC", "EPERM"].iter().any(|error| line.ends_with(error)), "{line}");
-    }
 }

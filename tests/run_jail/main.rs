@@ -30,3 +30,4 @@ mod signals;
 mod standard;
 mod support;
 mod terminal;
+mod user_namespace;

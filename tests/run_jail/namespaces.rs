@@ -23,26 +23,50 @@ fn shared(jail: &Jail) -> Vec<String> {
     shared
 }
 
-/// What is shared with the host beside `names`: root's jails have no user namespace.
+/// What is shared with the host beside `names`: a jail of root's that has the host's network has no user namespace.
 fn with_user(names: &[&'static str]) -> Vec<&'static str> {
     names.iter().copied().chain(is_root().then_some("user")).collect()
 }
 
 #[test]
 fn every_namespace_is_new() {
-    assert_eq!(shared(&Jail::shell("new", "")), with_user(&[]));
-    assert_eq!(shared(&Jail::shell("none", "namespaces.network = \"none\"")), with_user(&[]));
+    assert_eq!(shared(&Jail::shell("new", "")), [""; 0]);
+    assert_eq!(shared(&Jail::shell("none", "namespaces.network = \"none\"")), [""; 0]);
 }
 
 #[test]
 fn a_namespace_is_shared_when_asked_for() {
     for name in ["ipc", "uts", "cgroup"] {
         let jail = Jail::shell("share", &format!("namespaces.{name} = \"host\""));
-        assert_eq!(shared(&jail), with_user(&[name]));
+        assert_eq!(shared(&jail), [name]);
     }
     assert_eq!(shared(&Jail::shell("share", "namespaces.network = \"host\"")), with_user(&["net"]));
     let all = "namespaces = { ipc = \"host\", uts = \"host\", cgroup = \"host\", network = \"host\" }";
     assert_eq!(shared(&Jail::shell("share", all)), with_user(&ALL[2..]));
+    // Asked for the other way round.
+    if is_root() {
+        assert_eq!(shared(&Jail::shell("share", "namespaces.user = false")), ["user"]);
+        let both = "namespaces = { user = true, network = \"host\" }";
+        assert_eq!(shared(&Jail::shell("share", both)), ["net"]);
+    }
+}
+
+#[test]
+fn what_is_mounted_stays_whatever_capability_root_inside_has() {
+    if !is_root() {
+        // An ordinary user's mounts are made in its own user namespace, and stay by Landlock and the filter alone.
+        return;
+    }
+    let more = "program.user = \"root\"
+        privileges.capabilities = [\"SYS_ADMIN\", \"SYS_CHROOT\", \"DAC_OVERRIDE\"]
+        privileges.landlock = false
+        privileges.system_calls = \"all\"
+        mounts = [{ type = \"tmpfs\", target = \"/tmp\" }]";
+    Jail::probe("held", more).expect(
+        &["undo-mounts"],
+        0,
+        "remount: EPERM\nwrite: EROFS\nmount: EPERM\numount: EPERM\nopen_tree: EPERM\npivot_root: EPERM\n",
+    );
 }
 
 #[test]

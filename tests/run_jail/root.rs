@@ -21,7 +21,12 @@ const SHOWN: &str = "buddyinfo cgroups consoles cpuinfo crypto devices dma drive
 /// What of it only the host's root can read.
 const OF_ROOT: &str = "iomem ioports kcore kmsg kpagecgroup kpagecount kpageflags mtrr pagetypeinfo slabinfo timer_list vmallocinfo";
 
-/// The covers of /proc that this kernel makes necessary.
+/// The flag by which it is seen that owners are translated: those of root's jails, which have ids of their own.
+fn idmapped() -> &'static str {
+    if is_root() { ",idmapped" } else { "" }
+}
+
+/// The covers of /proc that this kernel makes necessary, and more where the program may be the host's root.
 fn covers(privileged: bool) -> Vec<String> {
     let (mut files, mut directories) = (Vec::new(), Vec::new());
     for entry in fs::read_dir("/proc").unwrap() {
@@ -31,7 +36,7 @@ fn covers(privileged: bool) -> Vec<String> {
         let is_shown = among(SHOWN)
             || name.parse::<u32>().is_ok()
             || (among(OF_ROOT) && !privileged)
-            || (name == "key-users" && !is_root());
+            || (name == "key-users" && !privileged);
         if is_shown {
             continue;
         }
@@ -61,7 +66,7 @@ fn of_tree(lines: &[String]) -> Vec<String> {
 #[track_caller]
 fn expect_mounts(ended: &Ended, mut expected: Vec<String>) {
     let mut found = of_tree(&mounts(ended));
-    assert_eq!(found[0], "/ ro,nosuid,nodev tree");
+    assert_eq!(found[0], expected[0]);
     found.sort();
     expected.sort();
     assert_eq!(found, expected);
@@ -77,17 +82,18 @@ fn exactly_the_expected_is_mounted() {
             { type = \"mqueue\", target = \"/dev/mqueue\" },
         ]\ntree.devices = [\"null\", \"pts\", \"shm\"]",
     );
-    let mut expected = vec!["/ ro,nosuid,nodev tree".to_owned(), "/proc ro,nosuid,nodev,noexec proc".into()];
+    let mut expected =
+        vec![format!("/ ro,nosuid,nodev{} tree", idmapped()), "/proc ro,nosuid,nodev,noexec proc".into()];
     expected.extend(covers(false));
     if is_root() {
-        expected.push("/dev ro,nosuid,noexec tree".into());
+        expected.push("/dev ro,nosuid,noexec,idmapped tree".into());
     } else {
         expected.push("/dev/null ro,nosuid,noexec devtmpfs".into());
     }
     for line in [
         "/dev/pts rw,nosuid,noexec devpts",
         "/dev/shm rw,nosuid,nodev,noexec tmpfs",
-        "/srv/host ro,nosuid,nodev tree",
+        &format!("/srv/host ro,nosuid,nodev{} tree", idmapped()),
         "/tmp rw,nosuid,nodev,noexec tmpfs",
         "/dev/mqueue rw,nosuid,nodev,noexec mqueue",
     ] {
@@ -97,12 +103,18 @@ fn exactly_the_expected_is_mounted() {
 }
 
 #[test]
-fn root_inside_finds_more_of_proc_covered() {
-    let jail = Jail::shell("mounts", "program.user = \"root\"\ntree.devices = []");
-    let mut expected = vec!["/ ro,nosuid,nodev tree".to_owned(), "/proc ro,nosuid,nodev,noexec proc".into()];
-    // An ordinary user's root has no right of the host's.
-    expected.extend(covers(is_root()));
-    expect_mounts(&jail.run(&[MOUNTS]), expected);
+fn root_inside_that_is_root_outside_finds_more_of_proc_covered() {
+    let user = "program.user = \"root\"\ntree.devices = []\n";
+    let expected = |idmapped: &str, privileged| {
+        let own = [format!("/ ro,nosuid,nodev{idmapped} tree"), "/proc ro,nosuid,nodev,noexec proc".into()];
+        own.into_iter().chain(covers(privileged)).collect::<Vec<_>>()
+    };
+    let jail = Jail::shell("mounts", user);
+    expect_mounts(&jail.run(&[MOUNTS]), expected(idmapped(), false));
+    if is_root() {
+        let jail = Jail::shell("mounts", &format!("{user}namespaces.user = false"));
+        expect_mounts(&jail.run(&[MOUNTS]), expected("", true));
+    }
 }
 
 #[test]
@@ -114,7 +126,7 @@ fn the_root_is_read_only_unless_asked_otherwise() {
     Jail::shell("writable", "program.user = \"root\"\nroot.read_only = false").expect(&[script], 0, "text\n");
     // Setuid and devices never work there.
     let jail = Jail::shell("writable", "root.read_only = false");
-    assert_eq!(of_tree(&mounts(&jail.run(&[MOUNTS])))[0], "/ rw,nosuid,nodev tree");
+    assert_eq!(of_tree(&mounts(&jail.run(&[MOUNTS])))[0], format!("/ rw,nosuid,nodev{} tree", idmapped()));
 }
 
 #[test]
@@ -194,8 +206,8 @@ fn what_is_mounted_below_a_bind_comes_with_it_read_only_too() {
         [
             "below",
             "/bin/sh: can't create /srv/below/new: Read-only file system",
-            &format!("/srv ro,nosuid,nodev,relatime {}", kind_of(&jail)),
-            "/srv/below ro,nosuid,nodev,relatime tmpfs"
+            &format!("/srv ro,nosuid,nodev,relatime,idmapped {}", kind_of(&jail)),
+            "/srv/below ro,nosuid,nodev,relatime,idmapped tmpfs"
         ]
     );
     let jail = Jail::shell("submount", &bind.replace("target", "recursive = false, target"));
@@ -298,12 +310,15 @@ fn proc_is_masked_full_or_not_there() {
 #[test]
 fn what_is_covered_can_be_read_by_nobody() {
     // With the right to pass over modes as well, which without a user namespace is root's on the host.
-    for (more, privileged) in [
-        ("", false),
-        ("program.user = \"root\"", is_root()),
-        ("program.user = \"root\"\nprivileges.capabilities = [\"DAC_OVERRIDE\", \"SYSLOG\"]", is_root()),
-        ("privileges.capabilities = [\"DAC_OVERRIDE\"]", is_root()),
-    ] {
+    let jails = [
+        "",
+        "program.user = \"root\"",
+        "program.user = \"root\"\nprivileges.capabilities = [\"DAC_OVERRIDE\", \"SYSLOG\"]",
+        "privileges.capabilities = [\"DAC_OVERRIDE\"]",
+    ];
+    let of_root = jails[1..].iter().map(|more| (format!("{more}\nnamespaces.user = false"), true));
+    let jails = jails.iter().map(|more| ((*more).to_owned(), false));
+    for (more, privileged) in jails.chain(of_root.filter(|_| is_root())) {
         let covers = covers(privileged);
         let covered: Vec<_> = covers.iter().map(|line| line.split(' ').next().unwrap()).collect();
         let script = format!(
@@ -312,7 +327,7 @@ fn what_is_covered_can_be_read_by_nobody() {
              (echo b > /proc/$f) 2>/dev/null && echo $f; done; exit 0",
             covered.join(" ")
         );
-        Jail::shell("covered", more).expect(&[&script], 0, "");
+        Jail::shell("covered", &more).expect(&[&script], 0, "");
         // On the host there is something to be read: the test can fail.
         assert!(covered.iter().any(|path| fs::read(path).is_ok_and(|read| !read.is_empty())));
     }
@@ -328,9 +343,12 @@ fn a_program_sees_its_own_processes_only() {
         Jail::shell("own", more).expect(&[script], 0, own);
     }
     // Who may trace every process sees every process; in a user namespace PID 1 is not among them, whose memory is the supervisor's.
-    let jail = Jail::shell("own", "program.user = \"root\"\nprivileges.capabilities = [\"SYS_PTRACE\"]");
-    let all = if is_root() { "/proc/1\n/proc/2\n" } else { "/proc/2\n" };
-    jail.expect(&["ls -d /proc/[0-9]*"], 0, all);
+    let more = "program.user = \"root\"\nprivileges.capabilities = [\"SYS_PTRACE\"]";
+    Jail::shell("own", more).expect(&["ls -d /proc/[0-9]*"], 0, "/proc/2\n");
+    if is_root() {
+        let jail = Jail::shell("own", &format!("{more}\nnamespaces.user = false"));
+        jail.expect(&["ls -d /proc/[0-9]*"], 0, "/proc/1\n/proc/2\n");
+    }
 }
 
 #[test]
@@ -390,10 +408,10 @@ fn every_method_shows_the_tree_alone() {
             "/\n/\n/\n/bin /dev /etc /probe /proc /usr\nbin\ndev\netc\nprobe\nproc\nusr\n",
         );
         let mut expected =
-            vec!["/ ro,nosuid,nodev tree".to_owned(), "/proc ro,nosuid,nodev,noexec proc".into()];
+            vec![format!("/ ro,nosuid,nodev{} tree", idmapped()), "/proc ro,nosuid,nodev,noexec proc".into()];
         expected.extend(covers(false));
         if is_root() {
-            expected.push("/dev ro,nosuid,noexec tree".into());
+            expected.push("/dev ro,nosuid,noexec,idmapped tree".into());
         } else {
             for name in ["null", "zero", "full", "random", "urandom"] {
                 expected.push(format!("/dev/{name} ro,nosuid,noexec devtmpfs"));

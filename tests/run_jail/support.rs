@@ -15,7 +15,7 @@ use crate::common;
 /// Longest wait for something that is to come. Nothing is measured by it: it only ends a test that would hang.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Whether this is root, and a jail is made without a user namespace.
+/// Whether this is root, whose jails have real users.
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
@@ -229,7 +229,7 @@ impl Jail {
         };
         let state = self.path("state");
         left.extend(names(&state).into_iter().filter(|name| name != self.name));
-        let known = ["current", "generations", "lock"];
+        let known = ["current", "generations", "ids", "lock"];
         left.extend(names(&state.join(self.name)).into_iter().filter(|name| !known.contains(&name.as_str())));
         let generations = state.join(self.name).join("generations");
         for generation in names(&generations) {

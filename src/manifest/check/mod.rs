@@ -4,7 +4,7 @@
 mod paths;
 
 use super::finding::Finding;
-use super::schema::{Manifest, Network, Share};
+use super::schema::{Manifest, Network, Proc, Share};
 use crate::plan::capability;
 use crate::plan::step::RootMethod;
 use crate::plan::value::{Account, JailPath};
@@ -27,6 +27,8 @@ pub(super) fn rules(manifest: &Manifest, program: &Origin, complete: bool, findi
     abstract_sockets_are_shared(manifest, findings);
     method_confines(manifest, findings);
     root_cannot_rewrite_itself(manifest, findings);
+    root_cannot_set_the_host(manifest, findings);
+    first_id_is_used(manifest, findings);
     capability_leaves_a_jail(manifest, findings);
     capability_counts_on_the_host(manifest, findings);
     marks_have_an_effect(manifest, findings);
@@ -204,6 +206,37 @@ fn root_cannot_rewrite_itself(manifest: &Manifest, findings: &mut Vec<Finding>) 
     }
 }
 
+/// Whether root's jail of this manifest has a user namespace, and so ids of its own.
+fn has_own_ids(manifest: &Manifest) -> bool {
+    let namespaces = &manifest.namespaces;
+    let host = namespaces.network.as_ref().is_some_and(|network| network.value == Network::Host);
+    namespaces.user.as_ref().map_or(!host, |user| user.value)
+}
+
+fn root_cannot_set_the_host(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    let full = manifest.root.proc.as_ref().filter(|proc| proc.value == Proc::Full);
+    if let Some(full) = full.filter(|_| runs_as_root(manifest) && !has_own_ids(manifest)) {
+        findings.push(
+            Finding::warning(
+                "started by root, this program can change the settings of the host's kernel",
+                &full.origin,
+            )
+            .why("/proc/sys and /proc/sysrq-trigger belong to root, which needs no capability to write there")
+            .hint("leave `proc` out, choose another `user`, or say `user = true` under `[namespaces]`"),
+        );
+    }
+}
+
+fn first_id_is_used(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    if let Some(first) = manifest.namespaces.first_id.as_ref().filter(|_| !has_own_ids(manifest)) {
+        findings.push(
+            Finding::warning("`first_id` has no effect", &first.origin)
+                .why("without a user namespace of the jail's own its ids are the host's")
+                .hint("say `user = true`, or leave it out"),
+        );
+    }
+}
+
 fn capability_leaves_a_jail(manifest: &Manifest, findings: &mut Vec<Finding>) {
     const TOTAL: [(&str, &str); 4] = [
         ("SYS_ADMIN", "can do most of what root of the host can"),
@@ -215,7 +248,7 @@ fn capability_leaves_a_jail(manifest: &Manifest, findings: &mut Vec<Finding>) {
         ),
     ];
     // In a user namespace a capability counts for nothing outside it.
-    if manifest.namespaces.user.as_ref().is_some_and(|user| user.value) {
+    if has_own_ids(manifest) {
         return;
     }
     for given in &manifest.privileges.capabilities {

@@ -25,6 +25,7 @@ pub(super) fn rules(manifest: &Manifest, findings: &mut Vec<Finding>) {
     for mount in &manifest.mounts {
         target_is_free(mount, findings);
         source_can_be_shown(mount, findings);
+        root_is_squashed_where_it_writes(mount, findings);
         memory_is_bounded(mount, findings);
     }
     mounts_do_not_hide_mounts(&manifest.mounts, findings);
@@ -95,6 +96,17 @@ fn source_can_be_shown(mount: &At<Mount>, findings: &mut Vec<Finding>) {
         findings.push(
             Finding::warning(format!("who can talk to `{source}` is root on the host"), &mount.origin)
                 .why("it starts containers with any mount, for every client"),
+        );
+    }
+}
+
+fn root_is_squashed_where_it_writes(mount: &At<Mount>, findings: &mut Vec<Finding>) {
+    let MountKind::Bind { root_squash: Some(_), .. } = &mount.value.kind else { return };
+    if mount.value.read_only != Some(false) {
+        findings.push(
+            Finding::warning("`root_squash` has no effect", &mount.origin)
+                .why("what is shown read-only nobody can write")
+                .hint("leave it out, or say `read_only = false`"),
         );
     }
 }

@@ -12,6 +12,7 @@ use super::schema::{
     Limits, Manifest, Mount, MountKind, Namespaces, Network, Privileges, Proc, RESOURCES, Resource,
     ResourceLimit, Root, Share, SystemCalls, Test,
 };
+use crate::plan::ids::FIRST;
 use crate::plan::step::RootMethod;
 use crate::plan::system_calls::Refusal;
 use crate::plan::system_calls::profiles::Profile;
@@ -58,6 +59,7 @@ fn mount(table: &mut Cursor) -> Option<Mount> {
     let executable = table.value("executable", read::flag);
     let recursive = table.value("recursive", read::flag);
     let optional = table.value("optional", read::flag);
+    let root_squash = table.value("root_squash", read::flag);
     let size = table.value("size", read::size);
     let inodes = table.value("inodes", read::amount);
     let mode = table.value("mode", read::mode);
@@ -66,6 +68,7 @@ fn mount(table: &mut Cursor) -> Option<Mount> {
         ("source", source.as_ref().map(|at| &at.origin)),
         ("recursive", recursive.as_ref().map(|at| &at.origin)),
         ("optional", optional.as_ref().map(|at| &at.origin)),
+        ("root_squash", root_squash.as_ref().map(|at| &at.origin)),
     ];
     let of_tmpfs = [
         ("size", size.as_ref().map(|at| &at.origin)),
@@ -84,6 +87,7 @@ fn mount(table: &mut Cursor) -> Option<Mount> {
             source: source?.value,
             recursive: recursive.map(|at| at.value),
             optional: optional.is_some_and(|at| at.value),
+            root_squash: root_squash.map(|at| at.value),
         },
         Type::Tmpfs => MountKind::Tmpfs {
             size: size.map(|at| at.value),
@@ -136,6 +140,7 @@ fn namespaces(table: &mut Cursor) -> Namespaces {
     Namespaces {
         network: table.value("network", read::one_of(NETWORKS)),
         user: table.value("user", read::flag),
+        first_id: table.value("first_id", read::number(*FIRST.start(), *FIRST.end())),
         ipc: table.value("ipc", read::one_of(SHARES)),
         uts: table.value("uts", read::one_of(SHARES)),
         cgroup: table.value("cgroup", read::one_of(SHARES)),

@@ -154,7 +154,7 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>, ori
 /// Longest passwd or group that is read: a million users.
 const MOST_BYTES: u64 = 64 << 20;
 
-fn read_file(host: &Host, path: &str) -> Result<Vec<u8>, Finding> {
+pub(super) fn read_file(host: &Host, path: &str) -> Result<Vec<u8>, Finding> {
     match Root::at(&host.root).read(&Path::new("/").join(path), MOST_BYTES) {
         Ok(text) => Ok(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -169,7 +169,7 @@ fn read_file(host: &Host, path: &str) -> Result<Vec<u8>, Finding> {
 }
 
 /// Every line that makes sense. Malformed ones are passed over as libc does, and so are NIS entries (`+name`), see passwd(5).
-fn parse<T>(text: &[u8], line: fn(&[&str]) -> Option<T>) -> Vec<T> {
+pub(super) fn parse<T>(text: &[u8], line: fn(&[&str]) -> Option<T>) -> Vec<T> {
     let text = String::from_utf8_lossy(text);
     text.lines()
         .filter(|text| !text.starts_with(['+', '-', '#']))

@@ -3,9 +3,11 @@
 use std::ffi::OsString;
 
 use super::accounts::Accounts;
-use super::run::{Context, Steps};
+use super::ids::out_of_range;
+use super::run::{Context, Ids, Steps};
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::Manifest;
+use crate::plan::ids::COUNT;
 use crate::plan::secure_bits::SecureBits;
 use crate::plan::step::{Action, CapabilitySet};
 use crate::plan::{Origin, Phase};
@@ -37,7 +39,7 @@ const NOBODY: u32 = 65534;
 pub(super) fn resolve(
     manifest: &Manifest,
     accounts: &Accounts,
-    user_namespace: bool,
+    ids: Ids,
     findings: &mut Vec<Finding>,
 ) -> Identity {
     let mut found = |result: Result<u32, Finding>| {
@@ -74,12 +76,22 @@ pub(super) fn resolve(
         .supplementary_groups
         .first()
         .map_or(Origin::Default("the caller's groups are not the jail's"), |group| group.origin.clone());
-    if user_namespace && let Some(group) = program.supplementary_groups.first() {
+    if ids == Ids::One
+        && let Some(group) = program.supplementary_groups.first()
+    {
         findings.push(
             Finding::error("an ordinary user cannot give supplementary groups", &group.origin)
                 .why("user_namespaces(7): setgroups(2) is denied where an ordinary user wrote the id map")
                 .hint("run as root, or use `group` for the one group that is needed"),
         );
+    }
+    if matches!(ids, Ids::Range(_)) {
+        // A group that came with the user is no second finding.
+        let group = (uid < COUNT || program.group.is_some()).then_some(("group", gid, &group_origin));
+        let users = [("user", uid, &user_origin)].into_iter().chain(group);
+        let more = groups.iter().map(|gid| ("group", *gid, &supplementary_origin));
+        let beyond = users.chain(more).filter(|(_, id, _)| *id >= COUNT);
+        findings.extend(beyond.map(|(what, id, origin)| out_of_range(what, id, origin)));
     }
     let account = program.user.as_ref().and_then(|user| accounts.user(&user.value));
     let named = program.user.as_ref().map_or_else(|| "nobody".to_owned(), |user| user.value.to_string());
@@ -137,7 +149,7 @@ pub(super) fn confine(context: &Context<'_>, steps: &mut Steps) {
         "the caller's bits are not the jail's"
     };
     push(Action::LockSecureBits { bits: secure_bits(context.manifest) }, &Origin::Default(reason));
-    if !context.user_namespace {
+    if context.ids != Ids::One {
         push(Action::SetGroups { groups: identity.groups.clone() }, &identity.supplementary_origin);
     }
     push(Action::SetGid { gid: identity.gid }, &identity.group_origin);
@@ -165,7 +177,7 @@ pub(super) fn verification(context: &Context<'_>) -> Action {
     Action::Verify {
         uid: context.identity.uid,
         gid: context.identity.gid,
-        groups: (!context.user_namespace).then(|| context.identity.groups.clone()),
+        groups: (context.ids != Ids::One).then(|| context.identity.groups.clone()),
         capabilities: capabilities(context.manifest),
         secure_bits: secure_bits(context.manifest),
         no_new_privileges: no_new_privileges(context.manifest),

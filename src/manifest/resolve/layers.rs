@@ -1,17 +1,21 @@
 //! What becomes of each layer of confinement on this host: the one place where a layer is found missing, and where that is either
 //! an error, since layers are required, or noted, since the manifest says `best_effort`.
 
+use std::path::Path;
+
 use super::landlock;
-use super::run::Context;
+use super::run::{Context, Ids};
 use super::system_calls;
 use crate::manifest::finding::Finding;
-use crate::manifest::schema::Proc;
+use crate::manifest::schema::{Manifest, Network, Proc};
+use crate::plan::calls;
 use crate::plan::{Enforcement, Layer, LayerState, Origin};
+use crate::sys::host::Host;
 
 /// What became of one layer; an error if it is required and this host lacks something of it.
 pub(super) fn state(context: &Context<'_>, layer: Layer) -> Result<LayerState, Finding> {
     let (enforcement, origin) = match layer {
-        Layer::UserNamespace => user_namespace(context),
+        Layer::UserNamespace => user_namespace_state(context),
         Layer::Keyring => keyring(context),
         Layer::Proc => proc(context),
         Layer::Landlock => landlock::enforcement(context),
@@ -33,15 +37,85 @@ pub(super) fn state(context: &Context<'_>, layer: Layer) -> Result<LayerState, F
 }
 
 /// Whether ids inside are the host's own.
-fn user_namespace(context: &Context<'_>) -> (Enforcement, Origin) {
-    let given = context.manifest.namespaces.user.as_ref().map(|given| given.origin.clone());
-    if context.user_namespace {
-        let default = Origin::Default("ids inside mean nothing to the host");
-        (Enforcement::Enforced, given.unwrap_or(default))
-    } else {
-        let default = Origin::Default("a jail started by root has the host's own ids");
-        (Enforcement::Off("ids inside are the host's own".into()), given.unwrap_or(default))
+fn user_namespace_state(context: &Context<'_>) -> (Enforcement, Origin) {
+    let (wanted, origin) = user_namespace_origin(context.manifest);
+    let host = context.host;
+    let enforcement = match context.ids {
+        Ids::One | Ids::Range(_) if !may_forbid_user_namespaces(context.manifest, host) => Enforcement::Degraded(
+            "/proc/sys is read-only here, and so the limit on user namespaces made inside cannot be set".into(),
+        ),
+        Ids::One | Ids::Range(_) => Enforcement::Enforced,
+        Ids::Host if wanted && !host.first_user_namespace => Enforcement::Off(
+            "stockade runs in a user namespace already: uid 0 inside is uid 0 of that, which is not the host's".into(),
+        ),
+        Ids::Host if wanted => Enforcement::Degraded(format!(
+            "{}: uid 0 inside is uid 0 outside",
+            no_user_namespaces(host).unwrap_or("this host has no user namespaces")
+        )),
+        Ids::Host => Enforcement::Off("ids are the host's own: uid 0 inside is uid 0 outside".into()),
+    };
+    (enforcement, origin)
+}
+
+/// Whether a manifest wants a user namespace for a jail started by root, and because of what.
+pub(super) fn user_namespace_origin(manifest: &Manifest) -> (bool, Origin) {
+    let namespaces = &manifest.namespaces;
+    match (&namespaces.user, &namespaces.network) {
+        (Some(given), _) => (given.value, given.origin.clone()),
+        (None, Some(network)) if network.value == Network::Host => (false, network.origin.clone()),
+        (None, _) => (true, Origin::Default("ids inside mean nothing to the host")),
     }
+}
+
+/// Whether the jail gets a user namespace. An ordinary user's must have one. Root's has one where its network is not the host's:
+/// capabilities for that network, such as for a port below 1024, count only outside.
+pub(super) fn user_namespace(manifest: &Manifest, host: &Host) -> Result<bool, Finding> {
+    let (wanted, origin) = user_namespace_origin(manifest);
+    let named = manifest.namespaces.user.is_some();
+    if !host.is_root() {
+        return if wanted || !named {
+            Ok(true)
+        } else {
+            Err(Finding::error("an ordinary user cannot run a jail without a user namespace", &origin)
+                .why("the other namespaces, and chroot(2), need CAP_SYS_ADMIN, which only a user namespace gives to an ordinary user")
+                .hint("leave `user` out, or run as root"))
+        };
+    }
+    if wanted && !host.first_user_namespace {
+        return if named {
+            Err(Finding::error("a user namespace cannot be made from within another one", &origin)
+                .why("owners of files can be translated only by the root of the host (MOUNT_ATTR_IDMAP in mount_setattr(2))")
+                .hint("leave `user` out, or start stockade outside"))
+        } else {
+            Ok(false)
+        };
+    }
+    Ok(wanted && !(is_best_effort(manifest, Layer::UserNamespace) && no_user_namespaces(host).is_some()))
+}
+
+/// Why this host makes no user namespaces, if it says so. Looked at only where there is something to decide: where the layer is
+/// required the step that makes one fails, and says why.
+fn no_user_namespaces(host: &Host) -> Option<&'static str> {
+    let limit = std::fs::read_to_string(host.path(Path::new(calls::MAX_USER_NAMESPACES)));
+    match limit.as_deref().map(str::trim_end) {
+        Ok("0") => Some("user namespaces are forbidden here (user.max_user_namespaces)"),
+        Ok(_) => None,
+        Err(_) => Some("this kernel has no user namespaces"),
+    }
+}
+
+/// Whether the jail's own limit on user namespaces is set. Where the layer is required it is, and an error is one.
+pub(super) fn may_forbid_user_namespaces(manifest: &Manifest, host: &Host) -> bool {
+    if !is_best_effort(manifest, Layer::UserNamespace) {
+        return true;
+    }
+    let found = nix::sys::statvfs::statvfs(&host.path(Path::new(calls::MAX_USER_NAMESPACES)));
+    found.is_ok_and(|found| !found.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY))
+}
+
+/// Whether the manifest says that a layer may be missing.
+fn is_best_effort(manifest: &Manifest, layer: Layer) -> bool {
+    manifest.privileges.best_effort.iter().any(|allowed| allowed.value == layer)
 }
 
 /// Whether the caller's keys are out of reach.

@@ -1,17 +1,23 @@
 //! What is mounted in the jail beside its tree: /proc, devices, and what the manifest shows of the host.
 
-use super::proc;
-use super::run::{Context, Steps, shown_proc};
+use std::cell::OnceCell;
+
+use super::filesystems::FileSystems;
+use super::run::{Context, Ids, Steps, shown_proc};
+use super::{proc, system_calls};
+use crate::manifest::finding::Finding;
 use crate::manifest::schema::{DeviceName, MountKind, Proc};
+use crate::plan::capability;
 use crate::plan::landlock::{AccessSet, Beneath};
-use crate::plan::step::{Action, DEVICES, Device, MountFlags, TMPFS_SIZE};
+use crate::plan::step::{Action, DEVICES, Device, IdSpace, Idmap, MountFlags, TMPFS_SIZE};
 use crate::plan::{HostPath, JailPath, Mode, Origin, Phase};
 
 /// One mount: something of the host, detached before the root changes and attached after, or a new file system.
 pub(super) struct Planned {
     target: JailPath,
     flags: MountFlags,
-    origin: Origin,
+    /// Because of what.
+    pub(super) origin: Origin,
     what: What,
     /// If it is a cover, everything it is to be mounted over: its target and more.
     covers: Vec<JailPath>,
@@ -20,7 +26,7 @@ pub(super) struct Planned {
 /// What is mounted.
 enum What {
     /// A copy of a host's mount.
-    Host { source: HostPath, recursive: bool },
+    Host { source: HostPath, recursive: bool, idmap: Option<Idmap> },
     /// A file system of the jail's own.
     New { kind: &'static str, options: Vec<(&'static str, String)> },
     /// What is at its target already, over its covers.
@@ -33,9 +39,13 @@ impl Planned {
         let (target, flags) = (self.target.clone(), self.flags);
         let action = match &self.what {
             What::Here => return,
-            What::Host { source, recursive } => {
-                Action::CloneTree { source: source.clone(), target, flags, recursive: *recursive }
-            }
+            What::Host { source, recursive, idmap } => Action::CloneTree {
+                source: source.clone(),
+                target,
+                flags,
+                recursive: *recursive,
+                idmap: *idmap,
+            },
             What::New { kind, options } => {
                 Action::CreateFileSystem { kind, target, flags, options: options.clone() }
             }
@@ -57,6 +67,11 @@ impl Planned {
         (Beneath::Mount(self.target.clone()), access, &self.origin)
     }
 
+    /// Whether owners on it are translated by the maps of this user namespace.
+    pub(super) fn is_in(&self, wanted: IdSpace) -> bool {
+        matches!(&self.what, What::Host { idmap: Some(Idmap { space, .. }), .. } if *space == wanted)
+    }
+
     /// What is to be done once every path is the jail's.
     pub(super) fn attach(&self, steps: &mut Steps) {
         let (target, over) = (self.target.clone(), self.covers.clone());
@@ -70,12 +85,12 @@ impl Planned {
 }
 
 /// All mounts in the order in which they are attached: the kernel's file systems, then the manifest's own.
-pub(super) fn planned(context: &Context<'_>) -> Vec<Planned> {
+pub(super) fn planned(context: &Context<'_>) -> Result<Vec<Planned>, Vec<Finding>> {
     let mut mounts = Vec::new();
     kernel_processes(context, &mut mounts);
     devices(context, &mut mounts);
-    manifest_mounts(context, &mut mounts);
-    mounts
+    manifest_mounts(context, &mut mounts)?;
+    Ok(mounts)
 }
 
 /// A path of this file's own, known to be well-formed.
@@ -108,7 +123,7 @@ fn kernel_processes(context: &Context<'_>, mounts: &mut Vec<Planned>) {
     // The host's null device on a mount without devices cannot even be opened. One copy is attached, and then mounted again over
     // the others, which is half as dear as a copy for each. For directories /proc has a cover itself.
     if let (Some(first), (_, Some(source))) = (covers.files.first(), known("/dev/null")) {
-        push(first.clone(), covers.files.clone(), What::Host { source, recursive: false });
+        push(first.clone(), covers.files.clone(), What::Host { source, recursive: false, idmap: None });
     }
     if let (Some(_), (Some(empty), _)) = (covers.directories.first(), known(proc::EMPTY)) {
         push(empty, covers.directories.clone(), What::Here);
@@ -146,13 +161,14 @@ fn devices(context: &Context<'_>, mounts: &mut Vec<Planned>) {
         if let (Some((_, origin)), Ok(source)) =
             (nodes().next(), HostPath::parse(context.tree.as_path().join("dev")))
         {
-            push("/dev", flags, origin, What::Host { source, recursive: false });
+            let idmap = context.translated(IdSpace::Jail);
+            push("/dev", flags, origin, What::Host { source, recursive: false, idmap });
         }
     } else {
         for (Device { name, .. }, origin) in nodes() {
             let path = format!("/dev/{name}");
             if let (_, Some(source)) = known(&path) {
-                push(&path, flags, origin, What::Host { source, recursive: false });
+                push(&path, flags, origin, What::Host { source, recursive: false, idmap: None });
             }
         }
     }
@@ -165,7 +181,8 @@ fn devices(context: &Context<'_>, mounts: &mut Vec<Planned>) {
                 push("/dev/pts", flags, origin, What::New { kind: "devpts", options });
             }
             DeviceName::Shm => {
-                let options = vec![("size", TMPFS_SIZE.to_string()), ("mode", "1777".into())];
+                let mut options = vec![("size", TMPFS_SIZE.to_string()), ("mode", "1777".into())];
+                options.extend(owned_by_root(context));
                 push("/dev/shm", MountFlags::GUARDED.no_exec(), origin, What::New { kind: "tmpfs", options });
             }
             DeviceName::Node(_) => {}
@@ -173,36 +190,117 @@ fn devices(context: &Context<'_>, mounts: &mut Vec<Planned>) {
     }
 }
 
+/// The options that make a tmpfs the jail's root's, whose id outside is not that of whoever mounts it.
+fn owned_by_root(context: &Context<'_>) -> Vec<(&'static str, String)> {
+    match context.ids {
+        Ids::Range(first) => vec![("uid", first.to_string()), ("gid", first.to_string())],
+        Ids::Host | Ids::One => Vec::new(),
+    }
+}
+
 /// The `[[mounts]]` of the manifest, in its order.
-fn manifest_mounts(context: &Context<'_>, mounts: &mut Vec<Planned>) {
+fn manifest_mounts(context: &Context<'_>, mounts: &mut Vec<Planned>) -> Result<(), Vec<Finding>> {
+    let mut findings = Vec::new();
+    // Read for nothing but a mount of the host's.
+    let file_systems = OnceCell::new();
     for mount in &context.manifest.mounts {
         let entry = &mount.value;
+        let mut origin = mount.origin.clone();
         let flags = |read_only: bool, executable: bool| MountFlags {
             read_only: entry.read_only.unwrap_or(read_only),
             no_exec: !entry.executable.unwrap_or(executable),
             ..MountFlags::GUARDED
         };
         let (flags, what) = match &entry.kind {
-            MountKind::Bind { source, recursive, optional } => {
+            MountKind::Bind { source, recursive, optional, root_squash } => {
                 if *optional && !context.host.path(source.as_path()).exists() {
                     continue;
                 }
-                let recursive = recursive.unwrap_or(true);
                 // What a program can write it is not to run, or whoever breaks into it brings his own.
-                let read_only = entry.read_only.unwrap_or(true);
-                (flags(true, read_only), What::Host { source: context.without_link(source), recursive })
+                let flags = flags(true, entry.read_only.unwrap_or(true));
+                let source = context.without_link(source);
+                let mut shown = Shown { source, recursive: recursive.unwrap_or(true), idmap: None };
+                if matches!(context.ids, Ids::Range(_)) {
+                    let squash = root_squash.unwrap_or_else(|| may_leave_rights(context));
+                    let known = file_systems.get_or_init(|| FileSystems::read(context.host));
+                    match shown.translate(context, known, flags.read_only, squash) {
+                        Ok(Some(note)) => origin = origin.found(note),
+                        Ok(None) => {}
+                        Err(why) => findings.push(cannot_translate(&shown.source, why, &mount.origin)),
+                    }
+                }
+                (flags, What::Host { source: shown.source, recursive: shown.recursive, idmap: shown.idmap })
             }
             MountKind::Tmpfs { size, inodes, mode } => {
                 let mut options = vec![
                     ("size", size.unwrap_or(TMPFS_SIZE).to_string()),
                     ("mode", mode.unwrap_or(Mode(0o1777)).to_string()),
                 ];
+                options.extend(owned_by_root(context));
                 options.extend(inodes.map(|inodes| ("nr_inodes", inodes.to_string())));
                 (flags(false, false), What::New { kind: "tmpfs", options })
             }
             MountKind::Mqueue => (flags(false, false), What::New { kind: "mqueue", options: Vec::new() }),
         };
         let target = entry.target.clone();
-        mounts.push(Planned { target, flags, origin: mount.origin.clone(), what, covers: Vec::new() });
+        mounts.push(Planned { target, flags, origin, what, covers: Vec::new() });
     }
+    if findings.is_empty() { Ok(()) } else { Err(findings) }
+}
+
+/// Whether root inside could leave a file that gives rights on the host to whoever starts it, where owners are translated for root
+/// too: one that is set-user-id, unless the filter of system calls refuses the bit, or one with capabilities, which the kernel
+/// then writes down as root's outside.
+fn may_leave_rights(context: &Context<'_>) -> bool {
+    let privileges = &context.manifest.privileges;
+    let mut given = privileges.capabilities.iter().chain(&privileges.bounding);
+    !system_calls::refuses_set_id(context)
+        || given.any(|given| Some(given.value) == capability::number("SETFCAP"))
+}
+
+/// A directory or file of the host that a jail with ids of its own is shown.
+struct Shown {
+    source: HostPath,
+    recursive: bool,
+    idmap: Option<Idmap>,
+}
+
+impl Shown {
+    /// Decides by which maps owners are translated. Where the file system cannot do that, what is only read is shown all the same:
+    /// as nobody's, so that it is open to the jail as far as it is to everybody. So is what has no use for an owner. What is
+    /// written would belong to ids that mean nothing, so that is an error: its reason. What should be known of the rest is returned.
+    fn translate(
+        &mut self,
+        context: &Context<'_>,
+        known: &FileSystems,
+        read_only: bool,
+        squash: bool,
+    ) -> Result<Option<String>, String> {
+        let source = self.source.as_path();
+        if let Some(kind) = known.fixed_at(source) {
+            let found = std::fs::symlink_metadata(context.host.path(source));
+            let is_special = found.is_ok_and(|found| !found.is_dir() && !found.is_file());
+            return if read_only || is_special {
+                Ok(Some(format!("its files are nobody's inside: {kind} cannot translate owners")))
+            } else {
+                Err(format!(
+                    "it is on {kind}, which cannot translate owners (MOUNT_ATTR_IDMAP in mount_setattr(2))"
+                ))
+            };
+        }
+        // Where nothing can be written nothing can be left either.
+        let space = if read_only || !squash { IdSpace::Jail } else { IdSpace::Shared };
+        let below = self.recursive.then(|| known.fixed_below(source)).flatten();
+        self.idmap = Some(Idmap { space, below: self.recursive && below.is_none() });
+        Ok(below.map(|(point, kind)| {
+            format!("files below are nobody's inside: {kind} on {} cannot translate owners", point.display())
+        }))
+    }
+}
+
+/// Something of the host that cannot be shown writable to a jail with ids of its own.
+fn cannot_translate(source: &HostPath, why: String, origin: &Origin) -> Finding {
+    Finding::error(format!("`{source}` cannot be shown writable to a jail with ids of its own"), origin)
+        .why(why)
+        .hint("show it read-only, or something on another file system; or say `user = false` under [namespaces]")
 }

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
-use super::run::Context;
+use super::run::{Context, Ids};
 use crate::plan::JailPath;
 use crate::sys::fs;
 
@@ -94,7 +94,7 @@ pub(super) fn covers(context: &Context<'_>) -> Option<Covers> {
     for (name, is_directory) in names {
         let of_root = OF_ROOT.contains(&name.as_str());
         // In a user namespace it tells of the users of that namespace.
-        let of_jail = name == "key-users" && context.user_namespace;
+        let of_jail = name == "key-users" && context.ids != Ids::Host;
         if SHOWN.contains(&name.as_str()) || of_jail || (of_root && !context.privileged()) {
             continue;
         }

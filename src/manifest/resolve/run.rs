@@ -5,12 +5,15 @@ use std::ffi::OsString;
 use super::accounts::Accounts;
 use super::command::DEFAULT_PATH;
 use super::identity::{self, Identity};
+use super::mounts::{self, Planned};
 use super::proc::{self, Covers};
-use super::{landlock, layers, mounts, standard, system_calls};
+use super::{landlock, layers, standard, system_calls};
 use crate::manifest::finding::Finding;
 use crate::manifest::links::Root;
 use crate::manifest::schema::{Manifest, Network, Personality, Proc, Share};
-use crate::plan::step::{Action, MountFlags, Namespaces, Owner, RootMethod, Watch};
+use crate::plan::step::{
+    Action, CEILINGS, Ceiling, IdSpace, Idmap, MountFlags, Namespaces, Owner, RootMethod, Watch,
+};
 use crate::plan::{At, HostPath, IdMap, JailName, JailPath, Layer, LayerState, Mode, Origin, Phase, Step};
 use crate::sys::host::Host;
 
@@ -22,8 +25,8 @@ pub(super) struct Context<'a> {
     pub(super) host: &'a Host,
     /// Where the tree is.
     pub(super) tree: &'a HostPath,
-    /// Whether there is a user namespace.
-    pub(super) user_namespace: bool,
+    /// What ids inside are outside.
+    pub(super) ids: Ids,
     /// The program's ids.
     pub(super) identity: Identity,
     /// What is to be covered of a masked /proc; `None` if that is not wanted, or cannot be told.
@@ -38,12 +41,37 @@ impl Context<'_> {
         real.and_then(|real| HostPath::parse(real).ok()).unwrap_or_else(|| source.clone())
     }
 
+    /// How owners on a single mount are translated, by the maps of one of the user namespaces, if there are any.
+    pub(super) fn translated(&self, space: IdSpace) -> Option<Idmap> {
+        matches!(self.ids, Ids::Range(_)).then_some(Idmap { space, below: false })
+    }
+
+    /// Who the program is outside.
+    pub(super) fn outside_uid(&self) -> u32 {
+        match self.ids {
+            Ids::Host => self.identity.uid,
+            Ids::One => self.host.uid,
+            Ids::Range(first) => first + self.identity.uid,
+        }
+    }
+
     /// Whether the program has any right of the host's root.
     pub(super) fn privileged(&self) -> bool {
         let privileges = &self.manifest.privileges;
         let named = !privileges.capabilities.is_empty() || !privileges.bounding.is_empty();
-        !self.user_namespace && (self.identity.uid == 0 || named)
+        self.ids == Ids::Host && (self.identity.uid == 0 || named)
     }
+}
+
+/// What the ids inside a jail are outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ids {
+    /// The same.
+    Host,
+    /// One user and one group, which are the caller's: an ordinary user has no more to give.
+    One,
+    /// As many as there are in [`IdMap::range`], from this one on.
+    Range(u32),
 }
 
 /// The run part of a plan.
@@ -81,7 +109,7 @@ fn or_default<T: Clone>(given: Option<&At<T>>, default: T, reason: &'static str)
     }
 }
 
-/// What runs `command` in `tree`.
+/// What runs `command` in `tree`. `first_id` is asked for the first of the host's ids that the jail gets, if it gets any.
 pub fn run_steps(
     manifest: &Manifest,
     host: &Host,
@@ -89,17 +117,25 @@ pub fn run_steps(
     name: &JailName,
     tree: &HostPath,
     command: &JailPath,
+    first_id: impl FnOnce() -> Result<u32, Finding>,
 ) -> Result<Run, Vec<Finding>> {
     let mut findings = Vec::new();
-    let user_namespace = user_namespace(manifest, host).unwrap_or_else(|finding| {
-        findings.push(finding);
-        !host.is_root()
+    let ids = layers::user_namespace(manifest, host).and_then(|wanted| {
+        Ok(match wanted {
+            false => Ids::Host,
+            true if host.is_root() => Ids::Range(first_id()?),
+            true => Ids::One,
+        })
     });
-    let identity = identity::resolve(manifest, accounts, user_namespace, &mut findings);
+    let ids = ids.unwrap_or_else(|finding| {
+        findings.push(finding);
+        Ids::Host
+    });
+    let identity = identity::resolve(manifest, accounts, ids, &mut findings);
     if !findings.is_empty() {
         return Err(findings);
     }
-    let mut context = Context { manifest, host, tree, user_namespace, identity, covers: None };
+    let mut context = Context { manifest, host, tree, ids, identity, covers: None };
     if shown_proc(manifest).0 == Proc::Masked {
         context.covers = proc::covers(&context);
     }
@@ -115,9 +151,11 @@ pub fn run_steps(
         return Err(findings);
     }
     let mut steps = Steps::default();
-    parent(&context, &mut steps);
-    enter(&context, name, &mut steps).map_err(|finding| vec![finding])?;
+    let mounts = mounts::planned(&context)?;
+    parent(&context, &mounts, &mut steps);
+    enter(&context, name, &mounts, &mut steps).map_err(|finding| vec![finding])?;
     circumstances(&context, &mut steps);
+    enter_user_namespace(&context, &mut steps);
     landlock::restrict(&context, &mut steps);
     system_calls::filter(&context, Phase::Confine, &mut steps);
     identity::confine(&context, &mut steps);
@@ -126,39 +164,47 @@ pub fn run_steps(
     Ok(Run { steps: steps.0, layers, watch })
 }
 
-/// Whether the jail has a user namespace: an ordinary user's must, root's ids are the host's own.
-fn user_namespace(manifest: &Manifest, host: &Host) -> Result<bool, Finding> {
-    match &manifest.namespaces.user {
-        None => Ok(!host.is_root()),
-        Some(wanted) if wanted.value && host.is_root() => Err(Finding::error(
-            "a user namespace for a jail started by root is not offered",
-            &wanted.origin,
-        )
-        .why("the files of a jail built by root belong to the host's own ids, which such a namespace would not show")
-        .hint("leave `user` out: an ordinary user's jail has a user namespace, root's has none")),
-        Some(wanted) if !wanted.value && !host.is_root() => Err(Finding::error(
-            "an ordinary user cannot run a jail without a user namespace",
-            &wanted.origin,
-        )
-        .why("the other namespaces, and chroot(2), need CAP_SYS_ADMIN, which only a user namespace gives to an ordinary user")
-        .hint("leave `user` out, or run as root")),
-        Some(wanted) => Ok(wanted.value),
-    }
-}
-
-/// By the supervisor: one clone.
-fn parent(context: &Context<'_>, steps: &mut Steps) {
+/// By the supervisor: the user namespaces of a jail started by root, then one clone.
+fn parent(context: &Context<'_>, mounts: &[Planned], steps: &mut Steps) {
     let wanted = &context.manifest.namespaces;
     let new = |share: &Option<At<Share>>| !matches!(share, Some(At { value: Share::Host, .. }));
-    let namespaces = Namespaces {
-        user: context.user_namespace,
+    let network = own_network(context.manifest);
+    let mut namespaces = Namespaces {
+        user: context.ids == Ids::One,
         mount: true,
         pid: true,
         ipc: new(&wanted.ipc),
         uts: new(&wanted.uts),
         cgroup: new(&wanted.cgroup),
-        network: own_network(context.manifest),
+        network,
     };
+    if let Ids::Range(first) = context.ids {
+        // Made with the user namespace, so that it belongs to it.
+        namespaces.network = false;
+        let (_, origin) = layers::user_namespace_origin(context.manifest);
+        let ceilings = context.manifest.limits.resources.iter().map(|limit| limit.value);
+        let ceilings = ceilings
+            .filter(|limit| CEILINGS.contains(&limit.resource.name))
+            .map(|limit| Ceiling { resource: limit.resource.name, soft: limit.soft, hard: limit.hard });
+        let action = Action::MakeUserNamespace {
+            space: IdSpace::Jail,
+            map: IdMap::range(first),
+            network,
+            is_last: layers::may_forbid_user_namespaces(context.manifest, context.host),
+            ceilings: ceilings.collect(),
+        };
+        steps.push(Phase::Parent, action, &origin);
+        if let Some(shared) = mounts.iter().find(|mount| mount.is_in(IdSpace::Shared)) {
+            let action = Action::MakeUserNamespace {
+                space: IdSpace::Shared,
+                map: IdMap::squashed(first),
+                network: false,
+                is_last: false,
+                ceilings: Vec::new(),
+            };
+            steps.push(Phase::Parent, action, &shared.origin);
+        }
+    }
     let origin = wanted.network.as_ref().map_or(
         Origin::Default("every namespace is new unless the manifest shares it with the host"),
         |network| network.origin.clone(),
@@ -172,9 +218,14 @@ pub(super) fn own_network(manifest: &Manifest) -> bool {
 }
 
 /// In the new namespaces, until the root has changed and everything is mounted.
-fn enter(context: &Context<'_>, name: &JailName, steps: &mut Steps) -> Result<(), Finding> {
+fn enter(
+    context: &Context<'_>,
+    name: &JailName,
+    mounts: &[Planned],
+    steps: &mut Steps,
+) -> Result<(), Finding> {
     let manifest = context.manifest;
-    if context.user_namespace {
+    if context.ids == Ids::One {
         let inside = Owner { uid: context.identity.uid, gid: context.identity.gid };
         let outside = Owner { uid: context.host.uid, gid: context.host.gid };
         steps.unasked(
@@ -182,11 +233,13 @@ fn enter(context: &Context<'_>, name: &JailName, steps: &mut Steps) -> Result<()
             Action::MapIds { map: IdMap::one(inside, outside) },
             "an ordinary user has one id to give",
         );
-        steps.unasked(
-            Phase::Enter,
-            Action::ForbidUserNamespaces,
-            "a user namespace made inside would give every capability in it",
-        );
+        if layers::may_forbid_user_namespaces(manifest, context.host) {
+            steps.unasked(
+                Phase::Enter,
+                Action::ForbidUserNamespaces,
+                "a user namespace made inside would give every capability in it",
+            );
+        }
     }
     if let Some(adjustment) = &manifest.program.oom_score_adjust {
         steps.push(Phase::Enter, Action::SetOomScore { adjustment: adjustment.value }, &adjustment.origin);
@@ -214,25 +267,27 @@ fn enter(context: &Context<'_>, name: &JailName, steps: &mut Steps) -> Result<()
     let (read_only, root_origin) =
         or_default(manifest.root.read_only.as_ref(), true, "what the program may write is mounted by name");
     let flags = MountFlags { read_only, ..MountFlags::GUARDED };
-    steps.push(Phase::Enter, Action::CloneRoot { tree: context.tree.clone(), flags }, &root_origin);
-    let planned = mounts::planned(context);
-    for mount in &planned {
+    // Owners in the tree are those meant inside, the root's of it too: it is nobody else's.
+    let idmap = context.translated(IdSpace::Jail);
+    steps.push(Phase::Enter, Action::CloneRoot { tree: context.tree.clone(), flags, idmap }, &root_origin);
+    for mount in mounts {
         mount.detach(steps);
     }
-    landlock::rules(context, &planned, read_only, &root_origin, steps);
+    landlock::rules(context, mounts, read_only, &root_origin, steps);
     steps.push(Phase::Enter, Action::EnterRoot { tree: context.tree.clone(), method }, &method_origin);
-    for mount in &planned {
+    for mount in mounts {
         mount.attach(steps);
     }
     if own_network(manifest) {
-        let origin = manifest
-            .namespaces
-            .network
-            .as_ref()
-            .map_or(Origin::Default("a network namespace begins with `lo` down"), |network| {
-                network.origin.clone()
-            });
-        steps.push(Phase::Enter, Action::LoopbackUp, &origin);
+        let (action, reason) = match context.ids {
+            Ids::Range(_) => {
+                (Action::EnterNetwork, "the network is the jail's own unless the manifest says otherwise")
+            }
+            Ids::Host | Ids::One => (Action::LoopbackUp, "a network namespace begins with `lo` down"),
+        };
+        let named = manifest.namespaces.network.as_ref();
+        let origin = named.map_or(Origin::Default(reason), |network| network.origin.clone());
+        steps.push(Phase::Enter, action, &origin);
     }
     if !matches!(manifest.namespaces.uts, Some(At { value: Share::Host, .. })) {
         let (hostname, origin) =
@@ -240,6 +295,14 @@ fn enter(context: &Context<'_>, name: &JailName, steps: &mut Steps) -> Result<()
         steps.push(Phase::Enter, Action::SetHostname { name: hostname }, &origin);
     }
     Ok(())
+}
+
+/// Into the user namespace that was made beforehand, once nothing is left to do that takes a right on the host.
+fn enter_user_namespace(context: &Context<'_>, steps: &mut Steps) {
+    if matches!(context.ids, Ids::Range(_)) {
+        let (_, origin) = layers::user_namespace_origin(context.manifest);
+        steps.push(Phase::Confine, Action::EnterUserNamespace, &origin);
+    }
 }
 
 /// Limits, priorities and the like: all that is not about who the program is.

@@ -111,8 +111,7 @@ pub(super) fn replace(context: &Context<'_>, steps: &mut Steps) -> Result<(), Fi
 
 /// Whether the program may change mode or owner of a file by its descriptor: the file's owner may, and who has root's rights.
 fn may_change(context: &Context<'_>, found: &Descriptor) -> bool {
-    let outside = if context.user_namespace { context.host.uid } else { context.identity.uid };
-    context.privileged() || found.owner == outside
+    context.privileged() || found.owner == context.outside_uid()
 }
 
 /// The step that opens a file again through a mount of its own; none if its path does not lead to it any more, which matters only

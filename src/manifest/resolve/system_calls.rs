@@ -5,8 +5,9 @@ use super::run::{Context, Steps};
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::{Manifest, SystemCalls};
 use crate::plan::step::Action;
+use crate::plan::system_calls::decisions::Decision;
 use crate::plan::system_calls::profiles::Profile;
-use crate::plan::system_calls::{Architecture, Filter, Policy, Refusal};
+use crate::plan::system_calls::{Architecture, Filter, Policy, Refusal, table};
 use crate::plan::{Enforcement, Origin, Phase};
 
 /// What the manifest wants, or the default.
@@ -60,23 +61,44 @@ pub(super) fn check(context: &Context<'_>) -> Result<(), Finding> {
     Ok(())
 }
 
-/// The filter, if this is the phase for it: last of all, or, without no_new_privs, while there is CAP_SYS_ADMIN.
-pub(super) fn filter(context: &Context<'_>, phase: Phase, steps: &mut Steps) {
+/// What the program may call, with the manifest's words for it; none where there is no filter.
+fn policy(context: &Context<'_>) -> Option<(String, Policy, Origin)> {
     let manifest = context.manifest;
-    let privileged = !identity::no_new_privileges(manifest);
-    let right_phase = if privileged { Phase::Confine } else { Phase::Exec };
     let (wanted, origin) = wanted(manifest);
     let capabilities = identity::capabilities(manifest);
-    let (words, mut policy) = match wanted {
-        _ if phase != right_phase || !context.host.seccomp => return,
-        SystemCalls::Profile(Profile::All) => return,
+    let (words, policy) = match wanted {
+        _ if !context.host.seccomp => return None,
+        SystemCalls::Profile(Profile::All) => return None,
         SystemCalls::Profile(profile) => (profile.name().to_owned(), Policy::profile(profile, capabilities)),
         SystemCalls::List(list) => {
             let words: Vec<&str> = list.iter().map(|(word, _)| word.as_str()).collect();
             (words.join(" "), Policy::list(list.iter().map(|(_, entry)| *entry), capabilities))
         }
     };
-    let Some(native) = Architecture::NATIVE else { return };
+    Some((words, policy, origin))
+}
+
+/// Whether the program cannot give a file a set-user-id bit, by any call.
+pub(super) fn refuses_set_id(context: &Context<'_>) -> bool {
+    let holds = Architecture::NATIVE.is_some() && refusal(context.manifest) != Refusal::Log;
+    let refuses = |policy: &Policy| {
+        // Its mode is behind a pointer, where no filter sees it.
+        let unseen = table::find("openat2").is_some_and(|at| policy.allows(at));
+        !policy.opens(Decision::SetId) && !unseen
+    };
+    holds && policy(context).is_some_and(|(_, policy, _)| refuses(&policy))
+}
+
+/// The filter, if this is the phase for it: last of all, or, without no_new_privs, while there is CAP_SYS_ADMIN.
+pub(super) fn filter(context: &Context<'_>, phase: Phase, steps: &mut Steps) {
+    let manifest = context.manifest;
+    let privileged = !identity::no_new_privileges(manifest);
+    if phase != if privileged { Phase::Confine } else { Phase::Exec } {
+        return;
+    }
+    let (Some((words, mut policy, origin)), Some(native)) = (policy(context), Architecture::NATIVE) else {
+        return;
+    };
     policy.persona = super::run::persona(manifest).map_or(0, |(_, value)| value as u32);
     let filter = Filter::new(words, policy, refusal(manifest), vec![native]);
     steps.push(phase, Action::FilterSystemCalls { filter, privileged }, &origin);

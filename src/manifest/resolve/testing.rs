@@ -42,6 +42,7 @@ impl Scene {
                 landlock: Ok(7),
                 seccomp: true,
                 standard: [Descriptor::PIPE; 3],
+                first_user_namespace: true,
             },
             source,
         }

@@ -103,6 +103,15 @@ pub(super) const RESTRICT_SELF: Text = Text {
               the root writable, or take the covers off /proc.",
 };
 
+pub(super) const ENTER_USER_NAMESPACE: Text = Text {
+    why: "Everything that takes a right on the host is done. From here on the process has rights in the jail's own user namespace alone: \
+          over its network and its ids, and over none of the mounts, which belong to the host's. The steps that follow take \
+          even those away.",
+    man: &["setns(2)", "user_namespaces(7)", "capabilities(7)"],
+    without: "The ids that the next steps take on would be the host's own, and what is given up later is all that stands between the \
+              program and the host's root.",
+};
+
 pub(super) const DROP_BOUNDING: Text = Text {
     why: "The bounding set is the ceiling of what execve(2) can add to the inheritable set, for a set-user-id program, one with file \
           capabilities, and uid 0. A capability once dropped never returns to it, in this process or its children.",

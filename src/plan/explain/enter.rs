@@ -2,6 +2,24 @@
 
 use super::Text;
 
+pub(super) const MAKE_USER_NAMESPACE: Text = Text {
+    why: "The ids inside are to mean nothing outside: 65536 of them, 0 included, stand for as many that nobody on the host has. A process \
+          that ends at once makes the user namespace, and with it the jail's network, so that capabilities inside count for that \
+          network; the limit on further user namespaces becomes 0. The supervisor writes the maps and keeps the descriptors.",
+    man: &["user_namespaces(7)", "subuid(5)", "network_namespaces(7)"],
+    without: "User 0 inside is the host's root, with or without capabilities: every file of root's that is within reach, /proc/sys \
+              among them, is its own, and a bug in the kernel or in the set-up is worth all of the host (CVE-2019-5736).",
+};
+
+pub(super) const MAKE_SHARED_NAMESPACE: Text = Text {
+    why: "Nobody enters this one. Its maps say who owns what on the directories that are shown writable: www-data inside is www-data \
+          there, but root is not root. What belongs to the host's root belongs to nobody inside, and what root inside makes \
+          belongs to an id the host does not use, as with NFS and its root_squash.",
+    man: &["mount_setattr(2)", "user_namespaces(7)", "exports(5)"],
+    without: "Root inside could leave a set-user-id program of root's in a shared directory, for any user of the host to start, or \
+              replace what the host's root reads there.",
+};
+
 pub(super) const CLONE: Text = Text {
     why: "One call makes the jail's first process together with its namespaces: its own table of mounts, its own process numbers and \
           whatever else is asked for. In a new PID namespace it is process 1, and when it ends the kernel kills all others in it.",
@@ -83,6 +101,14 @@ pub(super) const RELAY_OUTPUT: Text = Text {
               it; an intruder would remove his traces. If the user owns the file, it could be made set-user-id, with a program in it.",
 };
 
+pub(super) const ENTER_NETWORK: Text = Text {
+    why: "The network that was made together with the jail's user namespace holds a loopback interface, already up, and nothing else: \
+          127.0.0.1 and ::1 reach no further than the jail.",
+    man: &["setns(2)", "network_namespaces(7)"],
+    without: "The jail would be in the host's network: its addresses, its loopback with every service that trusts it, its abstract \
+              sockets (CVE-2020-15257 was a way out of containers through one).",
+};
+
 pub(super) const LOOPBACK_UP: Text = Text {
     why: "A new network namespace holds nothing but a loopback interface, and that one is down. Bringing it up gives the jail \
           127.0.0.1 and ::1, reachable from inside alone.",
@@ -113,6 +139,23 @@ pub(super) const CLONE_TREE: Text = Text {
     man: &["open_tree(2)", "mount_setattr(2)"],
     without: "The jail has no access to the data it works on. Binding by path instead, in a tree others write to, is a race that runc \
               lost in CVE-2021-30465; and the old mount(2) makes only the topmost mount read-only, not those below it.",
+};
+
+pub(super) const CLONE_TREE_MAPPED: Text = Text {
+    why: "Something of the host is to be visible inside: a second mount of it, attached nowhere yet and held by a descriptor. Its flags are \
+          set before anybody can see it, and its owners are translated: an id on disk is the same id inside, which without that \
+          would stand for another one outside and own nothing.",
+    man: &["open_tree(2)", "mount_setattr(2)", "user_namespaces(7)"],
+    without: "Without the mount the jail has no access to the data it works on. Without the translation every file shown belongs to \
+              nobody inside: a key that its daemon's group may read cannot be read.",
+};
+
+pub(super) const CLONE_TREE_SHARED: Text = Text {
+    why: "The program writes to this directory of the host's: a second mount of it, held by a descriptor, whose owners are translated \
+          except for root. A user inside is the same user on disk, root inside is nobody there that the host knows.",
+    man: &["open_tree(2)", "mount_setattr(2)", "exports(5)"],
+    without: "The program keeps nothing: all that it writes is gone with the jail. Translated for root as well, what root inside leaves \
+              there would be root's for the host too.",
 };
 
 pub(super) const CLONE_ROOT: Text = Text {

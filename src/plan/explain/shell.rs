@@ -2,7 +2,7 @@
 
 use super::super::display::join;
 use super::super::quote::shell as word;
-use super::super::step::{Action, CapabilitySet, MountFlags, Owner, RootMethod};
+use super::super::step::{Action, CapabilitySet, IdSpace, Idmap, MountFlags, Owner, RootMethod};
 use super::super::{Bound, Extent, JailPath};
 
 /// The line for an action, if the shell has one.
@@ -23,6 +23,12 @@ pub(super) fn line(action: &Action) -> Option<String> {
         }
         Action::MakeDevice { path, device } => {
             format!("mknod --mode=0666 {} c {} {}", below(path), device.major, device.minor)
+        }
+        Action::MakeUserNamespace { space, map, network, .. } => {
+            let (name, network) = (variable(*space), if *network { " --net" } else { "" });
+            let maps =
+                map.lines().map(|(file, lines)| format!("printf {} > /proc/${name}/{file}", word(lines)));
+            format!("unshare --user{network} sleep infinity & {name}=$!; {}", maps.join("; "))
         }
         Action::Clone { namespaces } => {
             format!(
@@ -51,17 +57,19 @@ pub(super) fn line(action: &Action) -> Option<String> {
             let descriptors = join(" ", onto.iter().map(|fd| format!("{fd}> >(cat >> file)")));
             format!("\u{2026} {descriptors}")
         }
+        Action::EnterNetwork => "nsenter --net=/proc/$jail/ns/net \u{2026}".into(),
+        Action::EnterUserNamespace => "nsenter --user=/proc/$jail/ns/user \u{2026}".into(),
         Action::LoopbackUp => "ip link set lo up".into(),
         Action::SetHostname { name } => format!("hostname {}", word(name)),
         Action::SetOomScore { adjustment } => format!("choom --adjust {adjustment} --pid $$"),
-        Action::CloneTree { source, target, flags, recursive } => {
+        Action::CloneTree { source, target, flags, recursive, idmap } => {
             let bind = if *recursive { "--rbind" } else { "--bind" };
-            let target = below(target);
-            format!("mount {bind} {} {target} && {}", word(source.as_path()), remount(*flags, &target))
+            let (target, idmap) = (below(target), mapped(*idmap));
+            format!("mount {bind}{idmap} {} {target} && {}", word(source.as_path()), remount(*flags, &target))
         }
-        Action::CloneRoot { tree, flags } => {
-            let tree = word(tree.as_path());
-            format!("mount --bind {tree} {tree} && {} && tree={tree}", remount(*flags, &tree))
+        Action::CloneRoot { tree, flags, idmap } => {
+            let (tree, idmap) = (word(tree.as_path()), mapped(*idmap));
+            format!("mount --bind{idmap} {tree} {tree} && {} && tree={tree}", remount(*flags, &tree))
         }
         Action::EnterRoot { method, .. } => match method {
             RootMethod::Pivot => "cd \"$tree\" && pivot_root . . && umount --lazy . && cd /",
@@ -160,6 +168,21 @@ fn owned(owner: Owner) -> String {
     format!("--owner={} --group={}", owner.uid, owner.gid)
 }
 
+/// The shell variable with the number of the process that holds a user namespace.
+const fn variable(space: IdSpace) -> &'static str {
+    match space {
+        IdSpace::Jail => "jail",
+        IdSpace::Shared => "shared",
+    }
+}
+
+/// The option of mount(8) that translates owners.
+fn mapped(idmap: Option<Idmap>) -> String {
+    idmap.map_or_else(String::new, |Idmap { space, .. }| {
+        format!(" -o X-mount.idmap=/proc/${}/ns/user", variable(space))
+    })
+}
+
 /// Flags of a bind have to be set in a second call.
 fn remount(flags: MountFlags, target: &str) -> String {
     format!("mount -o remount,bind,{flags} {target}")
@@ -205,7 +228,9 @@ mod tests {
             "ln -s -- usr/lib \"$tree\"/lib",
             "mknod --mode=0666 \"$tree\"/dev/null c 1 3",
             "unshare --mount --user --pid --fork \u{2026}",
-            "mount --rbind /srv/www \"$tree\"/var/www && mount -o remount,bind,ro,nosuid,nodev \"$tree\"/var/www",
+            "unshare --user --net sleep infinity & jail=$!; printf '0 524288 65536' > /proc/$jail/uid_map; \
+             printf '0 524288 65536' > /proc/$jail/gid_map",
+            "mount --rbind -o X-mount.idmap=/proc/$jail/ns/user /srv/www \"$tree\"/var/www && mount -o remount,bind,ro,nosuid,nodev \"$tree\"/var/www",
             "mount -t proc -o rw,nosuid,nodev,noexec,subset=pid proc \"$tree\"/proc",
             "prlimit --pid $$ --nofile=1024:4096",
             "setarch --addr-no-randomize --uname-2.6 \u{2026}",

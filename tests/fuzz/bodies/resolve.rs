@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use nix::errno::Errno;
 use stockade::jail::Program;
 use stockade::manifest::resolve::accounts::Accounts;
+use stockade::manifest::resolve::ids;
 use stockade::manifest::resolve::run::run_steps;
 use stockade::manifest::resolve::tree::{Nodes, tree_steps};
 use stockade::manifest::resolve::tree_key;
@@ -84,7 +85,8 @@ fn steps(manifest: &stockade::manifest::schema::Manifest, host: &Host) {
     parents_come_first(&resolved.steps);
     let (Some(name), Some(program)) = (&manifest.name, resolved.program) else { return };
     let tree = HostPath::parse(format!("/var/lib/stockade/{}/current/tree", name.value)).unwrap();
-    let run = match run_steps(manifest, host, &accounts, &name.value, &tree, &program) {
+    let first_id = || ids::choose(host, manifest, &name.value, &[], None);
+    let run = match run_steps(manifest, host, &accounts, &name.value, &tree, &program, first_id) {
         Ok(run) => run,
         Err(findings) => return shown(&findings),
     };

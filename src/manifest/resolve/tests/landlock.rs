@@ -14,7 +14,9 @@ use crate::sys::descriptor::{Descriptor, Kind};
 /// The run part of a manifest.
 fn resolve(scene: &Scene, manifest: &Manifest) -> Result<Run, Vec<Finding>> {
     let name = crate::plan::JailName::parse("web").unwrap();
-    run_steps(manifest, &scene.host, &Accounts::default(), &name, &host("/tree"), &jail("/program"))
+    run_steps(manifest, &scene.host, &Accounts::default(), &name, &host("/tree"), &jail("/program"), || {
+        Ok(600_000_000)
+    })
 }
 
 /// The steps of Landlock as text, without the root's rule and that of /dev.

@@ -35,7 +35,7 @@ pub(super) fn directory(path: &str) -> Directory {
 }
 
 pub(super) fn bind(source: &str, target: &str) -> Mount {
-    let kind = MountKind::Bind { source: host(source), recursive: None, optional: false };
+    let kind = MountKind::Bind { source: host(source), recursive: None, optional: false, root_squash: None };
     Mount { target: jail(target), kind, read_only: None, executable: None }
 }
 

@@ -13,7 +13,7 @@ use crate::plan::{Enforcement, Layer};
 fn resolve(scene: &Scene, manifest: &Manifest) -> Result<Run, Vec<Finding>> {
     let name = crate::plan::JailName::parse("web").unwrap();
     let accounts = Accounts::of(manifest, &scene.host).unwrap();
-    run_steps(manifest, &scene.host, &accounts, &name, &host("/tree"), &jail("/program"))
+    run_steps(manifest, &scene.host, &accounts, &name, &host("/tree"), &jail("/program"), || Ok(600_000_000))
 }
 
 /// The steps about /proc as text.
@@ -32,6 +32,13 @@ fn scene(name: &str) -> Scene {
     scene
 }
 
+/// A jail whose ids are the host's own.
+fn with_the_hosts_ids(scene: &Scene) -> Manifest {
+    let mut manifest = Manifest::default();
+    manifest.namespaces.user = Some(scene.at(9, false));
+    manifest
+}
+
 const COVER: &str = "open_tree(\"/dev/null\" \u{2192} \"/proc/key-users\", bind, ro nosuid nodev noexec)";
 const PROC: &str = "fsmount(\"proc\" \u{2192} \"/proc\", ro nosuid nodev noexec, hidepid=ptraceable)";
 const ATTACH: &str = "move_mount(<mount>, \"/proc\")";
@@ -41,7 +48,7 @@ const DIRECTORIES: &str = "cover(\"/proc/acpi\", \"/proc/fs\")";
 fn what_is_not_known_as_harmless_is_covered() {
     let scene = scene("proc-default");
     assert_eq!(
-        steps(&scene, &Manifest::default()),
+        steps(&scene, &with_the_hosts_ids(&scene)),
         [
             PROC,
             COVER,
@@ -55,12 +62,15 @@ fn what_is_not_known_as_harmless_is_covered() {
 #[test]
 fn a_program_that_may_be_the_hosts_root_finds_more_covered() {
     let scene = scene("proc-root");
-    let mut manifest = Manifest::default();
+    let mut manifest = with_the_hosts_ids(&scene);
     manifest.program.user = Some(scene.at(1, Account::Id(0)));
     let cover = COVER.replace("key-users", "kcore");
     let files = "cover(\"/proc/kcore\", \"/proc/key-users\", \"/proc/keys\", \"/proc/new-driver\")";
     assert_eq!(steps(&scene, &manifest), [PROC, cover.as_str(), ATTACH, files, DIRECTORIES]);
-    let mut manifest = Manifest::default();
+    // With ids of its own it is not.
+    manifest.namespaces.user = None;
+    assert_eq!(steps(&scene, &manifest)[3], "cover(\"/proc/keys\", \"/proc/new-driver\")");
+    let mut manifest = with_the_hosts_ids(&scene);
     manifest.privileges.capabilities = vec![scene.at(1, 1)];
     assert_eq!(steps(&scene, &manifest).len(), 5);
     assert_eq!(steps(&scene, &manifest)[3], files);

@@ -9,6 +9,9 @@ use crate::manifest::schema::Manifest;
 use crate::plan::Action;
 use crate::sys::descriptor::{Descriptor, Kind};
 
+/// The first of the jail's ids outside.
+const FIRST_ID: u32 = 600_000_000;
+
 /// A descriptor of a file by its inode number, whose path nobody knows.
 fn file(inode: u64, readable: bool, writable: bool, owner: u32) -> Descriptor {
     let kind = Kind::File { file_system: 0xef53, named: true };
@@ -21,8 +24,15 @@ fn replaced(standard: [Descriptor; 3]) -> Result<Vec<Action>, Vec<Finding>> {
     scene.host.standard = standard;
     let name = crate::plan::JailName::parse("web").unwrap();
     let manifest = Manifest::default();
-    let run =
-        run_steps(&manifest, &scene.host, &Accounts::default(), &name, &host("/tree"), &jail("/program"))?;
+    let run = run_steps(
+        &manifest,
+        &scene.host,
+        &Accounts::default(),
+        &name,
+        &host("/tree"),
+        &jail("/program"),
+        || Ok(FIRST_ID),
+    )?;
     let actions = run.steps.into_iter().map(|step| step.action);
     Ok(actions
         .filter(|action| matches!(action, Action::ReopenDescriptor { .. } | Action::RelayOutput { .. }))
@@ -43,7 +53,7 @@ fn descriptors_of_one_file_share_a_pipe() {
 fn a_file_that_cannot_be_shown_is_given_only_if_the_program_cannot_change_it() {
     // Its path does not lead to it, as when it was renamed or lies where this user may not look.
     assert_eq!(replaced([file(1, true, false, 12345), Descriptor::PIPE, Descriptor::PIPE]), Ok(Vec::new()));
-    let nobodys = file(1, true, false, 65534);
+    let nobodys = file(1, true, false, FIRST_ID + 65534);
     let findings = replaced([nobodys, Descriptor::PIPE, Descriptor::PIPE]).unwrap_err();
     assert_eq!(findings[0].message, "standard input cannot be given to a jail");
     // Deleted, it is nobody's any more.

@@ -1,0 +1,240 @@
+//! Which ids of the host a jail started by root gets: [`COUNT`] that nobody has, and no other jail.
+//!
+//! They come from the entry `stockade` in /etc/subuid and /etc/subgid if there is one, see subuid(5). Otherwise a jail's key
+//! decides where the search begins in the range that systemd-nspawn takes its containers' ids from; what overlaps an entry of
+//! those files, or an id of passwd(5) or group(5), is passed over. Either way a range that another jail has is passed over too.
+
+#![forbid(unsafe_code)]
+
+use std::ops::RangeInclusive;
+
+use super::accounts::{self, Accounts};
+use crate::manifest::finding::Finding;
+use crate::manifest::schema::Manifest;
+use crate::plan::ids::{COUNT, FIRST};
+use crate::plan::{JailName, Origin};
+use crate::sys::host::Host;
+
+/// The files that are asked, below the root.
+pub const SOURCES: [&str; 4] = ["etc/subuid", "etc/subgid", "etc/passwd", "etc/group"];
+
+/// The first ids there may be where nothing is said: systemd's container range, see "Users, Groups, UIDs and GIDs on systemd Systems".
+const CONTAINERS: RangeInclusive<u32> = 524_288..=1_879_048_191;
+
+/// Whose entry in subuid(5) is ours.
+const OURS: &str = "stockade";
+
+/// Ids that somebody has, first and last.
+type Range = RangeInclusive<u32>;
+
+/// Why the host's files give no ids.
+fn none(why: String, hint: &str) -> Finding {
+    Finding::plain("there are no ids to give to the jail").why(why).hint(format!(
+        "{hint}; or give the first of them with `first_id` under [namespaces], or go without them with `user = false`"
+    ))
+}
+
+/// The first id of a jail's range. `taken` are those of other jails; `before` is the one this jail has had, which it keeps if it may.
+pub fn choose(
+    host: &Host,
+    manifest: &Manifest,
+    name: &JailName,
+    taken: &[u32],
+    before: Option<u32>,
+) -> Result<u32, Finding> {
+    if let Some(given) = &manifest.namespaces.first_id {
+        return Ok(given.value);
+    }
+    let subordinate = Subordinate::read(host)?;
+    let granted = subordinate.granted()?;
+    let used = if granted.is_some() { Vec::new() } else { subordinate.used(&Accounts::read(host)?) };
+    let places = granted.unwrap_or_else(|| vec![CONTAINERS]);
+    let is_free = |first: u32| {
+        let last = first + (COUNT - 1);
+        let overlaps = |other: &Range| first <= *other.end() && *other.start() <= last;
+        !taken.iter().any(|other| overlaps(&(*other..=*other + (COUNT - 1)))) && !used.iter().any(overlaps)
+    };
+    let count: u32 = places.iter().map(blocks).sum();
+    let begin = (hash(name.as_str().as_bytes()) % u64::from(count.max(1))) as u32;
+    let all = (0..count).map(|at| block(&places, (begin + at) % count));
+    let kept = before.filter(|first| (0..count).any(|at| block(&places, at) == *first));
+    kept.into_iter().chain(all).find(|first| is_free(*first)).ok_or_else(|| {
+        none(
+            format!("every range of {COUNT} ids there is belongs to another jail or to a user"),
+            "remove jails that are no longer wanted, or make the ranges of `stockade` in /etc/subuid and /etc/subgid larger",
+        )
+    })
+}
+
+/// How many whole ranges of [`COUNT`] ids are in a range.
+fn blocks(place: &Range) -> u32 {
+    ((u64::from(*place.end()) + 1).saturating_sub(u64::from(*place.start())) / u64::from(COUNT)) as u32
+}
+
+/// The first id of range number `at`, counted through all places.
+fn block(places: &[Range], mut at: u32) -> u32 {
+    for place in places {
+        let here = blocks(place);
+        if at < here {
+            return place.start() + at * COUNT;
+        }
+        at -= here;
+    }
+    *FIRST.start()
+}
+
+/// FNV-1a: spreads names well enough, and is the same in every version.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+/// The entries of subuid(5) and subgid(5).
+struct Subordinate {
+    users: Vec<(String, Range)>,
+    groups: Vec<(String, Range)>,
+}
+
+impl Subordinate {
+    fn read(host: &Host) -> Result<Self, Finding> {
+        let read = |path| accounts::read_file(host, path).map(|text| accounts::parse(&text, entry));
+        Ok(Self { users: read("etc/subuid")?, groups: read("etc/subgid")? })
+    }
+
+    /// What is ours in both files; `None` if nothing is said of us.
+    fn granted(&self) -> Result<Option<Vec<Range>>, Finding> {
+        let ours = |entries: &[(String, Range)]| -> Vec<Range> {
+            entries.iter().filter(|(name, _)| name == OURS).map(|(_, range)| range.clone()).collect()
+        };
+        let (users, groups) = (ours(&self.users), ours(&self.groups));
+        if users.is_empty() && groups.is_empty() {
+            return Ok(None);
+        }
+        let both: Vec<Range> = users
+            .iter()
+            .flat_map(|one| {
+                groups.iter().map(move |other| {
+                    *one.start().max(other.start()).max(FIRST.start())
+                        ..=*one.end().min(other.end()).min(&(FIRST.end() + (COUNT - 1)))
+                })
+            })
+            .filter(|range| blocks(range) > 0)
+            .collect();
+        if both.is_empty() {
+            return Err(none(
+                format!(
+                    "the entries of `stockade` in /etc/subuid and /etc/subgid have no {COUNT} ids from {} on in common",
+                    FIRST.start()
+                ),
+                "give it the same ids in both files, for example `stockade:524288:6553600`",
+            ));
+        }
+        Ok(Some(both))
+    }
+
+    /// Every id that somebody has.
+    fn used(self, accounts: &Accounts) -> Vec<Range> {
+        let ids = accounts.users.iter().flat_map(|user| [user.uid, user.gid]);
+        let ids =
+            ids.chain(accounts.groups.iter().map(|group| group.gid)).filter(|id| CONTAINERS.contains(id));
+        let ids: Vec<Range> = ids.map(|id| id..=id).collect();
+        self.users.into_iter().chain(self.groups).map(|(_, range)| range).chain(ids).collect()
+    }
+}
+
+/// One line of subuid(5): name, first id, count. What cannot be, as a range past the last id, is passed over, as newuidmap(1) does.
+fn entry(fields: &[&str]) -> Option<(String, Range)> {
+    let [name, first, count] = fields else { return None };
+    let (first, count): (u32, u32) = (first.parse().ok()?, count.trim_end().parse().ok()?);
+    Some(((*name).to_owned(), first..=first.checked_add(count.checked_sub(1)?)?))
+}
+
+/// Why an id has no place in a jail's range.
+pub(super) fn out_of_range(what: &str, id: u32, origin: &Origin) -> Finding {
+    Finding::error(format!("{what} {id} has no place in the jail's user namespace"), origin)
+        .why(format!("a jail started by root has the ids from 0 to {}", COUNT - 1))
+        .hint("choose another one, or say `user = false` under [namespaces]: then ids inside are the host's own")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::resolve::testing::Scene;
+
+    /// The first id of a jail of this name.
+    fn first(scene: &Scene, name: &str, taken: &[u32], before: Option<u32>) -> Result<u32, String> {
+        let name = JailName::parse(name).unwrap();
+        choose(&scene.host, &Manifest::default(), &name, taken, before)
+            .map_err(|finding| finding.why.first().cloned().unwrap_or_default())
+    }
+
+    #[test]
+    fn each_jail_has_a_range_of_its_own_in_the_containers_range() {
+        let scene = Scene::new("ids-hash");
+        let (one, other) =
+            (first(&scene, "web", &[], None).unwrap(), first(&scene, "dns", &[], None).unwrap());
+        assert_ne!(one, other);
+        for id in [one, other] {
+            assert!(
+                CONTAINERS.contains(&id) && CONTAINERS.contains(&(id + COUNT - 1)) && id % COUNT == 0,
+                "{id}"
+            );
+        }
+        // The same at every start, and another one when somebody has it.
+        assert_eq!(first(&scene, "web", &[other], None), Ok(one));
+        assert_eq!(first(&scene, "web", &[one], None), Ok(one + COUNT));
+        assert_eq!(first(&scene, "web", &[one + COUNT - 1], None), Ok(one + 2 * COUNT));
+        assert_eq!(first(&scene, "web", &[], Some(other)), Ok(other));
+        assert_eq!(first(&scene, "web", &[other], Some(other)), Ok(one));
+        // One that was given by hand, and is not any more.
+        assert_eq!(first(&scene, "web", &[], Some(70_000)), Ok(one));
+    }
+
+    #[test]
+    fn ids_of_the_hosts_users_are_passed_over() {
+        let scene = Scene::new("ids-used");
+        let one = first(&scene, "web", &[], None).unwrap();
+        for (file, text) in [
+            ("etc/subuid", format!("eve:{}:10\n", one - 9)),
+            ("etc/subgid", format!("eve:{}:65536\n", one + COUNT - 1)),
+            ("etc/passwd", format!("eve:x:{}:100::/:/bin/sh\n", one + 5)),
+            ("etc/group", format!("eve:x:{}:\n", one + COUNT - 1)),
+        ] {
+            let scene = Scene::new("ids-used-by");
+            scene.file(file, &text);
+            let next = if file == "etc/subgid" { one + 2 * COUNT } else { one + COUNT };
+            assert_eq!(first(&scene, "web", &[], None), Ok(next), "{file}: {text}");
+        }
+        // An id beside the range, and lines that mean nothing.
+        scene.file("etc/subuid", &format!("eve:{}:9\neve:1\neve:4294967295:2\neve:5:0\n", one - 9));
+        assert_eq!(first(&scene, "web", &[], None), Ok(one));
+    }
+
+    #[test]
+    fn an_entry_for_stockade_is_what_ids_are_taken_from() {
+        let scene = Scene::new("ids-granted");
+        scene.file("etc/subuid", "eve:100000:65536\nstockade:200000:131072\n");
+        scene.file("etc/subgid", "stockade:190000:200000\n");
+        let one = first(&scene, "web", &[], None).unwrap();
+        let other = first(&scene, "web", &[one], None).unwrap();
+        let mut both = [one, other];
+        both.sort_unstable();
+        assert_eq!(both, [200_000, 265_536]);
+        assert!(first(&scene, "web", &both, None).unwrap_err().contains("belongs to another jail"));
+        // Too small, too low, in one file only.
+        for (users, groups) in [
+            ("stockade:200000:65535\n", "stockade:200000:65535\n"),
+            ("stockade:0:65536\n", "stockade:0:65536\n"),
+            ("stockade:200000:65536\n", ""),
+            ("stockade:200000:65536\n", "stockade:200001:65536\n"),
+        ] {
+            scene.file("etc/subuid", users).file("etc/subgid", groups);
+            assert!(first(&scene, "web", &[], None).unwrap_err().contains("in common"), "{users} {groups}");
+        }
+        // Up to the last id there is.
+        scene.file("etc/subuid", "stockade:4294836224:131071\n");
+        scene.file("etc/subgid", "stockade:4294836224:131071\n");
+        assert_eq!(first(&scene, "web", &[], None), Ok(4_294_836_224));
+    }
+}
