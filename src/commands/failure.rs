@@ -103,6 +103,7 @@ fn purpose(action: &Action) -> String {
         Action::SetUmask { .. } => "set the umask".into(),
         Action::SetPersonality { .. } => "set the personality".into(),
         Action::SetNice { nice } => format!("set the nice value to {nice}"),
+        Action::ResetScheduling { .. } => "reset how the kernel favours the jail".into(),
         Action::SetAffinity { .. } => "choose the processors".into(),
         Action::RestrictSelf => "enforce the Landlock rules".into(),
         Action::DropBounding { .. } => "drop capabilities from the bounding set".into(),

@@ -15,10 +15,10 @@ use super::init;
 use super::program::{Operation, Parent, Program};
 use super::report::{self, FILTER_DIFFERS, Report};
 use super::spaces;
-use crate::plan::step::{IdSpace, Idmap, RootMethod};
+use crate::plan::step::{IdSpace, Idmap, RootMethod, Scheduling};
 use crate::plan::system_calls::{PROBE, PROBE_ANSWER};
 use crate::sys::signal::{self, SignalSet};
-use crate::sys::{Error, creds, fs, landlock, mount, process, seccomp, terminal};
+use crate::sys::{Error, creds, fs, landlock, mount, priority, process, seccomp, terminal};
 
 /// What the child was given by its parent beside the program.
 #[derive(Clone, Copy, Debug)]
@@ -202,6 +202,7 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
             process::set_personality(*value).map_err(Error::of("personality"))
         }
         Operation::SetNice(nice) => process::set_nice(*nice).map_err(Error::of("setpriority")),
+        Operation::ResetScheduling(what) => what.iter().try_for_each(|what| reset_scheduling(*what)),
         Operation::SetAffinity(mask) => creds::set_affinity(mask).map_err(Error::of("sched_setaffinity")),
         Operation::DropBounding { keep } => drop_bounding(*keep),
         Operation::LockSecureBits(bits) => creds::set_secure_bits(*bits).map_err(Error::of("prctl")),
@@ -339,6 +340,17 @@ fn drop_bounding(keep: u64) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Resets one thing by which the kernel favours a process.
+fn reset_scheduling(what: Scheduling) -> Result<(), Error> {
+    match what {
+        Scheduling::TimerSlack => priority::set_timer_slack(Scheduling::TIMER_SLACK),
+        Scheduling::Policy => priority::reset_policy(),
+        Scheduling::Io => priority::reset_io(),
+        Scheduling::Memory => priority::reset_memory_policy(),
+    }
+    .map_err(Error::of(what.call().0))
 }
 
 /// Makes a detached mount visible.

@@ -15,10 +15,11 @@ use super::verify::Verify;
 use crate::plan::Bound;
 use crate::plan::ids::UNMAPPED;
 use crate::plan::landlock::Beneath;
-use crate::plan::step::{Action, Ceiling, IdSpace, Idmap, Namespaces, Reopen, RootMethod, Step};
+use crate::plan::step::{Action, Ceiling, IdSpace, Idmap, Namespaces, Reopen, RootMethod, Scheduling, Step};
 use crate::plan::system_calls::{INIT_PROGRAM, Instruction};
 use crate::plan::{JailPath, Phase, calls};
 use crate::sys;
+use crate::sys::creds;
 use crate::sys::mount::attribute;
 use crate::sys::process::PointerArray;
 
@@ -124,6 +125,7 @@ pub(super) enum Operation {
     SetUmask(u32),
     SetPersonality(u64),
     SetNice(i32),
+    ResetScheduling(Vec<Scheduling>),
     SetAffinity(Vec<u64>),
     DropBounding {
         keep: u64,
@@ -356,6 +358,7 @@ impl Program {
                 Action::SetUmask { mask } => Operation::SetUmask(mask.0),
                 Action::SetPersonality { value, .. } => Operation::SetPersonality(*value),
                 Action::SetNice { nice } => Operation::SetNice(*nice),
+                Action::ResetScheduling { what } => Operation::ResetScheduling(what.clone()),
                 Action::SetAffinity { processors } => Operation::SetAffinity(affinity_mask(processors)),
                 Action::DropBounding { keep } => {
                     bounding = keep.0;
@@ -549,28 +552,9 @@ fn instructions(program: &[Instruction]) -> Vec<sock_filter> {
     program.iter().map(kernels).collect()
 }
 
-/// The kernel's number of a resource.
+/// The kernel's number of a resource; one that it does not know, and refuses (EINVAL), if the name is none.
 fn resource_number(name: &str) -> u32 {
-    match name {
-        "RLIMIT_CPU" => libc::RLIMIT_CPU,
-        "RLIMIT_FSIZE" => libc::RLIMIT_FSIZE,
-        "RLIMIT_DATA" => libc::RLIMIT_DATA,
-        "RLIMIT_STACK" => libc::RLIMIT_STACK,
-        "RLIMIT_CORE" => libc::RLIMIT_CORE,
-        "RLIMIT_RSS" => libc::RLIMIT_RSS,
-        "RLIMIT_NPROC" => libc::RLIMIT_NPROC,
-        "RLIMIT_NOFILE" => libc::RLIMIT_NOFILE,
-        "RLIMIT_MEMLOCK" => libc::RLIMIT_MEMLOCK,
-        "RLIMIT_AS" => libc::RLIMIT_AS,
-        "RLIMIT_LOCKS" => libc::RLIMIT_LOCKS,
-        "RLIMIT_SIGPENDING" => libc::RLIMIT_SIGPENDING,
-        "RLIMIT_MSGQUEUE" => libc::RLIMIT_MSGQUEUE,
-        "RLIMIT_NICE" => libc::RLIMIT_NICE,
-        "RLIMIT_RTPRIO" => libc::RLIMIT_RTPRIO,
-        "RLIMIT_RTTIME" => libc::RLIMIT_RTTIME,
-        // The kernel refuses a number it does not know (EINVAL).
-        _ => u32::MAX,
-    }
+    creds::LIMITS.iter().position(|known| *known == name).map_or(u32::MAX, |at| at as u32)
 }
 
 /// A bit for each processor, 64 to a word.

@@ -158,6 +158,9 @@ impl Action {
             Self::SetUmask { mask: bits } => vec![call("umask", mask(*bits))],
             Self::SetPersonality { flags, .. } => vec![call("personality", persona(flags))],
             Self::SetNice { nice } => vec![call("setpriority", format!("PRIO_PROCESS, 0, {nice}"))],
+            Self::ResetScheduling { what } => {
+                what.iter().map(|what| what.call()).map(|(name, arguments)| call(name, arguments)).collect()
+            }
             Self::SetAffinity { processors } => {
                 let mut processors = processors.clone();
                 processors.sort_unstable();

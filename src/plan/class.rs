@@ -112,6 +112,7 @@ pub enum Class {
 
 impl Class {
     /// Whether an action belongs to it.
+    #[allow(clippy::too_many_lines, reason = "a table: one line a class")]
     pub fn has(self, action: &Action) -> bool {
         use Action as A;
         match self {
@@ -161,7 +162,10 @@ impl Class {
             Self::Undumpable => matches!(action, A::SetUndumpable),
             Self::HostName => matches!(action, A::SetHostname { .. }),
             Self::Entering => matches!(action, A::EnterUserNamespace),
-            Self::Limits => matches!(action, A::SetLimit { .. } | A::SetNice { .. } | A::SetOomScore { .. }),
+            Self::Limits => matches!(
+                action,
+                A::SetLimit { .. } | A::SetNice { .. } | A::SetOomScore { .. } | A::ResetScheduling { .. }
+            ),
             Self::Bounding => matches!(action, A::DropBounding { .. }),
             Self::SecureBits => matches!(action, A::LockSecureBits { .. }),
             Self::Groups => matches!(action, A::SetGroups { .. }),

@@ -114,8 +114,16 @@ impl fmt::Display for Action {
                 write!(f, "setrlimit({resource}, {}, {})", Limit(*soft), Limit(*hard))
             }
             Self::SetUmask { mask } => write!(f, "umask({mask})"),
+            Self::SetPersonality { flags, .. } if flags.is_empty() => f.write_str("personality(PER_LINUX)"),
             Self::SetPersonality { flags, .. } => write!(f, "personality({})", join("|", flags)),
             Self::SetNice { nice } => write!(f, "setpriority(PRIO_PROCESS, 0, {nice})"),
+            Self::ResetScheduling { what } => {
+                let calls = what.iter().map(|what| {
+                    let (name, arguments) = what.call();
+                    format!("{name}({arguments})")
+                });
+                f.write_str(&join(", ", calls))
+            }
             Self::SetAffinity { processors } => {
                 write!(f, "sched_setaffinity(0, [{}])", join(" ", processors))
             }
@@ -285,6 +293,7 @@ mod tests {
             "umask(0022)",
             "personality(ADDR_NO_RANDOMIZE|UNAME26)",
             "setpriority(PRIO_PROCESS, 0, 5)",
+            "prctl(PR_SET_TIMERSLACK, 50000), sched_setscheduler(0, SCHED_OTHER, [0])",
             "sched_setaffinity(0, [2 0])",
             "landlock_restrict_self(<ruleset>)",
             "setns(<user namespace>, CLONE_NEWUSER)",

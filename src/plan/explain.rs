@@ -97,8 +97,10 @@ impl Action {
                 _ => &confine::SET_LIMIT,
             },
             Self::SetUmask { .. } => &confine::SET_UMASK,
+            Self::SetPersonality { flags, .. } if flags.is_empty() => &confine::RESET_PERSONALITY,
             Self::SetPersonality { .. } => &confine::SET_PERSONALITY,
             Self::SetNice { .. } => &confine::SET_NICE,
+            Self::ResetScheduling { .. } => &confine::RESET_SCHEDULING,
             Self::SetAffinity { .. } => &confine::SET_AFFINITY,
             Self::RestrictSelf => &confine::RESTRICT_SELF,
             Self::EnterUserNamespace => &confine::ENTER_USER_NAMESPACE,
@@ -181,6 +183,7 @@ mod tests {
                 recursive: false,
                 idmap: None,
             },
+            Action::SetPersonality { flags: Vec::new(), value: 0 },
             Action::Cover {
                 with: Some(sample::jail("/proc/tty/ldisc")),
                 over: vec![sample::jail("/proc/fs")],

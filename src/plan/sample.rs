@@ -4,6 +4,7 @@ use super::landlock::{AccessSet, Beneath, NetworkSet, ScopeSet};
 use super::secure_bits::SecureBits;
 use super::step::{
     Action, CapabilitySet, DEVICES, IdSpace, Idmap, Keep, MountFlags, Namespaces, Owner, Reopen, RootMethod,
+    Scheduling,
 };
 use super::system_calls::{Architecture, Filter, Policy, Refusal};
 use super::{HostPath, IdMap, JailPath, Mode, Origin, Phase, Step};
@@ -140,6 +141,7 @@ pub(crate) fn run() -> Vec<Step> {
         Action::SetUmask { mask: Mode(0o22) },
         Action::SetPersonality { flags: vec!["ADDR_NO_RANDOMIZE", "UNAME26"], value: 0x6_0000 },
         Action::SetNice { nice: 5 },
+        Action::ResetScheduling { what: vec![Scheduling::TimerSlack, Scheduling::Policy] },
         Action::SetAffinity { processors: vec![2, 0] },
         Action::RestrictSelf,
         Action::EnterUserNamespace,

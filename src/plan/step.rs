@@ -246,6 +246,44 @@ impl RootMethod {
     }
 }
 
+/// Something by which the kernel favours a process over others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheduling {
+    /// How late a sleep may end.
+    TimerSlack,
+    /// The policy, see sched(7).
+    Policy,
+    /// Whose reads and writes go first, see ioprio_set(2).
+    Io,
+    /// On which nodes memory is taken, see set_mempolicy(2).
+    Memory,
+}
+
+impl Scheduling {
+    /// Timer slack of a process nobody has touched, in nanoseconds.
+    pub const TIMER_SLACK: u64 = 50_000;
+
+    /// The call that resets it, name and arguments as strace(1) writes them.
+    pub const fn call(self) -> (&'static str, &'static str) {
+        match self {
+            Self::TimerSlack => ("prctl", "PR_SET_TIMERSLACK, 50000"),
+            Self::Policy => ("sched_setscheduler", "0, SCHED_OTHER, [0]"),
+            Self::Io => ("ioprio_set", "IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_NONE, 0)"),
+            Self::Memory => ("set_mempolicy", "MPOL_DEFAULT, NULL, 0"),
+        }
+    }
+
+    /// Its name in `--json`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TimerSlack => "timer_slack",
+            Self::Policy => "policy",
+            Self::Io => "io_priority",
+            Self::Memory => "memory_policy",
+        }
+    }
+}
+
 /// One bound of a resource limit; `None` is `RLIM_INFINITY`.
 pub type Bound = Option<u64>;
 
@@ -345,6 +383,8 @@ pub enum Action {
     SetPersonality { flags: Vec<&'static str>, value: u64 },
     /// Scheduling priority.
     SetNice { nice: i32 },
+    /// What the kernel keeps of the caller's being favoured, each back to its default.
+    ResetScheduling { what: Vec<Scheduling> },
     /// The processors the jail may use.
     SetAffinity { processors: Vec<u32> },
     /// The Landlock ruleset is enforced.
@@ -406,3 +446,9 @@ pub struct Watch {
 
 /// Default size of a tmpfs whose manifest gives none.
 pub const TMPFS_SIZE: Size = Size(64 << 20);
+
+/// How many files a tmpfs of this size may have if its manifest does not say: one for each page of 4 KiB, and some in any case. An
+/// inode without content takes about a KiB of the kernel's memory and nothing of the size. Without a size there is no number either.
+pub fn tmpfs_inodes(size: Size) -> Option<u64> {
+    (size.0 != 0).then_some((size.0 / 4096).max(1024))
+}

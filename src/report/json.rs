@@ -200,6 +200,9 @@ fn action(action: &Action) -> Value {
             json!({ "kind": "set_personality", "flags": flags, "value": value })
         }
         Action::SetNice { nice } => json!({ "kind": "set_nice", "nice": nice }),
+        Action::ResetScheduling { what } => {
+            json!({ "kind": "reset_scheduling", "what": what.iter().map(|what| what.name()).collect::<Vec<_>>() })
+        }
         Action::SetAffinity { processors } => json!({ "kind": "set_affinity", "processors": processors }),
         Action::RestrictSelf => json!({ "kind": "restrict_self" }),
         Action::DropBounding { keep } => json!({ "kind": "drop_bounding", "keep": capabilities(*keep) }),

@@ -138,6 +138,39 @@ pub fn secure_bits() -> Result<u32, Errno> {
     prctl(libc::PR_GET_SECUREBITS, 0, 0).map(|bits| bits as u32)
 }
 
+/// The resources of setrlimit(2), each at its number.
+pub const LIMITS: [&str; 16] = {
+    let mut names = [""; 16];
+    names[libc::RLIMIT_CPU as usize] = "RLIMIT_CPU";
+    names[libc::RLIMIT_FSIZE as usize] = "RLIMIT_FSIZE";
+    names[libc::RLIMIT_DATA as usize] = "RLIMIT_DATA";
+    names[libc::RLIMIT_STACK as usize] = "RLIMIT_STACK";
+    names[libc::RLIMIT_CORE as usize] = "RLIMIT_CORE";
+    names[libc::RLIMIT_RSS as usize] = "RLIMIT_RSS";
+    names[libc::RLIMIT_NPROC as usize] = "RLIMIT_NPROC";
+    names[libc::RLIMIT_NOFILE as usize] = "RLIMIT_NOFILE";
+    names[libc::RLIMIT_MEMLOCK as usize] = "RLIMIT_MEMLOCK";
+    names[libc::RLIMIT_AS as usize] = "RLIMIT_AS";
+    names[libc::RLIMIT_LOCKS as usize] = "RLIMIT_LOCKS";
+    names[libc::RLIMIT_SIGPENDING as usize] = "RLIMIT_SIGPENDING";
+    names[libc::RLIMIT_MSGQUEUE as usize] = "RLIMIT_MSGQUEUE";
+    names[libc::RLIMIT_NICE as usize] = "RLIMIT_NICE";
+    names[libc::RLIMIT_RTPRIO as usize] = "RLIMIT_RTPRIO";
+    names[libc::RLIMIT_RTTIME as usize] = "RLIMIT_RTTIME";
+    names
+};
+
+/// prlimit(2) of this process: soft and hard limit of every resource; `u64::MAX` is no limit.
+pub fn limits() -> [[u64; 2]; LIMITS.len()] {
+    let mut limits = [[u64::MAX; 2]; LIMITS.len()];
+    for (resource, limit) in (0_u32..).zip(&mut limits) {
+        let none = std::ptr::null::<u8>();
+        // SAFETY: the kernel writes two u64 (struct rlimit64). It fails for a resource it does not know, and writes nothing.
+        unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, none, limit.as_mut_ptr()) };
+    }
+    limits
+}
+
 /// One resource limit as prlimit(2) takes it; `u64::MAX` is no limit.
 pub fn set_limit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
     let limit = [soft, hard];

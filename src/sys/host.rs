@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::descriptor::{Descriptor, Kind};
+use super::priority::Priorities;
 use super::{creds, landlock, process, seccomp};
 
 /// What resolving needs to know of the host. Tests make their own.
@@ -29,6 +30,10 @@ pub struct Host {
     pub seccomp: bool,
     /// The standard descriptors 0 to 2.
     pub standard: [Descriptor; 3],
+    /// Soft and hard limits of the caller, by the kernel's number; `u64::MAX` is none.
+    pub limits: [[u64; 2]; creds::LIMITS.len()],
+    /// How the caller is favoured over other processes.
+    pub priorities: Priorities,
 }
 
 /// `CAP_MKNOD`.
@@ -51,6 +56,8 @@ impl Host {
             seccomp: seccomp::is_available(),
             standard: [0, 1, 2]
                 .map(|fd| Descriptor::of(process::standard_descriptor(fd)).unwrap_or(Descriptor::UNKNOWN)),
+            limits: creds::limits(),
+            priorities: Priorities::own(),
         }
     }
 
@@ -63,6 +70,14 @@ impl Host {
     pub fn terminals(&self) -> Vec<i32> {
         let standard = (0..).zip(&self.standard);
         standard.filter(|(_, found)| found.kind == Kind::Terminal).map(|(number, _)| number).collect()
+    }
+
+    /// The caller's soft and hard limit of a resource, by its name in the kernel; `None` is no limit.
+    pub fn limit(&self, resource: &str) -> (Option<u64>, Option<u64>) {
+        let found = creds::LIMITS.iter().position(|known| *known == resource);
+        let [soft, hard] = found.and_then(|at| self.limits.get(at)).copied().unwrap_or([u64::MAX; 2]);
+        let bound = |value: u64| (value != u64::MAX).then_some(value);
+        (bound(soft), bound(hard))
     }
 
     /// Whether the caller may read a file. Root may, whatever its mode says; access(2) asks for anybody else, by the real ids,

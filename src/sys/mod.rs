@@ -10,6 +10,7 @@ pub mod host;
 pub mod landlock;
 pub mod mount;
 pub mod network;
+pub mod priority;
 pub mod probe;
 pub mod process;
 pub mod seccomp;

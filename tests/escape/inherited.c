@@ -123,7 +123,8 @@ static Verdict nice_kept(NOTHING) {
 
 static Verdict oom_score_kept(NOTHING) {
     int64_t value = field("/proc/self/oom_score_adj", "", 10);
-    return value != 0 ? escaped("oom_score_adj %ld", (long)value) : contained("0");
+    if (value > 0) return absent("this caller may not be spared, which takes CAP_SYS_RESOURCE");
+    return value < 0 ? escaped("oom_score_adj %ld", (long)value) : contained("0");
 }
 
 static Verdict environment_kept(const char *name) {

@@ -58,25 +58,66 @@ fn every_limit_has_its_soft_and_its_hard_bound() {
 }
 
 #[test]
-fn a_limit_with_one_bound_has_it_for_both_and_the_others_are_the_callers() {
+fn a_limit_with_one_bound_has_it_for_both_and_the_others_have_defaults() {
     let own = fs::read_to_string("/proc/self/limits").unwrap();
     let found = limits(&Jail::shell(
         "limits",
         "limits = { open_files = 99, core_size = \"unlimited\", file_size = \"4K\" }",
     ));
     for (name, soft, hard) in found {
-        let expected = match name.as_str() {
-            "Max open files" => ("99", "99"),
-            "Max core file size" => ("unlimited", "unlimited"),
-            "Max file size" => ("4096", "4096"),
-            _ => {
-                let line = own.lines().find(|line| line.starts_with(&name)).unwrap();
-                let mut words = line[26..].split_whitespace();
-                (words.next().unwrap(), words.next().unwrap())
-            }
+        let line = own.lines().find(|line| line.starts_with(&name)).unwrap();
+        let callers: Vec<_> = line[26..].split_whitespace().take(2).collect();
+        // A caller who has less hands on less.
+        let at_most = |default: u64, callers: &str| {
+            callers.parse().map_or(default, |callers: u64| callers.min(default)).to_string()
         };
-        assert_eq!((soft.as_str(), hard.as_str()), expected, "{name}");
+        let both = |default| [at_most(default, callers[1]), at_most(default, callers[1])];
+        let expected = match name.as_str() {
+            "Max open files" => ["99".to_owned(), "99".into()],
+            "Max core file size" => ["unlimited".into(), "unlimited".into()],
+            "Max file size" => ["4096".into(), "4096".into()],
+            "Max processes" => both(1024),
+            "Max locked memory" => both(8 << 20),
+            "Max msgqueue size" => both(819_200),
+            "Max pending signals" => both(4096),
+            "Max nice priority" | "Max realtime priority" => both(0),
+            "Max stack size" => [at_most(8 << 20, callers[0]), callers[1].into()],
+            _ => [callers[0].into(), callers[1].into()],
+        };
+        assert_eq!([soft, hard], expected, "{name}");
     }
+    let found = limits(&Jail::shell("limits", ""));
+    let of = |name: &str| found.iter().find(|(found, ..)| found == name).unwrap().clone();
+    assert_eq!(of("Max core file size").1, "1");
+    let files = of("Max open files");
+    assert!(files.1 == "1024" && files.2.parse::<u64>().unwrap() <= 65_536, "{files:?}");
+}
+
+#[test]
+fn a_fork_bomb_stays_inside() {
+    // Counted by user and, in a user namespace, for that namespace alone. It is the shell that gives up, not the host.
+    let jail = Jail::probe("bomb", "limits.processes = 40");
+    let ended = jail.run(&["bomb"]);
+    let made: u32 = ended.lines()[0].strip_prefix("made ").unwrap().parse().unwrap();
+    assert!(made < 40, "{made}");
+}
+
+#[test]
+fn memory_for_files_has_a_number_of_files() {
+    let jail = Jail::shell(
+        "inodes",
+        "mounts = [
+            { type = \"tmpfs\", target = \"/tmp\", size = \"8M\" },
+            { type = \"tmpfs\", target = \"/few\", inodes = 10 },
+            { type = \"tmpfs\", target = \"/small\", size = \"64K\" },
+        ]
+        tree.devices = [\"shm\", \"null\"]",
+    );
+    jail.expect(
+        &["for d in /tmp /few /small /dev/shm; do stat -f -c %c $d; done; for n in 1 2 3 4 5 6 7 8 9 10; do touch /few/$n || break; done 2>/dev/null; ls /few | wc -l"],
+        0,
+        "2048\n10\n1024\n16384\n9\n",
+    );
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod death;
 mod exits;
 mod hostile;
 mod identity;
+mod inherited;
 mod landlock;
 mod limits;
 mod namespaces;

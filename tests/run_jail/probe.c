@@ -315,6 +315,55 @@ int main(int count, char **arguments) {
     if (IS("personality")) printf("%08x\n", personality(0xffffffff));
     if (IS("nice")) printf("%d\n", getpriority(PRIO_PROCESS, 0));
     if (IS("securebits")) printf("%d\n", prctl(PR_GET_SECUREBITS));
+    if (IS("careless")) {
+        // A caller who has something odd of everything that is inherited, as far as it may, runs what follows.
+        personality(ADDR_NO_RANDOMIZE | READ_IMPLIES_EXEC);
+        prctl(PR_SET_TIMERSLACK, 1);
+        setpriority(PRIO_PROCESS, 0, -5);
+        syscall(SYS_ioprio_set, 1, 0, 2 << 13 | 0);  // best effort, first
+        unsigned long node = 1;
+        syscall(SYS_set_mempolicy, 3, &node, 64);  // MPOL_INTERLEAVE
+        FILE *score = fopen("/proc/self/oom_score_adj", "w");
+        if (score) {
+            fputs("-500", score);
+            fclose(score);
+        }
+        struct rlimit limit;
+        int raised[] = {RLIMIT_CORE, RLIMIT_STACK, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_MEMLOCK};
+        for (unsigned at = 0; at < sizeof raised / sizeof *raised; at++) {
+            getrlimit(raised[at], &limit);
+            limit.rlim_cur = limit.rlim_max;
+            setrlimit(raised[at], &limit);
+        }
+        umask(0);
+        execv(first, arguments + 2);
+    }
+    if (IS("bomb")) {
+        int made = 0;
+        while (made < 5000) {
+            int pid = fork();
+            if (pid < 0) break;
+            if (pid == 0) {
+                pause();
+                _exit(0);
+            }
+            made++;
+        }
+        printf("made %d\n", made);
+    }
+    if (IS("circumstances")) {
+        int policy = -1;
+        syscall(SYS_get_mempolicy, &policy, NULL, 0, NULL, 0);
+        printf("personality %x\ntimer slack %d\nnice %d\n", personality(0xffffffff), prctl(PR_GET_TIMERSLACK), getpriority(PRIO_PROCESS, 0));
+        printf("io %ld\nmemory policy %d\numask %o\n", syscall(SYS_ioprio_get, 1, 0), policy, umask(0));
+        int kept[] = {RLIMIT_CORE, RLIMIT_STACK, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_MEMLOCK, RLIMIT_NICE, RLIMIT_RTPRIO};
+        const char *names[] = {"core", "stack", "files", "processes", "locked", "nice", "rtprio"};
+        for (unsigned at = 0; at < sizeof kept / sizeof *kept; at++) {
+            struct rlimit limit;
+            getrlimit(kept[at], &limit);
+            printf("%s %ld\n", names[at], (long)limit.rlim_cur);
+        }
+    }
     if (IS("grab")) {
         // Everything that would read another process's memory or take its descriptors.
         int pid = atoi(first), fd;

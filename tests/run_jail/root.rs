@@ -14,7 +14,7 @@ fn mounts(ended: &Ended) -> Vec<String> {
 }
 
 /// What of /proc is shown in every jail, see README.
-const SHOWN: &str = "buddyinfo cgroups consoles cpuinfo crypto devices dma driver execdomains fb filesystems loadavg locks meminfo misc \
+const SHOWN: &str = "buddyinfo cgroups consoles cpuinfo crypto devices dma driver execdomains fb filesystems loadavg meminfo misc \
     mounts net pressure schedstat self softirqs stat swaps sys sysrq-trigger sysvipc thread-self tty uptime version \
     version_signature vmstat zoneinfo";
 

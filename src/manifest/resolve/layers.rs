@@ -19,8 +19,8 @@ pub(super) fn state(context: &Context<'_>, layer: Layer) -> Result<LayerState, F
         Layer::Keyring => keyring(context),
         Layer::Proc => proc(context),
         Layer::Landlock => landlock::enforcement(context),
+        Layer::Limits => limits(context),
         Layer::Seccomp => system_calls::layer(context),
-        Layer::Limits => (Enforcement::Off("not there yet".into()), Origin::Default("not there yet")),
     };
     let Enforcement::Degraded(missing) = &enforcement else {
         return Ok(LayerState { layer, enforcement, origin });
@@ -125,6 +125,17 @@ fn keyring(context: &Context<'_>) -> (Enforcement, Origin) {
         (Enforcement::Enforced, origin)
     } else {
         (Enforcement::Off("keyctl(2) cannot be used here, by the program neither".into()), origin)
+    }
+}
+
+/// What the jail can use up.
+fn limits(context: &Context<'_>) -> (Enforcement, Origin) {
+    let origin = Origin::Default("what one jail uses up, the host and other jails lack");
+    if context.privileged() {
+        let but = "a limit on processes does not hold a program with rights of the host's root (RLIMIT_NPROC in getrlimit(2))";
+        (Enforcement::EnforcedBut(but.into()), origin)
+    } else {
+        (Enforcement::Enforced, origin)
     }
 }
 

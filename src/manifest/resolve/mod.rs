@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accounts;
+mod circumstances;
 pub mod command;
 mod content;
 mod devices;

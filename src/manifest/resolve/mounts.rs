@@ -9,7 +9,7 @@ use crate::manifest::finding::Finding;
 use crate::manifest::schema::{DeviceName, MountKind, Proc};
 use crate::plan::capability;
 use crate::plan::landlock::{AccessSet, Beneath};
-use crate::plan::step::{Action, DEVICES, Device, IdSpace, Idmap, MountFlags, TMPFS_SIZE};
+use crate::plan::step::{Action, DEVICES, Device, IdSpace, Idmap, MountFlags, TMPFS_SIZE, tmpfs_inodes};
 use crate::plan::{HostPath, JailPath, Mode, Origin, Phase};
 
 /// One mount: something of the host, detached before the root changes and attached after, or a new file system.
@@ -182,6 +182,7 @@ fn devices(context: &Context<'_>, mounts: &mut Vec<Planned>) {
             }
             DeviceName::Shm => {
                 let mut options = vec![("size", TMPFS_SIZE.to_string()), ("mode", "1777".into())];
+                options.extend(tmpfs_inodes(TMPFS_SIZE).map(|inodes| ("nr_inodes", inodes.to_string())));
                 options.extend(owned_by_root(context));
                 push("/dev/shm", MountFlags::GUARDED.no_exec(), origin, What::New { kind: "tmpfs", options });
             }
@@ -232,12 +233,11 @@ fn manifest_mounts(context: &Context<'_>, mounts: &mut Vec<Planned>) -> Result<(
                 (flags, What::Host { source: shown.source, recursive: shown.recursive, idmap: shown.idmap })
             }
             MountKind::Tmpfs { size, inodes, mode } => {
-                let mut options = vec![
-                    ("size", size.unwrap_or(TMPFS_SIZE).to_string()),
-                    ("mode", mode.unwrap_or(Mode(0o1777)).to_string()),
-                ];
+                let size = size.unwrap_or(TMPFS_SIZE);
+                let mut options =
+                    vec![("size", size.to_string()), ("mode", mode.unwrap_or(Mode(0o1777)).to_string())];
+                options.extend(inodes.or(tmpfs_inodes(size)).map(|inodes| ("nr_inodes", inodes.to_string())));
                 options.extend(owned_by_root(context));
-                options.extend(inodes.map(|inodes| ("nr_inodes", inodes.to_string())));
                 (flags(false, false), What::New { kind: "tmpfs", options })
             }
             MountKind::Mqueue => (flags(false, false), What::New { kind: "mqueue", options: Vec::new() }),

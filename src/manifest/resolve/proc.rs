@@ -15,7 +15,7 @@ use crate::sys::fs;
 
 /// What stays as it is: the jail's own (of its processes, its network, its IPC), what programs count on (processors, memory, load, the
 /// kernel's version and settings), and what the kernel can do. Figures of the host's load are among them: sysinfo(2) tells the same.
-const SHOWN: [&str; 33] = [
+const SHOWN: [&str; 32] = [
     "buddyinfo",
     "cgroups",
     "consoles",
@@ -28,7 +28,6 @@ const SHOWN: [&str; 33] = [
     "fb",
     "filesystems",
     "loadavg",
-    "locks",
     "meminfo",
     "misc",
     "mounts",

@@ -7,14 +7,14 @@ use super::command::DEFAULT_PATH;
 use super::identity::{self, Identity};
 use super::mounts::{self, Planned};
 use super::proc::{self, Covers};
-use super::{landlock, layers, standard, system_calls};
+use super::{circumstances, landlock, layers, standard, system_calls};
 use crate::manifest::finding::Finding;
 use crate::manifest::links::Root;
-use crate::manifest::schema::{Manifest, Network, Personality, Proc, Share};
+use crate::manifest::schema::{Manifest, Network, Proc, Share};
 use crate::plan::step::{
     Action, CEILINGS, Ceiling, IdSpace, Idmap, MountFlags, Namespaces, Owner, RootMethod, Watch,
 };
-use crate::plan::{At, HostPath, IdMap, JailName, JailPath, Layer, LayerState, Mode, Origin, Phase, Step};
+use crate::plan::{At, HostPath, IdMap, JailName, JailPath, Layer, LayerState, Origin, Phase, Step};
 use crate::sys::host::Host;
 
 /// Everything the run part depends on.
@@ -102,7 +102,7 @@ impl Steps {
 }
 
 /// The value somebody wrote, or the default with its reason.
-fn or_default<T: Clone>(given: Option<&At<T>>, default: T, reason: &'static str) -> (T, Origin) {
+pub(super) fn or_default<T: Clone>(given: Option<&At<T>>, default: T, reason: &'static str) -> (T, Origin) {
     match given {
         Some(at) => (at.value.clone(), at.origin.clone()),
         None => (default, Origin::Default(reason)),
@@ -154,7 +154,7 @@ pub fn run_steps(
     let mounts = mounts::planned(&context)?;
     parent(&context, &mounts, &mut steps);
     enter(&context, name, &mounts, &mut steps).map_err(|finding| vec![finding])?;
-    circumstances(&context, &mut steps);
+    circumstances::steps(&context, &mut steps);
     enter_user_namespace(&context, &mut steps);
     landlock::restrict(&context, &mut steps);
     system_calls::filter(&context, Phase::Confine, &mut steps);
@@ -241,9 +241,7 @@ fn enter(
             );
         }
     }
-    if let Some(adjustment) = &manifest.program.oom_score_adjust {
-        steps.push(Phase::Enter, Action::SetOomScore { adjustment: adjustment.value }, &adjustment.origin);
-    }
+    circumstances::oom_score(context, steps);
     steps.unasked(Phase::Enter, Action::SetUndumpable, "PID 1 is still a copy of the supervisor");
     steps.unasked(Phase::Enter, Action::NewSession, "the caller's terminal is not the jail's");
     if context.host.keyrings {
@@ -302,58 +300,6 @@ fn enter_user_namespace(context: &Context<'_>, steps: &mut Steps) {
     if matches!(context.ids, Ids::Range(_)) {
         let (_, origin) = layers::user_namespace_origin(context.manifest);
         steps.push(Phase::Confine, Action::EnterUserNamespace, &origin);
-    }
-}
-
-/// Limits, priorities and the like: all that is not about who the program is.
-fn circumstances(context: &Context<'_>, steps: &mut Steps) {
-    let program = &context.manifest.program;
-    for limit in &context.manifest.limits.resources {
-        let action = Action::SetLimit {
-            resource: limit.value.resource.name,
-            soft: limit.value.soft,
-            hard: limit.value.hard,
-        };
-        steps.push(Phase::Confine, action, &limit.origin);
-    }
-    if let Some(nice) = &program.nice {
-        steps.push(Phase::Confine, Action::SetNice { nice: nice.value }, &nice.origin);
-    }
-    if let Some(processors) = &program.cpu_affinity {
-        steps.push(
-            Phase::Confine,
-            Action::SetAffinity { processors: processors.value.clone() },
-            &processors.origin,
-        );
-    }
-    if let (Some(first), Some((flags, value))) = (program.personality.first(), persona(context.manifest)) {
-        steps.push(Phase::Confine, Action::SetPersonality { flags, value }, &first.origin);
-    }
-    let (mask, origin) =
-        or_default(program.umask.as_ref(), Mode(0o022), "not the caller's, so that each start is alike");
-    steps.push(Phase::Confine, Action::SetUmask { mask }, &origin);
-}
-
-/// What the manifest makes of personality(2): names of flags and their value.
-pub(super) fn persona(manifest: &Manifest) -> Option<(Vec<&'static str>, u64)> {
-    let flags: Vec<_> = manifest.program.personality.iter().map(|flag| persona_flag(flag.value)).collect();
-    let value = flags.iter().fold(0, |all, (_, value)| all | value);
-    (!flags.is_empty()).then(|| (flags.into_iter().map(|(name, _)| name).collect(), value))
-}
-
-/// A flag of personality(2) by the kernel's name and value, see linux/personality.h.
-const fn persona_flag(flag: Personality) -> (&'static str, u64) {
-    match flag {
-        Personality::Linux32 => ("PER_LINUX32", 0x0008),
-        Personality::Uname26 => ("UNAME26", 0x002_0000),
-        Personality::NoRandomize => ("ADDR_NO_RANDOMIZE", 0x004_0000),
-        Personality::MmapPageZero => ("MMAP_PAGE_ZERO", 0x010_0000),
-        Personality::CompatLayout => ("ADDR_COMPAT_LAYOUT", 0x020_0000),
-        Personality::ReadImpliesExec => ("READ_IMPLIES_EXEC", 0x040_0000),
-        Personality::ShortInode => ("SHORT_INODE", 0x100_0000),
-        Personality::WholeSeconds => ("WHOLE_SECONDS", 0x200_0000),
-        Personality::StickyTimeouts => ("STICKY_TIMEOUTS", 0x400_0000),
-        Personality::Limit3Gb => ("ADDR_LIMIT_3GB", 0x800_0000),
     }
 }
 

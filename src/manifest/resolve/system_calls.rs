@@ -99,7 +99,7 @@ pub(super) fn filter(context: &Context<'_>, phase: Phase, steps: &mut Steps) {
     let (Some((words, mut policy, origin)), Some(native)) = (policy(context), Architecture::NATIVE) else {
         return;
     };
-    policy.persona = super::run::persona(manifest).map_or(0, |(_, value)| value as u32);
+    policy.persona = super::circumstances::persona(manifest).1 as u32;
     let filter = Filter::new(words, policy, refusal(manifest), vec![native]);
     steps.push(phase, Action::FilterSystemCalls { filter, privileged }, &origin);
 }

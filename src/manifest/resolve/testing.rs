@@ -14,6 +14,7 @@ use crate::plan::step::{Action, Keep, Owner};
 use crate::plan::{At, HostPath, Origin, Place, Source, Step};
 use crate::sys::descriptor::Descriptor;
 use crate::sys::host::Host;
+use crate::sys::priority::Priorities;
 
 /// A host made for one test.
 pub(super) struct Scene {
@@ -39,6 +40,8 @@ impl Scene {
                 gid: 0,
                 device_nodes: true,
                 keyrings: true,
+                limits: [[u64::MAX; 2]; 16],
+                priorities: Priorities::default(),
                 landlock: Ok(7),
                 seccomp: true,
                 standard: [Descriptor::PIPE; 3],

@@ -17,8 +17,8 @@ pub(super) const LIMIT_PROCESSES: Text = Text {
 };
 
 pub(super) const LIMIT_CORE: Text = Text {
-    why: "Bounds the file the kernel writes when a process crashes; 0 means none. That file is the process's memory, keys and \
-          passwords included.",
+    why: "Bounds the file the kernel writes when a process crashes; none is written below a page. That file is the process's memory, keys \
+          and passwords included. 1 means more than 0: it keeps the kernel from starting the program that core_pattern may name.",
     man: &["core(5)", "getrlimit(2)"],
     without: "A crash leaves memory on disk for whoever reads the directory. If core_pattern is a pipe, the kernel starts its helper \
               on the host, as root, on input of the jail's choosing (a limit of 0 is passed over there; a limit of 1 is not).",
@@ -52,6 +52,22 @@ pub(super) const SET_PERSONALITY: Text = Text {
     man: &["personality(2)", "setarch(8)"],
     without: "A 32-bit installer refuses a 64-bit machine, a version check does not understand 6.x, a Lisp that dumps its own memory \
               crashes. Note the price: without randomisation every address in an exploit is right the first time.",
+};
+
+pub(super) const RESET_PERSONALITY: Text = Text {
+    why: "The execution domain is inherited over fork(2) and execve(2): a caller started by setarch(8), or by a debugger, hands its own \
+          on. The program gets the plain one: addresses randomised, nothing executable for being readable.",
+    man: &["personality(2)", "setarch(8)"],
+    without: "Under a debugger's ADDR_NO_RANDOMIZE the jail's addresses would be the same at every start, which an exploit can count \
+              on: CVE-2009-1895 was a privileged program that trusted a personality it had inherited.",
+};
+
+pub(super) const RESET_SCHEDULING: Text = Text {
+    why: "How soon a sleeper wakes, by which policy it gets the processor, whose disk requests go first, from which node memory comes: \
+          the program starts with the kernel's defaults, not with what its caller was favoured by.",
+    man: &["prctl(2)", "sched(7)", "ioprio_set(2)", "set_mempolicy(2)"],
+    without: "Started by a real-time daemon, a jail that loops keeps every other program off the processor. A caller's timer slack of a \
+              nanosecond makes each of its sleeps an interrupt of its own.",
 };
 
 pub(super) const SET_NICE: Text = Text {

@@ -2,7 +2,7 @@
 
 use super::super::display::join;
 use super::super::quote::shell as word;
-use super::super::step::{Action, CapabilitySet, IdSpace, Idmap, MountFlags, Owner, RootMethod};
+use super::super::step::{Action, CapabilitySet, IdSpace, Idmap, MountFlags, Owner, RootMethod, Scheduling};
 use super::super::{Bound, Extent, JailPath};
 
 /// The line for an action, if the shell has one.
@@ -104,6 +104,16 @@ pub(super) fn line(action: &Action) -> Option<String> {
             format!("setarch {} \u{2026}", join(" ", flags.iter().map(|flag| persona(flag))))
         }
         Action::SetNice { nice } => format!("renice --priority {nice} --pid $$"),
+        Action::ResetScheduling { what } => join(
+            " ",
+            what.iter().filter_map(|what| match what {
+                // No command sets it.
+                Scheduling::TimerSlack => None,
+                Scheduling::Policy => Some("chrt --other 0"),
+                Scheduling::Io => Some("ionice --class 0"),
+                Scheduling::Memory => Some("numactl --default"),
+            }),
+        ),
         Action::SetAffinity { processors } => {
             format!("taskset --pid --cpu-list {} $$", join(",", processors))
         }

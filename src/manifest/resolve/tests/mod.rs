@@ -1,7 +1,9 @@
 //! Whole manifests to whole lists of steps: the tree's `shape`, what each kind of entry brings (`entries`), and what is said
 //! about mistakes (`findings`). And what Landlock is to allow (`landlock`), what becomes of the caller's standard descriptors
-//! (`standard`), and what of /proc is covered (`proc`).
+//! (`standard`), what of /proc is covered (`proc`), and what a
+//! program starts with beside its rights (`circumstances`).
 
+mod circumstances;
 mod entries;
 mod findings;
 mod landlock;
