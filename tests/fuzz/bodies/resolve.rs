@@ -64,7 +64,7 @@ pub(super) fn resolve(data: &[u8]) {
             host.standard.iter_mut().for_each(|descriptor| descriptor.kind = Kind::Terminal);
         }
         if says("old") {
-            (host.keyrings, host.landlock) = (false, Err(Errno::ENOSYS));
+            (host.keyrings, host.landlock, host.seccomp) = (false, Err(Errno::ENOSYS), false);
         }
         steps(&loaded.manifest, &host);
         for (name, content) in FILES.iter().filter(|(name, _)| given(name).is_some()) {
