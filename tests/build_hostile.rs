@@ -343,3 +343,25 @@ fn a_leased_source_is_told_and_not_waited_for() {
     drop(holder.stdin.take());
     holder.wait().unwrap();
 }
+
+#[test]
+fn a_source_of_nothing_but_holes_is_refused_at_once() {
+    // Its digest alone would take hours, and anybody can make it.
+    let scratch = Scratch::new();
+    let source = scratch.file("source", b"");
+    let (mut size, mut error) = (1_u64 << 40, None);
+    // As long as the file system lets it be: 16 TiB on ext4.
+    while error.is_none() && File::options().write(true).open(&source).unwrap().set_len(size).is_ok() {
+        let space = nix::sys::statvfs::statvfs(scratch.path()).unwrap();
+        if size > space.blocks() * space.fragment_size() {
+            error = Some(scratch.build(vec![copy(&source, "/f", 0o644)]).unwrap_err());
+        }
+        size *= 2;
+    }
+    let Some(error) = error else { return skip("this file system is larger than any file on it") };
+    assert!(
+        error.to_string().ends_with("more than the whole file system of the tree: nearly all are holes"),
+        "{error}"
+    );
+    assert!(error.hint().unwrap().contains("exclude"));
+}

@@ -182,7 +182,8 @@ struct Jail<'a> {
 }
 
 impl Jail<'_> {
-    /// Where a path is; `None` when a link leads from the tree to a mount, which only the jail itself can follow.
+    /// Where a path is; `None` when a link leads from the tree to a mount, or out of a mount, which only the jail itself can
+    /// follow: on the host it would lead elsewhere, and perhaps the jail has put it there.
     fn spot(self, path: &Path) -> Option<Spot> {
         if let Some(mount) = self.covering(path) {
             let below = path.strip_prefix(mount.target.as_path()).unwrap_or(Path::new(""));
@@ -192,6 +193,10 @@ impl Jail<'_> {
                 Some(source) => source.join(below),
                 None => path.to_owned(),
             };
+            let shown = Root::host().sharing(mount.source.iter().cloned().collect());
+            if matches!(shown.real(&path), Err(links::Error::Distrusted { .. })) {
+                return None;
+            }
             return Some(Spot { mount: Some(mount), root: Root::host(), path });
         }
         let root = Root::at(self.tree);

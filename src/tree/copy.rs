@@ -15,6 +15,7 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::libc;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use nix::sys::statfs::{self, FsType, fstatfs};
+use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{Whence, ftruncate, geteuid, lseek};
 use sha2::{Digest as _, Sha256};
 
@@ -68,12 +69,14 @@ pub(super) struct Copier<'a> {
     stored_on: Option<u64>,
     /// A device whose blocks cannot be shared with the tree's.
     not_shared: Option<u64>,
+    /// The size of the tree's file system, once it was asked for.
+    room: Option<u64>,
 }
 
 impl<'a> Copier<'a> {
     /// Stops between two chunks when a signal waits in `held`.
     pub(super) fn new(held: &'a HeldSignals) -> Self {
-        Self { held, buffer: vec![0; CHUNK], directory: None, stored_on: None, not_shared: None }
+        Self { held, buffer: vec![0; CHUNK], directory: None, stored_on: None, not_shared: None, room: None }
     }
 
     /// Opens a regular file of the host for reading, never waiting and never opening anything else: opening a fifo lets
@@ -122,6 +125,9 @@ impl<'a> Copier<'a> {
     /// more; one that changes again is an error, because half of each state is worse than none.
     pub(super) fn copy(&mut self, source: &Source, target: &File) -> Result<Copied, Cause> {
         let mut before = source.stat;
+        if may_have_holes(&before) && before.st_size as u64 > self.room(target)? {
+            return Err(Cause::Vast { size: before.st_size as u64 });
+        }
         for attempt in 0..2 {
             if attempt > 0 {
                 ftruncate(target, 0).call("ftruncate")?;
@@ -134,6 +140,16 @@ impl<'a> Copier<'a> {
             before = after;
         }
         Err(Cause::Changed)
+    }
+
+    /// The size of the tree's file system. A file that would not fit even if it were the only one consists of holes, and
+    /// hashing them could take years: anybody can make one of 8 EiB.
+    fn room(&mut self, target: &File) -> Result<u64, Cause> {
+        if let Some(room) = self.room {
+            return Ok(room);
+        }
+        let found = fstatvfs(target).call("fstatfs")?;
+        Ok(*self.room.insert(found.blocks().saturating_mul(found.fragment_size())))
     }
 
     /// One attempt; `None` when the source ended before its size.

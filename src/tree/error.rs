@@ -90,6 +90,11 @@ pub enum Cause {
     NotRegular(&'static str),
     /// The host's file has content only while it is read: procfs, sysfs and their kind.
     Synthetic,
+    /// The host's file is longer than the tree's whole file system: nearly all of it is holes.
+    Vast {
+        /// Its bytes.
+        size: u64,
+    },
     /// The host's file was written to while it was copied, and again while it was copied a second time.
     Changed,
     /// The host's file may be a second name that the owner of its directory gave another user's file.
@@ -205,6 +210,7 @@ impl Cause {
             Self::Changed => {
                 "stop what writes to it, copy a snapshot of it, or show it in the jail as a mount"
             }
+            Self::Vast { .. } => "leave it out with `exclude`, or show it in the jail as a mount",
             Self::Planted { .. } => {
                 "copy it there instead of linking it, or let the kernel see to it: `sysctl fs.protected_hardlinks=1`"
             }
@@ -255,6 +261,12 @@ impl fmt::Display for Cause {
             }
             Self::NotRegular(kind) => write!(f, "the source is {kind}, not a regular file"),
             Self::Synthetic => f.write_str("the kernel makes the source's content up when it is read"),
+            Self::Vast { size } => {
+                write!(
+                    f,
+                    "the source is {size} bytes long, more than the whole file system of the tree: nearly all are holes"
+                )
+            }
             Self::Changed => f.write_str("the source kept changing while it was copied"),
             Self::Planted { owner } => write!(
                 f,

@@ -134,3 +134,28 @@ fn a_program_that_ends_as_if_unloadable_is_looked_at_with_care() {
         turn_into(what);
     }
 }
+
+#[test]
+fn what_a_link_in_a_shared_directory_leads_to_on_the_host_is_not_told() {
+    let jail = Jail::with_command(
+        "shared",
+        "[\"/shared/tool\"]",
+        "mounts = [{ source = \"{here}/shared\", target = \"/shared\", read_only = false, executable = true }]",
+    );
+    let secret = jail.path("secret");
+    fs::write(&secret, "#!/interpreter/known/to/the/host/only\n").unwrap();
+    fs::create_dir(jail.path("shared")).unwrap();
+    fs::set_permissions(jail.path("shared"), fs::Permissions::from_mode(0o755)).unwrap();
+    symlink(&secret, jail.path("shared/tool")).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o755)).unwrap();
+    // It would not be found in the jail either, but a build must see something there.
+    let manifest = fs::read_to_string(jail.manifest()).unwrap();
+    fs::write(jail.manifest(), manifest.replace("/shared/tool", "/shared/other")).unwrap();
+    fs::write(jail.path("shared/other"), "").unwrap();
+    jail.build();
+    fs::remove_file(jail.path("shared/other")).unwrap();
+    symlink("tool", jail.path("shared/other")).unwrap();
+    let ended = finish(&mut jail.command(&[]));
+    assert!(ended.stderr.contains("cannot execute `/shared/other`"), "{ended:?}");
+    assert!(!ended.stderr.contains("interpreter"), "{}", ended.stderr);
+}
