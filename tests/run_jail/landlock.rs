@@ -86,6 +86,10 @@ fn run_without(errno: Errno, jail: &Jail, verb: &str, arguments: &[&str]) -> End
     let without = jail.path("without");
     common::compile_static(&without, include_str!("without.c"));
     let mut inner = jail.stockade(verb);
+    if verb == "doctor" {
+        inner = Command::new(common::binary());
+        inner.arg(verb);
+    }
     inner.args(arguments);
     let mut command = Command::new(without);
     command.arg(nix::libc::SYS_landlock_create_ruleset.to_string()).arg((errno as i32).to_string());
@@ -118,6 +122,25 @@ fn a_kernel_without_landlock_is_an_error_that_says_what_to_do() {
         ] {
             assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
         }
+    }
+}
+
+#[test]
+fn doctor_tells_the_cure() {
+    let jail = Jail::probe("doctor", "");
+    for (errno, cure) in [
+        // The filter is the one of this test.
+        (Errno::ENOSYS, "cure: start the container with `--security-opt seccomp=unconfined`"),
+        (Errno::EOPNOTSUPP, "cure: boot with `landlock` in the kernel's `lsm=` list"),
+    ] {
+        let ended = run_without(errno, &jail, "doctor", &[]);
+        let lines: Vec<_> =
+            ended.stdout.lines().skip_while(|line| !line.starts_with("Landlock")).take(2).collect();
+        assert!(
+            lines[0].starts_with("Landlock             missing") && lines[1].ends_with(cure),
+            "{lines:?}"
+        );
+        assert_eq!(ended.code, Some(1));
     }
 }
 

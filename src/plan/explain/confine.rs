@@ -104,11 +104,12 @@ pub(super) const ALLOW_MOUNT: Text = Text {
 };
 
 pub(super) const ALLOW_DESCRIPTOR: Text = Text {
-    why: "Standard input, output and error may be files that lie outside the jail. Programs open them again by name (/dev/stdin, \
-          /dev/stderr), so each gets a rule: exactly the rights it was opened with.",
+    why: "What is behind standard input, output and error has no place in the jail, and programs open it again by name (/dev/stdin, \
+          /dev/stderr). So each that has a path of its own, such as a terminal or an input file, gets a rule with the rights it was \
+          given for. Pipes need none.",
     man: &["landlock_add_rule(2)", "fd(4)", "proc(5)"],
-    without: "`error_log /dev/stderr` and `cat /dev/stdin` fail with EACCES. Without Landlock at all it is the other way round: an input \
-              that was opened for reading only can be opened for writing through /proc/self/fd/0.",
+    without: "`cat /dev/stdin` and `error_log /dev/stderr` fail with EACCES. With more rights than these, what was given to be read \
+              could be opened for writing through /proc/self/fd/0.",
 };
 
 pub(super) const RESTRICT_SELF: Text = Text {
