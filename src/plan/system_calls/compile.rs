@@ -76,8 +76,14 @@ pub(super) fn program(
     if refusal == Refusal::Errno && *policy == Policy::DEFAULT && *architectures == NATIVE {
         return Cow::Borrowed(&DEFAULT_PROGRAM);
     }
+    Cow::Owned(compiled(policy, refusal, architectures))
+}
+
+/// Compiles a policy. Apart, since what this needs of the stack is touched at the beginning of whatever function it is part of.
+#[inline(never)]
+fn compiled(policy: &Policy, refusal: Refusal, architectures: &[Architecture]) -> Vec<Instruction> {
     let buffer = compile(policy, Answers::of(refusal), architectures);
-    Cow::Owned(buffer.instructions[buffer.instructions.len() - buffer.length..].to_vec())
+    buffer.instructions[buffer.instructions.len() - buffer.length..].to_vec()
 }
 
 /// What the filter answers where a call is refused.
