@@ -288,6 +288,8 @@ static void be_careless(const struct way *way, bool ordinary, int terminal_maste
     leak(syscall(SYS_pidfd_open, CANARY_PID, 0), LEAKED_PIDFD);
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
     must("leak", dup2(LEAKED_DIRECTORY, LEAKED_HIGH));
     files.rlim_cur = 1024;
     setrlimit(RLIMIT_NOFILE, &files);
@@ -327,7 +329,7 @@ static Verdict judge(const struct way *way, int status) {
     int file = open("/secret-shared/result", O_RDONLY | O_CLOEXEC);
     if (file >= 0 && read(file, report, sizeof *report) == sizeof *report) {
         // What it says of itself.
-    } else if (way->flags & SILENT) {
+    } else if (way->flags & SILENT && access("/secret-shared/ready", F_OK) == 0) {
         contained("left to the host to see");
     } else if (way->flags & MAY_REFUSE && WIFEXITED(status) && WEXITSTATUS(status) == 125) {
         contained("refused");
@@ -391,8 +393,8 @@ static int host(char **arguments) {
     }
     int status = 0;
     if (way->flags & KILL_SUPERVISOR) {
-        for (int at = 0; at < 500 && access("/secret-shared/ready", F_OK) < 0; at++) usleep(10000);
-        if (access("/secret-shared/ready", F_OK) < 0) fprintf(stderr, "host: it never got ready\n"), exit(1);
+        for (int at = 0; at < 1000 && !is_alive("survivor"); at++) usleep(10000);
+        if (!is_alive("survivor")) fprintf(stderr, "host: nobody there to survive\n"), exit(1);
         kill(caller, SIGKILL);
     }
     waitpid(caller, &status, 0);
