@@ -145,7 +145,8 @@ static int listening(int family, int kind, const void *address, socklen_t length
 static void furnish(void) {
     put("/" CANARY, CANARY "\n", 0644);
     // A lock, and a directory in PID 1's hands.
-    must("lock", flock(open("/" CANARY, O_RDONLY | O_CLOEXEC), LOCK_EX));
+    struct flock lock = {.l_type = F_RDLCK, .l_start = CANARY_PORT, .l_len = 1};
+    must("lock", fcntl(open("/" CANARY, O_RDONLY | O_CLOEXEC), F_SETLK, &lock));
     must("directory", open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     put("/secret-log", SECRET ": an earlier line\n", 0666);
     put("/secret-input", SECRET ": a file given to read\n", 0666);

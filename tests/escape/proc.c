@@ -44,6 +44,10 @@ static Verdict other_users_keys(NOTHING) {
     return contains("/proc/key-users", " 4242:") ? escaped("that user %d has keys", CANARY_UID) : contained("not there");
 }
 
+static Verdict locks_shown(NOTHING) {
+    return contains("/proc/locks", " 4711 4711") ? escaped("the host's locks are listed") : contained("not there");
+}
+
 static Verdict cgroup_shown(NOTHING) {
     return contains("/proc/self/cgroup", CANARY) ? escaped("the caller's cgroup is named") : contained("not there");
 }
@@ -81,7 +85,7 @@ static const struct way proc_ways[] = {
     {"read_page_flags", "physical memory", readable, "/proc/kpageflags"},
     {"read_page_counts", "physical memory", readable, "/proc/kpagecount"},
     {"read_command_line_of_the_kernel", "boot arguments", readable, "/proc/cmdline"},
-    {"read_locks", "inode numbers and processes of the host", readable, "/proc/locks"},
+    {"read_locks", "proc_locks(5): inodes and processes", locks_shown},
     {"read_symbols", "kallsyms: kernel addresses", addresses, "/proc/kallsyms"},
     {"read_io_memory", "iomem: physical addresses", addresses, "/proc/iomem"},
     {"read_io_ports", "ioports", addresses, "/proc/ioports"},
