@@ -181,6 +181,25 @@ hint: run as root without `user = true`, or with `network = "none"`
 }
 
 #[test]
+fn capability_that_the_filter_makes_useless() {
+    let manifest = r#"[program]
+command = ["/bin/true"]
+[privileges]
+capabilities = ["SYS_CHROOT"]
+"#;
+    doubtful(
+        manifest,
+        r#"warning: `SYS_CHROOT` cannot be used
+  --> jails/web.toml:4:17
+    4 | capabilities = ["SYS_CHROOT"]
+      |                 ^^^^^^^^^^^^
+  why: the profile `default` of system calls refuses chroot
+hint: write `system_calls = "daemon"` under `[privileges]`, which allows what capabilities are for
+"#,
+    );
+}
+
+#[test]
 fn marks_without_effect() {
     doubtful(
         r#"[program]

@@ -4,11 +4,14 @@
 mod paths;
 
 use super::finding::Finding;
-use super::schema::{Manifest, Network, Proc, Share};
+use super::schema::{Manifest, Network, Proc, Share, SystemCalls};
 use crate::plan::capability;
 use crate::plan::step::RootMethod;
+use crate::plan::system_calls::decisions::Reason;
+use crate::plan::system_calls::profiles::Profile;
+use crate::plan::system_calls::{Decision, REASONS};
 use crate::plan::value::{Account, JailPath};
-use crate::plan::{Mode, Origin};
+use crate::plan::{At, Mode, Origin};
 
 /// All rules. `program` is where `[program]` stands, or the top of the file; `complete` says that every value could be
 /// decoded, so that a missing one is really missing.
@@ -31,6 +34,7 @@ pub(super) fn rules(manifest: &Manifest, program: &Origin, complete: bool, findi
     first_id_is_used(manifest, findings);
     capability_leaves_a_jail(manifest, findings);
     capability_counts_on_the_host(manifest, findings);
+    capability_can_be_used(manifest, findings);
     marks_have_an_effect(manifest, findings);
     paths::rules(manifest, findings);
 }
@@ -282,6 +286,30 @@ fn capability_counts_on_the_host(manifest: &Manifest, findings: &mut Vec<Finding
                 Finding::warning(format!("`{name}` has no effect on the host's network here"), &given.origin)
                     .why("with `user = true` a capability counts only in the jail's own user namespace")
                     .hint("run as root without `user = true`, or with `network = \"none\"`"),
+            );
+        }
+    }
+}
+
+/// A capability whose calls the filter refuses. That for networks has other uses beside sockets of netlink.
+fn capability_can_be_used(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    let profile = match &manifest.privileges.system_calls {
+        None => Profile::Default,
+        Some(At { value: SystemCalls::Profile(profile), .. }) => *profile,
+        Some(_) => return,
+    };
+    if matches!(profile, Profile::Daemon | Profile::All) {
+        return;
+    }
+    for given in &manifest.privileges.capabilities {
+        let refused =
+            |reason: &&Reason| reason.capability == Some(given.value) && reason.decision != Decision::Netlink;
+        if let Some(reason) = REASONS.iter().find(refused) {
+            let name = capability::NAMES[usize::from(given.value)];
+            findings.push(
+                Finding::warning(format!("`{name}` cannot be used"), &given.origin)
+                    .why(format!("the profile `{}` of system calls refuses {}", profile.name(), reason.name))
+                    .hint("write `system_calls = \"daemon\"` under `[privileges]`, which allows what capabilities are for"),
             );
         }
     }
