@@ -197,7 +197,7 @@ fn explain_filter(end: End, jail: &Jail, steps: &[Step]) {
     } else {
         finding
             .why("it made a system call by the numbers of another processor than this one, as a 32-bit program does")
-            .hint("`strace -f stockade run \u{2026}` shows which")
+            .hint("write `architectures = [\"x86-32\"]` under `[privileges]` if a 32-bit program is to be started in this jail")
     };
     jail.findings(vec![finding]).report();
 }

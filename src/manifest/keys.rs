@@ -152,6 +152,7 @@ pub const KEYS: &[Key] = &[
     key("privileges", "landlock", FLAG, "landlock = false"),
     key("privileges", "system_calls", "text or a list of text", "system_calls = [\"default\", \"@debug\", \"-mlock\"]"),
     key("privileges", "system_calls_action", TEXT, "system_calls_action = \"kill\""),
+    key("privileges", "architectures", TEXTS, "architectures = [\"x86-32\"]"),
     key("privileges", "best_effort", TEXTS, "best_effort = [\"landlock\"]"),
 
     key("test", "command", WORDS, "command = [\"curl\", \"-sf\", \"http://127.0.0.1/\"]"),

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 
 use crate::plan::step::{Keep, RootMethod};
 use crate::plan::system_calls::profiles::Profile;
-use crate::plan::system_calls::{Entry, Refusal};
+use crate::plan::system_calls::{Architecture, Entry, Refusal};
 use crate::plan::value::{Account, HostPath, JailName, JailPath, Mode, Size, Span};
 use crate::plan::{At, Bound, Layer};
 
@@ -379,6 +379,8 @@ pub struct Privileges {
     pub system_calls: Option<At<SystemCalls>>,
     /// `system_calls_action`: what becomes of a call that is refused; errno if absent.
     pub system_calls_action: Option<At<Refusal>>,
+    /// `architectures`: processors whose system calls are let in beside this one's; found out from the program if absent.
+    pub architectures: Option<Vec<At<Architecture>>>,
     /// `best_effort`: layers that may be weaker, or missing, where the host lacks something. All others are required.
     pub best_effort: Vec<At<Layer>>,
 }

@@ -39,6 +39,15 @@ The kernel logs nothing of a call that fails. To see which one it was, run with 
 `strace -f stockade run …` on the host.
 ";
 
+/// What is said of other processors.
+const PROCESSORS: &str = "
+## Other processors
+
+A 64-bit x86 kernel also serves calls by the numbers of 32-bit x86 (`int 0x80`) and of x32. They kill the process, whatever `system_calls_action`
+says: a filter of 64-bit numbers only is walked round by them. Where the jail's program is a 32-bit one, or `architectures = [\"x86-32\"]` says
+so, those of 32-bit x86 have a filter of their own with the same decisions.
+";
+
 /// The whole page.
 fn page() -> String {
     let mut out = HEAD.to_owned();
@@ -56,9 +65,7 @@ fn page() -> String {
     for refused in all_refused() {
         write(&row(&refused));
     }
-    write(
-        "\nOther processors: a call by the numbers of another processor, such as 32-bit x86 through `int 0x80`, or of x32, kills the process.\n",
-    );
+    write(PROCESSORS);
     write("## Groups\n");
     write("| group | what it is about | calls |\n|---|---|---|");
     for group in &GROUPS {

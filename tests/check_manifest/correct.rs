@@ -116,6 +116,7 @@ no_new_privileges = false
 landlock = true
 system_calls = ["default", "@debug", "-mlock"]
 system_calls_action = "kill"
+architectures = ["x86-32"]
 best_effort = ["landlock"]
 
 [test]

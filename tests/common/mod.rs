@@ -166,6 +166,8 @@ pub(crate) enum Need {
     UserNamespaces,
     /// A program in PATH.
     Program(&'static str),
+    /// To run and compile programs for 32-bit x86.
+    Narrow,
 }
 
 impl Need {
@@ -186,6 +188,13 @@ impl Need {
                 let path = std::env::var_os("PATH").unwrap_or_default();
                 let found = std::env::split_paths(&path).any(|directory| directory.join(name).is_file());
                 (!found).then(|| format!("needs the program `{name}`"))
+            }
+            Self::Narrow => {
+                let place = Dir::new("narrow");
+                let program = place.join("program");
+                let works = compile(&program, "int main(void) { return 0; }", &["-m32"])
+                    && std::process::Command::new(program).status().is_ok_and(|status| status.success());
+                (!works).then(|| "needs 32-bit x86 (gcc-multilib)".into())
             }
         }
     }
@@ -220,13 +229,20 @@ pub(crate) fn copy_program(from: &Path, to: &Path) {
 
 /// Compiles a C program that needs no file but itself.
 pub(crate) fn compile_static(to: &Path, source: &str) {
+    assert!(compile(to, source, &[]));
+}
+
+/// The same with more options, where that works.
+pub(crate) fn compile(to: &Path, source: &str, options: &[&str]) -> bool {
     use std::io::Write as _;
     let mut compiler = std::process::Command::new("cc")
         .args(["-O1", "-static", "-x", "c", "-", "-o"])
         .arg(to)
+        .args(options)
         .stdin(Stdio::piped())
+        .stderr(if options.is_empty() { Stdio::inherit() } else { Stdio::null() })
         .spawn()
         .expect("cc, which the Rust toolchain links with too");
     compiler.stdin.take().unwrap().write_all(source.as_bytes()).unwrap();
-    assert!(compiler.wait().unwrap().success());
+    compiler.wait().unwrap().success()
 }

@@ -76,7 +76,12 @@ static long opened(int fd) {
     return fd;
 }
 
+// A bit that only registers of 64 bits have.
+#if __SIZEOF_LONG__ == 8
 static const long above = 1L << 32;
+#else
+static const long above = 0;
+#endif
 
 #ifdef __x86_64__
 // getpid(2) by the numbers of 32-bit x86.
@@ -180,7 +185,7 @@ int main(int argc, char **argv) {
     PROBE("memfd_secret", syscall(447, ~0u));
     PROBE("asking for the personality", personality(0xffffffff));
     PROBE("the personality of the manifest", personality(0));
-    PROBE_APART("another personality", personality(ADDR_NO_RANDOMIZE));
+    PROBE_APART("another personality", syscall(SYS_personality, ADDR_NO_RANDOMIZE));
     PROBE_APART("another personality with bits above", syscall(SYS_personality, READ_IMPLIES_EXEC | above));
 #ifdef SYS_modify_ldt
     PROBE("modify_ldt", syscall(SYS_modify_ldt, 0, NULL, 0));

@@ -14,8 +14,8 @@ use super::schema::{
 };
 use crate::plan::ids::FIRST;
 use crate::plan::step::RootMethod;
-use crate::plan::system_calls::Refusal;
 use crate::plan::system_calls::profiles::Profile;
+use crate::plan::system_calls::{Architecture, Refusal};
 use crate::plan::{At, Layer, Origin};
 
 /// Decodes a merged manifest; what cannot be decoded is left out and reported.
@@ -215,6 +215,11 @@ fn system_calls(table: &mut Cursor) -> Option<At<SystemCalls>> {
 
 /// `[privileges]`
 fn privileges(table: &mut Cursor) -> Privileges {
+    const ARCHITECTURES: &[(&str, Architecture)] = &[
+        (Architecture::X86_64.name(), Architecture::X86_64),
+        (Architecture::X86_32.name(), Architecture::X86_32),
+        (Architecture::Aarch64.name(), Architecture::Aarch64),
+    ];
     const REFUSALS: &[(&str, Refusal)] = &[
         (Refusal::Errno.name(), Refusal::Errno),
         (Refusal::Kill.name(), Refusal::Kill),
@@ -227,6 +232,7 @@ fn privileges(table: &mut Cursor) -> Privileges {
         landlock: table.value("landlock", read::flag),
         system_calls: system_calls(table),
         system_calls_action: table.value("system_calls_action", read::one_of(REFUSALS)),
+        architectures: table.maybe_list("architectures", read::one_of(ARCHITECTURES)),
         best_effort: table.list("best_effort", read::one_of(&LAYERS)),
     }
 }

@@ -68,6 +68,19 @@ const PT_NOTE: u64 = 4;
 /// The magic number every ELF file begins with.
 pub(super) const MAGIC: &[u8] = b"\x7fELF";
 
+/// The processor that a file is for, by its first bytes alone, if they are those of an ELF file.
+pub(super) fn machine(start: &[u8]) -> Option<Machine> {
+    let class = match start.strip_prefix(MAGIC)?.first()? {
+        1 => Class::Bits32,
+        2 => Class::Bits64,
+        _ => return None,
+    };
+    let little = *start.get(5)? == 1;
+    let number = [*start.get(18)?, *start.get(19)?];
+    let number = if little { u16::from_le_bytes(number) } else { u16::from_be_bytes(number) };
+    Some(Machine { number, class, little })
+}
+
 impl Elf {
     /// Reads what matters from `source`, whose first bytes are [`MAGIC`].
     pub(super) fn read(source: &dyn Source) -> Result<Self, Problem> {

@@ -29,6 +29,9 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// 32-bit x86, which a 64-bit kernel runs as well.
+    pub const X86_32: Self = Self { number: 3, class: Class::Bits32, little: true };
+
     /// What this binary was built for, if we know its name.
     pub fn ours() -> Option<Self> {
         let number = match std::env::consts::ARCH {

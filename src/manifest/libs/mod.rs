@@ -221,6 +221,23 @@ pub fn closure(root: &Root, program: &Path) -> Result<Closure, Error> {
     Resolver::new(root).closure(program)
 }
 
+/// The processor that a program is for, or the interpreter of a script; by a look at the first bytes, as it is taken at every start.
+pub fn machine(root: &Root, path: &Path) -> Option<Machine> {
+    use std::os::unix::fs::FileExt;
+    let first_bytes = |path: &Path| {
+        let (file, _) = file::open(root, path).ok()?;
+        let mut start = [0; script::FIRST_BYTES];
+        let length = file.read_at(&mut start, 0).ok()?;
+        Some((start, length))
+    };
+    let (start, length) = first_bytes(path)?;
+    if !start.starts_with(b"#!") {
+        return elf::machine(&start);
+    }
+    let line = script::first_line(start.get(..length)?).ok()?;
+    elf::machine(&first_bytes(&line.interpreter)?.0)
+}
+
 /// What kind of file execve(2) would find.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {

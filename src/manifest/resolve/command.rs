@@ -11,7 +11,7 @@ use super::content::Content;
 use super::draft::Draft;
 use super::programs::{self, Role};
 use crate::manifest::finding::{Finding, Severity};
-use crate::manifest::libs::Resolver;
+use crate::manifest::libs::{self, Machine, Resolver};
 use crate::manifest::links::Root;
 use crate::manifest::schema::{Manifest, Mount, MountKind, Text};
 use crate::manifest::suggest::nearest;
@@ -114,6 +114,16 @@ pub fn in_tree(manifest: &Manifest, host: &Host, tree: &Path) -> Result<JailPath
             .hint("build it again with `stockade build`, which finds it or says what is wrong")
     })?;
     JailPath::parse(found).map_err(|error| Finding::error(error, origin))
+}
+
+/// The processor that the program is for. Of a tree that is not built yet, the host's file of that path tells.
+pub(super) fn machine(manifest: &Manifest, host: &Host, tree: &Path, program: &JailPath) -> Option<Machine> {
+    let path = program.as_path();
+    let outside = Root::at(&host.root);
+    match mounted(manifest, path) {
+        Some((_, source)) => libs::machine(&outside, &source?),
+        None => libs::machine(&Root::at(tree), path).or_else(|| libs::machine(&outside, path)),
+    }
 }
 
 /// Where the program was found.

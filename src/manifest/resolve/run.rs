@@ -139,7 +139,10 @@ pub fn run_steps(
     if shown_proc(manifest).0 == Proc::Masked {
         context.covers = proc::covers(&context);
     }
-    findings.extend(system_calls::check(&context).err());
+    let filter = system_calls::filter(&context, command).unwrap_or_else(|finding| {
+        findings.push(finding);
+        None
+    });
     let mut layers = Vec::new();
     for layer in Layer::ALL {
         match layers::state(&context, layer) {
@@ -157,9 +160,10 @@ pub fn run_steps(
     circumstances::steps(&context, &mut steps);
     enter_user_namespace(&context, &mut steps);
     landlock::restrict(&context, &mut steps);
-    system_calls::filter(&context, Phase::Confine, &mut steps);
+    let (early, late) = filter.into_iter().partition::<Vec<_>, _>(|step| step.phase == Phase::Confine);
+    steps.0.extend(early);
     identity::confine(&context, &mut steps);
-    execute(&context, command, &mut steps);
+    execute(&context, command, late, &mut steps);
     let watch = Watch { runtime_max: manifest.limits.runtime_max.as_ref().map(|limit| limit.value.0) };
     Ok(Run { steps: steps.0, layers, watch })
 }
@@ -304,7 +308,7 @@ fn enter_user_namespace(context: &Context<'_>, steps: &mut Steps) {
 }
 
 /// By the program's own process, last.
-fn execute(context: &Context<'_>, command: &JailPath, steps: &mut Steps) {
+fn execute(context: &Context<'_>, command: &JailPath, filter: Vec<Step>, steps: &mut Steps) {
     let program = &context.manifest.program;
     let (init, origin) = or_default(
         program.init.as_ref(),
@@ -330,7 +334,7 @@ fn execute(context: &Context<'_>, command: &JailPath, steps: &mut Steps) {
         identity::verification(context),
         "a right that was not dropped must be noticed here",
     );
-    system_calls::filter(context, Phase::Exec, steps);
+    steps.0.extend(filter);
     if let Some(written) = &program.command {
         let arguments = written.value.iter().chain(&program.extra_arguments).cloned().collect();
         let environment = environment(context);

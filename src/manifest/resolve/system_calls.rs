@@ -1,14 +1,15 @@
 //! Which system calls the program may make: the manifest's words as a filter, and where in the run it is installed.
 
-use super::identity;
-use super::run::{Context, Steps};
+use super::run::Context;
+use super::{command, identity};
 use crate::manifest::finding::Finding;
+use crate::manifest::libs::Machine;
 use crate::manifest::schema::{Manifest, SystemCalls};
 use crate::plan::step::Action;
 use crate::plan::system_calls::decisions::Decision;
 use crate::plan::system_calls::profiles::Profile;
 use crate::plan::system_calls::{Architecture, Filter, Policy, Refusal, table};
-use crate::plan::{Enforcement, Origin, Phase};
+use crate::plan::{Enforcement, JailPath, Origin, Phase, Step};
 
 /// What the manifest wants, or the default.
 fn wanted(manifest: &Manifest) -> (SystemCalls, Origin) {
@@ -47,20 +48,6 @@ pub(super) fn layer(context: &Context<'_>) -> (Enforcement, Origin) {
     }
 }
 
-/// What cannot be meant.
-pub(super) fn check(context: &Context<'_>) -> Result<(), Finding> {
-    let manifest = context.manifest;
-    let (wanted, origin) = wanted(manifest);
-    let holds_set_up =
-        !matches!(wanted, SystemCalls::Profile(Profile::Default | Profile::Daemon | Profile::All));
-    if holds_set_up && !identity::no_new_privileges(manifest) {
-        return Err(Finding::error("this filter cannot be had without no_new_privs", &origin)
-            .why("seccomp(2): without it the filter is installed while the jail still has CAP_SYS_ADMIN, and would hold the rest of the set-up too")
-            .hint("leave `no_new_privileges` out, or write `system_calls = \"daemon\"`"));
-    }
-    Ok(())
-}
-
 /// What the program may call, with the manifest's words for it; none where there is no filter.
 fn policy(context: &Context<'_>) -> Option<(String, Policy, Origin)> {
     let manifest = context.manifest;
@@ -89,19 +76,67 @@ pub(super) fn refuses_set_id(context: &Context<'_>) -> bool {
     holds && policy(context).is_some_and(|(_, policy, _)| refuses(&policy))
 }
 
-/// The filter, if this is the phase for it: last of all, or, without no_new_privs, while there is CAP_SYS_ADMIN.
-pub(super) fn filter(context: &Context<'_>, phase: Phase, steps: &mut Steps) {
+/// The step that installs the filter, if there is one: last of all, or, without no_new_privs, while there is CAP_SYS_ADMIN.
+pub(super) fn filter(context: &Context<'_>, program: &JailPath) -> Result<Option<Step>, Finding> {
     let manifest = context.manifest;
     let privileged = !identity::no_new_privileges(manifest);
-    if phase != if privileged { Phase::Confine } else { Phase::Exec } {
-        return;
-    }
-    let (Some((words, mut policy, origin)), Some(native)) = (policy(context), Architecture::NATIVE) else {
-        return;
+    let (Some(native), Some((words, mut policy, origin))) = (Architecture::NATIVE, policy(context)) else {
+        return Ok(None);
     };
+    if privileged && !matches!(wanted(manifest).0, SystemCalls::Profile(Profile::Default | Profile::Daemon)) {
+        return Err(Finding::error("this filter cannot be had without no_new_privs", &origin)
+            .why("seccomp(2): without it the filter is installed while the jail still has CAP_SYS_ADMIN, and would hold the rest of the set-up too")
+            .hint("leave `no_new_privileges` out, or write `system_calls = \"daemon\"`"));
+    }
     policy.persona = super::circumstances::persona(manifest).1 as u32;
-    let filter = Filter::new(words, policy, refusal(manifest), vec![native]);
-    steps.push(phase, Action::FilterSystemCalls { filter, privileged }, &origin);
+    let (architectures, origin) = architectures(context, native, program, origin)?;
+    let filter = Filter::new(words, policy, refusal(manifest), architectures);
+    let phase = if privileged { Phase::Confine } else { Phase::Exec };
+    Ok(Some(Step { action: Action::FilterSystemCalls { filter, privileged }, phase, origin }))
+}
+
+/// The processors whose calls are let in: this one's, and those that the manifest names; or, if it names none, what the program is for.
+fn architectures(
+    context: &Context<'_>,
+    native: Architecture,
+    program: &JailPath,
+    origin: Origin,
+) -> Result<(Vec<Architecture>, Origin), Finding> {
+    let mut architectures = vec![native];
+    let given = context.manifest.privileges.architectures.as_deref();
+    for named in given.unwrap_or_default() {
+        match (native, named.value) {
+            (native, named) if native == named => {}
+            (Architecture::X86_64, Architecture::X86_32) => architectures.push(named.value),
+            _ => {
+                return Err(Finding::error(
+                    format!("this machine runs no programs for {}", named.value.name()),
+                    &named.origin,
+                )
+                .hint(format!("take it out: this is {}", native.name())));
+            }
+        }
+    }
+    architectures.dedup();
+    let is_narrow = native == Architecture::X86_64
+        && !architectures.contains(&Architecture::X86_32)
+        && command::machine(context.manifest, context.host, context.tree.as_path(), program)
+            == Some(Machine::X86_32);
+    match (is_narrow, given) {
+        (false, _) => Ok((architectures, origin)),
+        (true, None) => {
+            architectures.push(Architecture::X86_32);
+            Ok((architectures, origin.found(format!("`{program}` is a 32-bit program"))))
+        }
+        (true, Some(_)) => {
+            let origin = context.manifest.program.command.as_ref().map_or(&origin, |command| &command.origin);
+            Err(Finding::error(
+                format!("`{program}` is a 32-bit program, whose system calls are not let in"),
+                origin,
+            )
+            .hint("write `architectures = [\"x86-32\"]` under `[privileges]`, or leave the key out"))
+        }
+    }
 }
 
 /// Whether PID 1 filters itself, which only no_new_privs allows it by then.
