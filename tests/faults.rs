@@ -79,6 +79,7 @@ impl Fixture {
                 recursive: None,
                 optional: false,
                 root_squash: Some(true),
+                sockets: false,
             },
             read_only: Some(false),
             executable: None,

@@ -108,6 +108,7 @@ pub const KEYS: &[Key] = &[
     key("mounts", "recursive", FLAG, "recursive = false"),
     key("mounts", "optional", FLAG, "optional = true"),
     key("mounts", "root_squash", FLAG, "root_squash = false"),
+    key("mounts", "sockets", FLAG, "sockets = true"),
     key("mounts", "size", SIZE, "size = \"64M\""),
     key("mounts", "inodes", NUMBER, "inodes = 1000"),
     key("mounts", "mode", MODE, "mode = \"1777\""),

@@ -223,6 +223,8 @@ pub enum MountKind {
         optional: bool,
         /// `root_squash`: whether root inside is not root there, as on NFS; if absent, when it may give files capabilities.
         root_squash: Option<bool>,
+        /// `sockets`: whether control sockets of the host may be shown by it.
+        sockets: bool,
     },
     /// `type = "tmpfs"`: empty memory.
     Tmpfs {

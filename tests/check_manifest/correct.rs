@@ -63,6 +63,7 @@ executable = false
 recursive = false
 optional = true
 root_squash = true
+sockets = false
 
 [[mounts]]
 type = "tmpfs"

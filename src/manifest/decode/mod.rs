@@ -60,6 +60,7 @@ fn mount(table: &mut Cursor) -> Option<Mount> {
     let recursive = table.value("recursive", read::flag);
     let optional = table.value("optional", read::flag);
     let root_squash = table.value("root_squash", read::flag);
+    let sockets = table.value("sockets", read::flag);
     let size = table.value("size", read::size);
     let inodes = table.value("inodes", read::amount);
     let mode = table.value("mode", read::mode);
@@ -69,6 +70,7 @@ fn mount(table: &mut Cursor) -> Option<Mount> {
         ("recursive", recursive.as_ref().map(|at| &at.origin)),
         ("optional", optional.as_ref().map(|at| &at.origin)),
         ("root_squash", root_squash.as_ref().map(|at| &at.origin)),
+        ("sockets", sockets.as_ref().map(|at| &at.origin)),
     ];
     let of_tmpfs = [
         ("size", size.as_ref().map(|at| &at.origin)),
@@ -88,6 +90,7 @@ fn mount(table: &mut Cursor) -> Option<Mount> {
             recursive: recursive.map(|at| at.value),
             optional: optional.is_some_and(|at| at.value),
             root_squash: root_squash.map(|at| at.value),
+            sockets: sockets.is_some_and(|at| at.value),
         },
         Type::Tmpfs => MountKind::Tmpfs {
             size: size.map(|at| at.value),

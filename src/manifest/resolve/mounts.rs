@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 
 use super::filesystems::FileSystems;
 use super::run::{Context, Ids, Steps, shown_proc};
-use super::{proc, system_calls};
+use super::{proc, sockets, system_calls};
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::{DeviceName, MountKind, Proc};
 use crate::plan::capability;
@@ -213,13 +213,16 @@ fn manifest_mounts(context: &Context<'_>, mounts: &mut Vec<Planned>) -> Result<(
             ..MountFlags::GUARDED
         };
         let (flags, what) = match &entry.kind {
-            MountKind::Bind { source, recursive, optional, root_squash } => {
+            MountKind::Bind { source, recursive, optional, root_squash, sockets } => {
                 if *optional && !context.host.path(source.as_path()).exists() {
                     continue;
                 }
                 // What a program can write it is not to run, or whoever breaks into it brings his own.
                 let flags = flags(true, entry.read_only.unwrap_or(true));
                 let source = context.without_link(source);
+                if !sockets {
+                    findings.extend(sockets::check(context, &source, &mount.origin));
+                }
                 let mut shown = Shown { source, recursive: recursive.unwrap_or(true), idmap: None };
                 if matches!(context.ids, Ids::Range(_)) {
                     let squash = root_squash.unwrap_or_else(|| may_leave_rights(context));

@@ -1,7 +1,7 @@
 //! Whole manifests to whole lists of steps: the tree's `shape`, what each kind of entry brings (`entries`), and what is said
 //! about mistakes (`findings`). And what Landlock is to allow (`landlock`), what becomes of the caller's standard descriptors
 //! (`standard`), what of /proc is covered (`proc`), and what a
-//! program starts with beside its rights (`circumstances`).
+//! program starts with beside its rights (`circumstances`), and which sockets are shown (`sockets`).
 
 mod circumstances;
 mod entries;
@@ -9,6 +9,7 @@ mod findings;
 mod landlock;
 mod proc;
 mod shape;
+mod sockets;
 mod standard;
 
 use super::testing::Scene;
@@ -37,7 +38,13 @@ pub(super) fn directory(path: &str) -> Directory {
 }
 
 pub(super) fn bind(source: &str, target: &str) -> Mount {
-    let kind = MountKind::Bind { source: host(source), recursive: None, optional: false, root_squash: None };
+    let kind = MountKind::Bind {
+        source: host(source),
+        recursive: None,
+        optional: false,
+        root_squash: None,
+        sockets: false,
+    };
     Mount { target: jail(target), kind, read_only: None, executable: None }
 }
 
