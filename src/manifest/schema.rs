@@ -221,7 +221,7 @@ pub enum MountKind {
         recursive: Option<bool>,
         /// `optional`: nothing is mounted when the source is absent.
         optional: bool,
-        /// `root_squash`: whether root inside is not root there, as on NFS; if absent, when it may give files capabilities.
+        /// `root_squash`: whether root inside is not root there, as on NFS; true if absent.
         root_squash: Option<bool>,
         /// `sockets`: whether control sockets of the host may be shown by it.
         sockets: bool,

@@ -136,9 +136,9 @@ fn a_bind_shows_a_file_or_a_directory() {
         "program.user = \"root\"
         mounts = [
             { source = \"{here}/shown\", target = \"/srv/ro\" },
-            { source = \"{here}/shown\", target = \"/srv/rw\", read_only = false },
+            { source = \"{here}/shown\", target = \"/srv/rw\", read_only = false, root_squash = false },
             { source = \"{here}/shown/file\", target = \"/etc/file\" },
-            { source = \"{here}/shown/file\", target = \"/etc/writable\", read_only = false },
+            { source = \"{here}/shown/file\", target = \"/etc/writable\", read_only = false, root_squash = false },
             { source = \"{here}/absent\", target = \"/srv/absent\", optional = true },
         ]",
     );

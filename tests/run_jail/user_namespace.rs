@@ -186,7 +186,8 @@ fn a_shared_directory_has_the_same_owners_on_both_sides() {
         return;
     }
     let mounts = "mounts = [{ source = \"{here}/shared\", target = \"/srv\", read_only = false }]";
-    for (user, id) in [("daemon", 1), ("root", 0), ("nobody", 65534)] {
+    let as_root = mounts.replace(" }]", ", root_squash = false }]");
+    for (user, id, mounts) in [("daemon", 1, mounts), ("nobody", 65534, mounts), ("root", 0, &as_root)] {
         let jail = Jail::shell("shared", &format!("program.user = \"{user}\"\n{mounts}"));
         directory(&jail, "shared", id, 0o750);
         fs::write(jail.path("shared/from-host"), "").unwrap();
@@ -203,14 +204,14 @@ fn a_shared_directory_has_the_same_owners_on_both_sides() {
 }
 
 #[test]
-fn root_inside_is_nobody_where_it_is_squashed() {
+fn root_inside_is_not_root_on_what_it_shares() {
     if !is_root() {
         return;
     }
     let jail = Jail::shell(
         "squashed",
         "program.user = \"root\"
-        mounts = [{ source = \"{here}/shared\", target = \"/srv\", read_only = false, root_squash = true }]",
+        mounts = [{ source = \"{here}/shared\", target = \"/srv\", read_only = false }]",
     );
     directory(&jail, "shared", 0, 0o755);
     directory(&jail, "shared/open", 0, 0o1777);
@@ -218,6 +219,12 @@ fn root_inside_is_nobody_where_it_is_squashed() {
     let script = "stat -c '%u %n' /srv/open /srv/daemon
         (echo x > /srv/new) 2>/dev/null || echo refused
         for name in open daemon; do touch /srv/$name/file && chmod 4755 /srv/$name/file; stat -c '%u %n' /srv/$name/file; done";
+    let built = jail.stockade("build").output().unwrap();
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert!(
+        said.contains("warning: root inside cannot write to") && said.contains("root_squash = false"),
+        "{said}"
+    );
     // A filter may refuse the bit.
     let ended = jail.run(&[script]);
     assert_eq!(
@@ -293,26 +300,4 @@ fn file_systems_that_cannot_translate_owners_are_told() {
         assert!(refused.stderr.contains(part), "{part} is not in {}", refused.stderr);
     }
     fs::remove_dir(jail.path("state")).unwrap();
-}
-
-#[test]
-fn root_is_squashed_where_it_could_leave_a_set_user_id_file() {
-    if !is_root() {
-        return;
-    }
-    // By the filter that refuses the bit, or by belonging to an id the host does not know.
-    for (calls, refused) in [("default", true), ("all", false)] {
-        let jail = Jail::shell(
-            "setid",
-            &format!(
-                "program.user = \"root\"\nprivileges.system_calls = \"{calls}\"\n\
-                 mounts = [{{ source = \"{{here}}/shared\", target = \"/srv\", read_only = false }}]"
-            ),
-        );
-        directory(&jail, "shared", 0, 0o777);
-        jail.expect(&["touch /srv/file; chmod 4755 /srv/file 2>/dev/null; stat -c %u /srv/file"], 0, "0\n");
-        let mode = fs::metadata(jail.path("shared/file")).unwrap().mode();
-        let id = owner(jail.path("shared/file")).0;
-        assert_eq!((mode & 0o4000 == 0, id == 0), (refused, refused), "{calls}: mode {mode:o}, owner {id}");
-    }
 }

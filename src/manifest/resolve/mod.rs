@@ -34,6 +34,7 @@ mod packages;
 mod proc;
 mod programs;
 pub mod run;
+mod shared;
 mod sockets;
 pub mod standard;
 mod system_calls;

@@ -3,11 +3,12 @@
 use std::cell::OnceCell;
 
 use super::filesystems::FileSystems;
+use super::proc;
 use super::run::{Context, Ids, Steps, shown_proc};
-use super::{proc, sockets, system_calls};
+use super::shared::{self, Shown};
+use super::sockets;
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::{DeviceName, MountKind, Proc};
-use crate::plan::capability;
 use crate::plan::landlock::{AccessSet, Beneath};
 use crate::plan::step::{Action, DEVICES, Device, IdSpace, Idmap, MountFlags, TMPFS_SIZE, tmpfs_inodes};
 use crate::plan::{HostPath, JailPath, Mode, Origin, Phase};
@@ -225,12 +226,14 @@ fn manifest_mounts(context: &Context<'_>, mounts: &mut Vec<Planned>) -> Result<(
                 }
                 let mut shown = Shown { source, recursive: recursive.unwrap_or(true), idmap: None };
                 if matches!(context.ids, Ids::Range(_)) {
-                    let squash = root_squash.unwrap_or_else(|| may_leave_rights(context));
+                    let squash = root_squash.unwrap_or(true);
                     let known = file_systems.get_or_init(|| FileSystems::read(context.host));
                     match shown.translate(context, known, flags.read_only, squash) {
                         Ok(Some(note)) => origin = origin.found(note),
                         Ok(None) => {}
-                        Err(why) => findings.push(cannot_translate(&shown.source, why, &mount.origin)),
+                        Err(why) => {
+                            findings.push(shared::cannot_translate(&shown.source, why, &mount.origin));
+                        }
                     }
                 }
                 (flags, What::Host { source: shown.source, recursive: shown.recursive, idmap: shown.idmap })
@@ -249,61 +252,4 @@ fn manifest_mounts(context: &Context<'_>, mounts: &mut Vec<Planned>) -> Result<(
         mounts.push(Planned { target, flags, origin, what, covers: Vec::new() });
     }
     if findings.is_empty() { Ok(()) } else { Err(findings) }
-}
-
-/// Whether root inside could leave a file that gives rights on the host to whoever starts it, where owners are translated for root
-/// too: one that is set-user-id, unless the filter of system calls refuses the bit, or one with capabilities, which the kernel
-/// then writes down as root's outside.
-fn may_leave_rights(context: &Context<'_>) -> bool {
-    let privileges = &context.manifest.privileges;
-    let mut given = privileges.capabilities.iter().chain(&privileges.bounding);
-    !system_calls::refuses_set_id(context)
-        || given.any(|given| Some(given.value) == capability::number("SETFCAP"))
-}
-
-/// A directory or file of the host that a jail with ids of its own is shown.
-struct Shown {
-    source: HostPath,
-    recursive: bool,
-    idmap: Option<Idmap>,
-}
-
-impl Shown {
-    /// Decides by which maps owners are translated. Where the file system cannot do that, what is only read is shown all the same:
-    /// as nobody's, so that it is open to the jail as far as it is to everybody. So is what has no use for an owner. What is
-    /// written would belong to ids that mean nothing, so that is an error: its reason. What should be known of the rest is returned.
-    fn translate(
-        &mut self,
-        context: &Context<'_>,
-        known: &FileSystems,
-        read_only: bool,
-        squash: bool,
-    ) -> Result<Option<String>, String> {
-        let source = self.source.as_path();
-        if let Some(kind) = known.fixed_at(source) {
-            let found = std::fs::symlink_metadata(context.host.path(source));
-            let is_special = found.is_ok_and(|found| !found.is_dir() && !found.is_file());
-            return if read_only || is_special {
-                Ok(Some(format!("its files are nobody's inside: {kind} cannot translate owners")))
-            } else {
-                Err(format!(
-                    "it is on {kind}, which cannot translate owners (MOUNT_ATTR_IDMAP in mount_setattr(2))"
-                ))
-            };
-        }
-        // Where nothing can be written nothing can be left either.
-        let space = if read_only || !squash { IdSpace::Jail } else { IdSpace::Shared };
-        let below = self.recursive.then(|| known.fixed_below(source)).flatten();
-        self.idmap = Some(Idmap { space, below: self.recursive && below.is_none() });
-        Ok(below.map(|(point, kind)| {
-            format!("files below are nobody's inside: {kind} on {} cannot translate owners", point.display())
-        }))
-    }
-}
-
-/// Something of the host that cannot be shown writable to a jail with ids of its own.
-fn cannot_translate(source: &HostPath, why: String, origin: &Origin) -> Finding {
-    Finding::error(format!("`{source}` cannot be shown writable to a jail with ids of its own"), origin)
-        .why(why)
-        .hint("show it read-only, or something on another file system; or say `user = false` under [namespaces]")
 }

@@ -6,9 +6,8 @@ use crate::manifest::finding::Finding;
 use crate::manifest::libs::Machine;
 use crate::manifest::schema::{Manifest, SystemCalls};
 use crate::plan::step::Action;
-use crate::plan::system_calls::decisions::Decision;
 use crate::plan::system_calls::profiles::Profile;
-use crate::plan::system_calls::{Architecture, Filter, Policy, Refusal, table};
+use crate::plan::system_calls::{Architecture, Filter, Policy, Refusal};
 use crate::plan::{Enforcement, JailPath, Origin, Phase, Step};
 
 /// What the manifest wants, or the default.
@@ -63,17 +62,6 @@ fn policy(context: &Context<'_>) -> Option<(String, Policy, Origin)> {
         }
     };
     Some((words, policy, origin))
-}
-
-/// Whether the program cannot give a file a set-user-id bit, by any call.
-pub(super) fn refuses_set_id(context: &Context<'_>) -> bool {
-    let holds = Architecture::NATIVE.is_some() && refusal(context.manifest) != Refusal::Log;
-    let refuses = |policy: &Policy| {
-        // Its mode is behind a pointer, where no filter sees it.
-        let unseen = table::find("openat2").is_some_and(|at| policy.allows(at));
-        !policy.opens(Decision::SetId) && !unseen
-    };
-    holds && policy(context).is_some_and(|(_, policy, _)| refuses(&policy))
 }
 
 /// The step that installs the filter, if there is one: last of all, or, without no_new_privs, while there is CAP_SYS_ADMIN.

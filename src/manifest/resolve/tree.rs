@@ -9,7 +9,7 @@ use super::content::Content;
 use super::draft::{Claim, Draft, Node};
 use super::programs::{self, Role};
 use super::view::host_root;
-use super::{command, devices, files, names, notes, packages};
+use super::{command, devices, files, names, notes, packages, shared};
 use crate::manifest::finding::{Finding, Severity};
 use crate::manifest::libs::Resolver;
 use crate::manifest::schema::{Directory, Link, Manifest, Text};
@@ -79,7 +79,8 @@ pub fn tree_steps(
     if draft.findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Err(draft.findings);
     }
-    let warnings = std::mem::take(&mut draft.findings);
+    let mut warnings = std::mem::take(&mut draft.findings);
+    warnings.extend(shared::closed_to_root(manifest, host, accounts));
     Ok(TreeSteps { steps: draft.into_steps(), program, warnings })
 }
 
