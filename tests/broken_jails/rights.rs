@@ -207,6 +207,7 @@ files = [{ path = "DIR/program", target = "/program" }]
 user = false
 [privileges]
 capabilities = ["NET_RAW"]
+system_calls = "daemon"
 "#,
     )
     .started_by(&["setpriv", "--bounding-set=-net_raw"])

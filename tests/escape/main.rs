@@ -204,9 +204,7 @@ fn is_contained(way: &'static str) {
         Verdict::Absent(why) => return say(&format!("n.a.: {way}: {why}\n")),
     }
     let escapes = outcome.escapes();
-    if !NOT_YET.contains(&way) {
-        assert!(escapes.is_empty(), "{}", escapes.join("\n"));
-    }
+    assert!(escapes.is_empty(), "{}", escapes.join("\n"));
 }
 
 impl Outcome {
@@ -325,21 +323,6 @@ fn every_way_of_the_program_has_its_test() {
     let mut tested = WAYS.to_vec();
     tested.sort_unstable();
     assert_eq!(HOST.ways.keys().map(String::as_str).collect::<Vec<_>>(), tested);
-}
-
-/// Layers that are not there yet.
-#[rustfmt::skip]
-const NOT_YET: &[&str] = &[
-    "resource::fork_bomb",
-];
-
-#[test]
-fn nothing_is_awaited_that_is_contained() {
-    if !*CAN_RUN {
-        return;
-    }
-    let contained: Vec<_> = NOT_YET.iter().filter(|way| outcome(way).escapes().is_empty()).collect();
-    assert!(contained.is_empty(), "contained now, to be taken out of NOT_YET: {contained:?}");
 }
 
 #[test]

@@ -66,7 +66,8 @@ static Verdict core_piped(NOTHING) {
 }
 
 static const struct way resource_ways[] = {
-    {"fork_bomb", "every shell text", forked},
+    // No limit of getrlimit(2) on processes holds the host's root, of whose ids that jail is.
+    {"fork_bomb", "every shell text", forked, NULL, NULL, HOST_ROOT},
     {"tmp_bytes", "tmpfs(5), size", filled, "/tmp/file"},
     {"tmp_inodes", "tmpfs(5), nr_inodes", filled_with_files},
     {"shm_bytes", "tmpfs(5), /dev/shm", filled, "/dev/shm/file"},
