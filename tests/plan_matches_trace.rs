@@ -258,6 +258,7 @@ fn every_kind_of_step_does_what_its_plan_says() {
                 [[mounts]]
                 source = "/"
                 target = "/host"
+                sockets = true
                 [[mounts]]
                 type = "mqueue"
                 target = "/mqueue"

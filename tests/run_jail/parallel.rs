@@ -77,7 +77,9 @@ fn builds_runs_and_removals_at_once_are_in_turn_or_refused() {
             }
             _ => {
                 let ended = finish(&mut jail.stockade("remove"));
-                let refused = ended.stderr.contains("it from `") || ended.stderr.contains("is building jail");
+                let refused = ended.stderr.contains("it from `")
+                    || ended.stderr.contains("it runs from `")
+                    || ended.stderr.contains("is building jail");
                 let nothing = ended.stderr.contains("there is nothing of jail `turns`");
                 let expected = match ended.code {
                     Some(0) => ended.stderr.starts_with("removed jail `turns` with"),
