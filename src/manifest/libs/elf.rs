@@ -237,7 +237,8 @@ impl Reader<'_> {
         Ok(bytes.chunks_exact(size as usize).map(segment).collect())
     }
 
-    /// `PT_INTERP` under the rules of the kernel: `PATH_MAX` at most, and ended by a NUL.
+    /// `PT_INTERP` under the rules of the kernel: `PATH_MAX` at most, and ended by a NUL. A relative one is looked up from the working
+    /// directory, which is the root unless a manifest says otherwise.
     fn interpreter(&self, segments: &[Segment]) -> Result<Option<PathBuf>, Problem> {
         let Some(segment) = segments.iter().find(|segment| segment.kind == PT_INTERP) else {
             return Ok(None);
@@ -250,7 +251,7 @@ impl Reader<'_> {
             return Err(Part::Interpreter.corrupt("it does not end with a NUL byte"));
         }
         path.truncate(path.iter().position(|byte| *byte == 0).unwrap_or(path.len()));
-        Ok(Some(PathBuf::from(OsString::from_vec(path))))
+        Ok(Some(PathBuf::from("/").join(OsString::from_vec(path))))
     }
 
     /// The text of every note `FDO`, type 0x407c0c0a. A damaged note ends the search but is no error: neither the kernel
