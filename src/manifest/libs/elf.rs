@@ -304,6 +304,12 @@ mod tests {
     }
 
     #[test]
+    fn a_relative_interpreter_is_below_the_root() {
+        let relative = Builder::default().interpreter("lib64/ld.so").build();
+        assert_eq!(read(&relative).unwrap().interpreter, Some(PathBuf::from("/lib64/ld.so")));
+    }
+
+    #[test]
     fn both_widths_and_byte_orders() {
         for (wide, little) in [(true, true), (true, false), (false, true), (false, false)] {
             let elf = read(&full(wide, little).build()).unwrap();

@@ -50,9 +50,10 @@ pub fn choose(
     let used = if granted.is_some() { Vec::new() } else { subordinate.used(&Accounts::read(host)?) };
     let places = granted.unwrap_or_else(|| vec![CONTAINERS]);
     let is_free = |first: u32| {
-        let last = first + (COUNT - 1);
+        let last = first.saturating_add(COUNT - 1);
         let overlaps = |other: &Range| first <= *other.end() && *other.start() <= last;
-        !taken.iter().any(|other| overlaps(&(*other..=*other + (COUNT - 1)))) && !used.iter().any(overlaps)
+        !taken.iter().any(|other| overlaps(&(*other..=other.saturating_add(COUNT - 1))))
+            && !used.iter().any(overlaps)
     };
     let count: u32 = places.iter().map(blocks).sum();
     let begin = (hash(name.as_str().as_bytes()) % u64::from(count.max(1))) as u32;
@@ -185,6 +186,8 @@ mod tests {
         assert_eq!(first(&scene, "web", &[other], None), Ok(one));
         assert_eq!(first(&scene, "web", &[one], None), Ok(one + COUNT));
         assert_eq!(first(&scene, "web", &[one + COUNT - 1], None), Ok(one + 2 * COUNT));
+        // A number at the very end, as no jail has it, is nobody's in the way.
+        assert_eq!(first(&scene, "web", &[u32::MAX], None), Ok(one));
         assert_eq!(first(&scene, "web", &[], Some(other)), Ok(other));
         assert_eq!(first(&scene, "web", &[other], Some(other)), Ok(one));
         // One that was given by hand, and is not any more.
