@@ -259,6 +259,8 @@ mod tests {
     #[test]
     fn a_step_reads_like_its_man_page() {
         let shown: Vec<String> = sample::all().iter().map(ToString::to_string).collect();
+        let native = super::super::system_calls::Architecture::NATIVE.unwrap().name();
+        let filter = format!("seccomp(SECCOMP_SET_MODE_FILTER, \"default\", errno, {native})");
         let expected = [
             r#"mkdir("/var/www", 0750, 33:33)"#,
             r#"copy("/usr/sbin/nginx" → same, 0755, root:root, keep capabilities)"#,
@@ -312,7 +314,7 @@ mod tests {
             "sigaction(every signal, SIG_DFL), sigprocmask(none)",
             r#"chdir("/var/www")"#,
             "verify(uid 33, gid 33, groups [33 44], capabilities NET_BIND_SERVICE, secure bits 0x1b, no_new_privs)",
-            r#"seccomp(SECCOMP_SET_MODE_FILTER, "default", errno, x86-64)"#,
+            filter.as_str(),
             r#"execve("/usr/sbin/nginx", ["nginx", "-g", "daemon off;\n"], 1 variable)"#,
         ];
         assert_eq!(shown, expected);

@@ -237,7 +237,7 @@ fn action(action: &Action) -> Value {
                 .iter()
                 .map(|refused| json!({
                     "decision": refused.name, "calls": refused.calls, "when": refused.when,
-                    "errors": refused.errors.iter().map(|errno| errno.name()).collect::<Vec<_>>(),
+                    "errors": refused.errors.iter().map(|errno| errno.name()).collect::<Vec<_>>(), "why": refused.why,
                 }))
                 .collect::<Vec<_>>(),
         }),

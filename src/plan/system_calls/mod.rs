@@ -176,6 +176,8 @@ pub struct Refused {
     pub when: &'static str,
     /// The errors of both.
     pub errors: Vec<Errno>,
+    /// Why.
+    pub why: &'static str,
 }
 
 impl Refused {

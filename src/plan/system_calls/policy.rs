@@ -172,8 +172,13 @@ impl Policy {
         let mut refused: Vec<Refused> = REASONS
             .iter()
             .map(|reason| {
-                let mut found =
-                    Refused { name: reason.name, calls: Vec::new(), when: "", errors: Vec::new() };
+                let mut found = Refused {
+                    name: reason.name,
+                    calls: Vec::new(),
+                    when: "",
+                    errors: Vec::new(),
+                    why: reason.why,
+                };
                 for (call, allowed) in calls() {
                     match call.rule {
                         Rule::Refuse(decision, errno) if decision == reason.decision && !allowed => {
@@ -198,6 +203,7 @@ impl Policy {
             calls: left_out.map(|(call, _)| call.name).collect(),
             when: "",
             errors: vec![Errno::EPERM],
+            why: "What a list does not name is refused.",
         });
         refused.retain(|found| !found.calls.is_empty() || !found.when.is_empty());
         refused

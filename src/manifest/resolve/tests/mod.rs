@@ -1,7 +1,7 @@
 //! Whole manifests to whole lists of steps: the tree's `shape`, what each kind of entry brings (`entries`), and what is said
 //! about mistakes (`findings`). And what Landlock is to allow (`landlock`), what becomes of the caller's standard descriptors
-//! (`standard`), what of /proc is covered (`proc`), and what a
-//! program starts with beside its rights (`circumstances`), and which sockets are shown (`sockets`).
+//! (`standard`), what of /proc is covered (`proc`), which sockets are shown (`sockets`), which system calls may be made
+//! (`system_calls`), and what a program starts with beside its rights (`circumstances`).
 
 mod circumstances;
 mod entries;
@@ -11,6 +11,7 @@ mod proc;
 mod shape;
 mod sockets;
 mod standard;
+mod system_calls;
 
 use super::testing::Scene;
 use crate::manifest::schema::{Directory, Mount, MountKind, ProgramFile, Text};
