@@ -59,6 +59,7 @@ static Verdict core_dumped(NOTHING) {
 }
 
 // A limit of 0 is not looked at when the host's core_pattern names a program, of 1 is: see do_coredump() in fs/coredump.c.
+// It is about a crash: a program that lowers its limit to 0 before is not held by it, as README says.
 static Verdict core_piped(NOTHING) {
     struct rlimit limit;
     getrlimit(RLIMIT_CORE, &limit);
@@ -73,5 +74,5 @@ static const struct way resource_ways[] = {
     {"shm_bytes", "tmpfs(5), /dev/shm", filled, "/dev/shm/file"},
     {"memory_locked", "mlock(2)", locked},
     {"core_dumped", "core(5)", core_dumped},
-    {"core_piped_to_the_host", "core(5): a piped core is not limited by 0", core_piped},
+    {"crash_piped_to_the_host", "core(5): a piped core is not limited by 0", core_piped},
 };

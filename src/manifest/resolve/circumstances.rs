@@ -28,7 +28,7 @@ const LIMITS: [Limit; 9] = [
     both(
         "RLIMIT_CORE",
         1,
-        "no crash reaches the host's core_pattern, whose programs pass over a limit of 0 and not of 1 (core(5))",
+        "a crash does not reach the host's core_pattern, whose programs pass over a limit of 0 and not of 1 (core(5))",
     ),
     both(
         "RLIMIT_MEMLOCK",
