@@ -33,7 +33,7 @@ const ACTIONS: &str = "\
 `system_calls_action` says what becomes of a refused call. `errno`: it fails, with the error below. `kill`: the process is killed by
 SIGSYS. `log`: the call is made, and the kernel logs it where audit(8) is built in, as `type=1326` with the call's number
 (`dmesg`, or `ausearch -m SECCOMP`); so a program's needs can be found out. What fails with ENOSYS does so in any case: a C library tries such a call
-before another.
+before another. So does what comes to `success`: the call is not made, and the program is told that it was.
 
 The kernel logs nothing of a call that fails. To see which one it was, run with `--set privileges.system_calls_action=log`, or
 `strace -f stockade run …` on the host.

@@ -59,9 +59,12 @@ static Verdict core_dumped(NOTHING) {
 }
 
 // A limit of 0 is not looked at when the host's core_pattern names a program, of 1 is: see do_coredump() in fs/coredump.c.
-// It is about a crash: a program that lowers its limit to 0 before is not held by it, as README says.
+// So it is not to be lowered, though a program that protects itself so is told that it was.
 static Verdict core_piped(NOTHING) {
-    struct rlimit limit;
+    struct rlimit limit = {0, 1}, old;
+    setrlimit(RLIMIT_CORE, &limit);
+    prlimit(0, RLIMIT_CORE, &limit, NULL);
+    prlimit(0, RLIMIT_CORE, &limit, &old);
     getrlimit(RLIMIT_CORE, &limit);
     return limit.rlim_cur == 1 && limit.rlim_max == 1 ? contained("limit 1") : escaped("limit %ld:%ld", (long)limit.rlim_cur, (long)limit.rlim_max);
 }

@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -33,6 +34,20 @@ static int is_wanted(const char *name) {
     for (char *const *each = wanted; *each; each++)
         if (!strcmp(*each, name)) return 1;
     return 0;
+}
+
+// Whether the limit on core files is what it is in every jail, after it was set otherwise.
+static long core_kept_of(pid_t process, long result) {
+    struct { uint64_t soft, hard; } now;
+    if (result < 0) return result;
+    if (syscall(SYS_prlimit64, process, RLIMIT_CORE, NULL, &now)) return -1;
+    if (now.soft == 1) return 0;
+    errno = ECANCELED;
+    return -1;
+}
+
+static long core_kept(long result) {
+    return core_kept_of(0, result);
 }
 
 #define PROBE(name, call)                                                              \
@@ -212,6 +227,16 @@ int main(int argc, char **argv) {
     PROBE_APART("x32", syscall(0x40000000 | SYS_getpid));
     PROBE_APART("int 0x80", by_interrupt());
 #endif
+    struct rlimit none = {0, 0}, old;
+    struct { uint64_t soft, hard; } wide = {0, 0}, old_wide;
+    PROBE_APART("lowering the limit on core files", core_kept(syscall(SYS_setrlimit, RLIMIT_CORE, &none)));
+    PROBE_APART("lowering it by the C library", core_kept(setrlimit(RLIMIT_CORE, &none)));
+    PROBE_APART("lowering it by prlimit", core_kept(syscall(SYS_prlimit64, 0, RLIMIT_CORE, &wide, NULL)));
+    PROBE_APART("lowering it in another process", core_kept_of(getppid(), syscall(SYS_prlimit64, getppid(), RLIMIT_CORE, &wide, NULL)));
+    PROBE_APART("lowering it and asking for the old one", core_kept(syscall(SYS_prlimit64, 0, RLIMIT_CORE, &wide, &old_wide)));
+    PROBE("asking for it", getrlimit(RLIMIT_CORE, &old));
+    PROBE("asking for it by prlimit", syscall(SYS_prlimit64, 0, RLIMIT_CORE, NULL, &old_wide));
+    PROBE_APART("lowering another limit", setrlimit(RLIMIT_FSIZE, &none));
     PROBE_APART("setuid", setuid(getuid()));
     char *const nothing[] = {NULL};
     PROBE_APART("execve", execve("/missing", nothing, nothing));

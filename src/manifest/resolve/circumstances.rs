@@ -104,6 +104,13 @@ fn at_most(host: &Host, resource: &str, soft: Bound, hard: Bound) -> (Bound, Bou
     (lower(soft, hard), hard)
 }
 
+/// Whether the limit on core files is the one under which the kernel starts no program that core_pattern may name.
+pub(super) fn no_core_is_piped(manifest: &Manifest) -> bool {
+    let mut given =
+        manifest.limits.resources.iter().filter(|limit| limit.value.resource.name == "RLIMIT_CORE");
+    given.all(|limit| limit.value.soft == Some(1) && limit.value.hard == Some(1))
+}
+
 /// How the kernel favours the program over others.
 fn scheduling(context: &Context<'_>, steps: &mut Steps) {
     let callers = context.host.priorities;

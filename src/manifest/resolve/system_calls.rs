@@ -1,13 +1,13 @@
 //! Which system calls the program may make: the manifest's words as a filter, and where in the run it is installed.
 
 use super::run::Context;
-use super::{command, identity};
+use super::{circumstances, command, identity};
 use crate::manifest::finding::Finding;
 use crate::manifest::libs::Machine;
 use crate::manifest::schema::{Manifest, SystemCalls};
 use crate::plan::step::Action;
 use crate::plan::system_calls::profiles::Profile;
-use crate::plan::system_calls::{Architecture, Filter, Policy, Refusal};
+use crate::plan::system_calls::{Architecture, Decision, Filter, Policy, Refusal};
 use crate::plan::{Enforcement, JailPath, Origin, Phase, Step};
 
 /// What the manifest wants, or the default.
@@ -76,7 +76,10 @@ pub(super) fn filter(context: &Context<'_>, program: &JailPath) -> Result<Option
             .why("seccomp(2): without it the filter is installed while the jail still has CAP_SYS_ADMIN, and would hold the rest of the set-up too")
             .hint("leave `no_new_privileges` out, or write `system_calls = \"daemon\"`"));
     }
-    policy.persona = super::circumstances::persona(manifest).1 as u32;
+    policy.persona = circumstances::persona(manifest).1 as u32;
+    if !circumstances::no_core_is_piped(manifest) {
+        policy.open(Decision::CoreLimit);
+    }
     let (architectures, origin) = architectures(context, native, program, origin)?;
     let filter = Filter::new(words, policy, refusal(manifest), architectures);
     let phase = if privileged { Phase::Confine } else { Phase::Exec };

@@ -1,6 +1,6 @@
-//! Tests of a call's arguments, as data. The kernel hands a filter the six registers, 64 bits each; the arguments tested here are all
+//! Tests of a call's arguments, as data. The kernel hands a filter the six registers, 64 bits each; the arguments tested here are
 //! read by the kernel as 32 bits or fewer, so only the low half counts: a filter that compared all 64 bits could be passed by
-//! setting one above them (CVE-2019-10063).
+//! setting one above them (CVE-2019-10063). Pointers alone are 64 bits: of one, both halves count.
 
 use super::Errno;
 use super::decisions::Decision;
@@ -34,11 +34,15 @@ pub enum Test {
     Personality,
     /// memfd_create(2).
     Memfd,
+    /// setrlimit(2).
+    Limit,
+    /// prlimit(2), the kernel's prlimit64.
+    LimitOf,
 }
 
 impl Test {
     /// All tests.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Clone,
         Self::Unshare,
         Self::ModeSecond,
@@ -52,6 +56,8 @@ impl Test {
         Self::SocketPair,
         Self::Personality,
         Self::Memfd,
+        Self::Limit,
+        Self::LimitOf,
     ];
 
     /// Its first node.
@@ -70,6 +76,8 @@ impl Test {
             Self::SocketPair => &SOCKET_PAIR,
             Self::Personality => &PERSONALITY,
             Self::Memfd => &MEMFD,
+            Self::Limit => &LIMIT,
+            Self::LimitOf => &LIMIT_OF,
         }
     }
 }
@@ -94,6 +102,15 @@ pub enum Node {
         /// If not.
         otherwise: &'static Node,
     },
+    /// Whether an argument is no pointer.
+    IfNull {
+        /// Which argument.
+        argument: u8,
+        /// If it is none.
+        then: &'static Node,
+        /// If it is one.
+        otherwise: &'static Node,
+    },
 }
 
 impl Node {
@@ -102,7 +119,7 @@ impl Node {
         match self {
             Self::Refuse(of, errno) if *of == decision => vec![*errno],
             Self::Allow | Self::Refuse(..) => Vec::new(),
-            Self::If { then, otherwise, .. } => {
+            Self::If { then, otherwise, .. } | Self::IfNull { then, otherwise, .. } => {
                 then.errors(decision).into_iter().chain(otherwise.errors(decision)).collect()
             }
         }
@@ -309,3 +326,38 @@ static MEMFD: Node = Node::If {
     then: &Node::Allow,
     otherwise: &Node::Refuse(Decision::Memfd, Errno::ENOSYS),
 };
+
+/// `RLIMIT_CORE` of asm-generic/resource.h.
+const CORE: &[u32] = &[4];
+
+static LIMIT: Node = Node::If {
+    argument: 0,
+    mask: WHOLE,
+    is: Values::Any(CORE),
+    then: &Node::Refuse(Decision::CoreLimit, Errno::Success),
+    otherwise: &Node::Allow,
+};
+
+/// The first argument is a process, 0 for the own one, the third the new limit, the fourth where the old one is to be written, which
+/// whoever asks for it then reads: with that, and of other processes, the call fails.
+static LIMIT_OF: Node = Node::If {
+    argument: 1,
+    mask: WHOLE,
+    is: Values::Any(CORE),
+    then: &Node::IfNull {
+        argument: 2,
+        then: &Node::Allow,
+        otherwise: &Node::IfNull { argument: 3, then: &OWN_LIMIT, otherwise: &OTHERS_LIMIT },
+    },
+    otherwise: &Node::Allow,
+};
+
+static OWN_LIMIT: Node = Node::If {
+    argument: 0,
+    mask: WHOLE,
+    is: Values::Any(&[0]),
+    then: &Node::Refuse(Decision::CoreLimit, Errno::Success),
+    otherwise: &OTHERS_LIMIT,
+};
+
+static OTHERS_LIMIT: Node = Node::Refuse(Decision::CoreLimit, Errno::EPERM);

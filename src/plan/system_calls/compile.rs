@@ -45,6 +45,11 @@ const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
 const FIRST_ARGUMENT: u32 = 16;
 
+/// Where the low half of an argument is; its high half follows.
+const fn argument_at(argument: u8) -> u32 {
+    FIRST_ARGUMENT + 8 * argument as u32
+}
+
 /// As far as a comparison can jump, less what may have to be put in before it.
 const FAR: usize = 250;
 
@@ -115,6 +120,7 @@ impl Answers {
     const fn to(self, errno: Errno) -> u32 {
         match (errno, self.refused) {
             (Errno::ENOSYS, _) => self.unknown,
+            (Errno::Success, _) => ERRNO,
             (_, Some(refused)) => refused,
             (errno, None) => ERRNO | errno.number() as u32,
         }
@@ -373,7 +379,18 @@ impl Tree<'_> {
                     }
                 }
                 buffer.reach(next);
-                Label::At(buffer.push(LOAD, FIRST_ARGUMENT + 8 * *argument as u32))
+                Label::At(buffer.push(LOAD, argument_at(*argument)))
+            }
+            Node::IfNull { argument, then, otherwise } => {
+                let then = self.node(buffer, then);
+                let otherwise = self.node(buffer, otherwise);
+                let at = argument_at(*argument);
+                let low = Label::At(buffer.branch(IF_EQUAL, 0, then, otherwise));
+                buffer.reach(low);
+                let low = Label::At(buffer.push(LOAD, at));
+                let high = Label::At(buffer.branch(IF_EQUAL, 0, low, otherwise));
+                buffer.reach(high);
+                Label::At(buffer.push(LOAD, at + 4))
             }
         }
     }

@@ -28,6 +28,7 @@ pub enum Decision {
     Numa,
     SecretMemory,
     Personality,
+    CoreLimit,
     Segments,
     Ports,
     Clock,
@@ -247,6 +248,15 @@ pub static REASONS: [Reason; Decision::COUNT] = [
          manifest's `personality` sets, is allowed.",
     )
     .when("personality(2) with another value than 0xffffffff and the manifest's (0 without one)"),
+    calls(
+        Decision::CoreLimit,
+        "limit on core files",
+        &[],
+        "A core_pattern that names a program (`|…`) has the host run it, as root, with the memory of what crashed. The limit of 1 that a jail \
+         has keeps the kernel from that, as one of 0 does not (core(5)), so a program that lowers its own would let it through. \
+         Servers and shells that lower it to protect themselves are told that they did. Another `core_size` in the manifest opens it.",
+    )
+    .when("setrlimit(2) and prlimit(2) that set RLIMIT_CORE (EPERM of another process, or if the old limit is asked for as well)"),
     calls(
         Decision::Segments,
         "descriptor tables",

@@ -93,6 +93,9 @@ pub enum Errno {
     EPROTONOSUPPORT,
     /// The kernel has no such address family.
     EAFNOSUPPORT,
+    /// None: the call is not made, and the program is told that it was. For what careful programs do to protect themselves and
+    /// take a failure of as a reason to end.
+    Success,
 }
 
 impl Errno {
@@ -103,6 +106,7 @@ impl Errno {
             Self::ENOSYS => 38,
             Self::EPROTONOSUPPORT => 93,
             Self::EAFNOSUPPORT => 97,
+            Self::Success => 0,
         }
     }
 
@@ -113,6 +117,7 @@ impl Errno {
             Self::ENOSYS => "ENOSYS",
             Self::EPROTONOSUPPORT => "EPROTONOSUPPORT",
             Self::EAFNOSUPPORT => "EAFNOSUPPORT",
+            Self::Success => "success",
         }
     }
 }
@@ -128,8 +133,8 @@ pub enum Rule {
     Test(Test),
 }
 
-/// What becomes of a call that is refused. A call that the table answers with ENOSYS is answered so in any case: the C library
-/// tries it before another, so it says nothing about the program.
+/// What becomes of a call that is refused. A call that the table answers with ENOSYS, or with success, is answered so in any case:
+/// the C library tries it before another, or every careful program makes it, so it says nothing about the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Refusal {
     /// It fails with the table's error.

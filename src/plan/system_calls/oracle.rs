@@ -80,7 +80,7 @@ fn expected(policy: &Policy, refusal: Refusal, architectures: &[Architecture], d
         return KILL;
     }
     let refused = |errno: Errno| match (errno, refusal) {
-        (Errno::ENOSYS, _) | (_, Refusal::Errno) => error(errno.number()),
+        (Errno::ENOSYS | Errno::Success, _) | (_, Refusal::Errno) => error(errno.number()),
         (_, Refusal::Kill) => KILL,
         (_, Refusal::Log) => LOG,
     };
@@ -115,6 +115,10 @@ fn follow(node: &Node, policy: &Policy, data: &Data) -> Option<Errno> {
             let holds = values(is, policy).contains(&value);
             follow(if holds { then } else { otherwise }, policy, data)
         }
+        Node::IfNull { argument, then, otherwise } => {
+            let is_null = data.arguments[usize::from(*argument)] == 0;
+            follow(if is_null { then } else { otherwise }, policy, data)
+        }
     }
 }
 
@@ -137,6 +141,11 @@ fn interesting(node: &Node, policy: &Policy, found: &mut BTreeMap<usize, Vec<u64
         if *mask != u32::MAX {
             known.extend((0..32).map(|bit| 1 << bit).filter(|bit| u64::from(*mask) & bit != 0));
         }
+        interesting(then, policy, found);
+        interesting(otherwise, policy, found);
+    }
+    if let Node::IfNull { argument, then, otherwise } = node {
+        found.entry(usize::from(*argument)).or_insert_with(|| vec![0, 1, 1 << 31, 1 << 63, u64::MAX]);
         interesting(then, policy, found);
         interesting(otherwise, policy, found);
     }
@@ -240,6 +249,13 @@ fn allowing(node: &Node, policy: &Policy, path: &[SeccompCondition], found: &mut
     match node {
         _ if matches!(policy.verdict(node), Some(Node::Allow)) => found.push(path.to_vec()),
         Node::Allow | Node::Refuse(..) => {}
+        Node::IfNull { argument, then, otherwise } => {
+            for (operator, node) in [(SeccompCmpOp::Eq, then), (SeccompCmpOp::Ne, otherwise)] {
+                let condition =
+                    SeccompCondition::new(*argument, SeccompCmpArgLen::Qword, operator, 0).unwrap();
+                allowing(node, policy, &[path, &[condition]].concat(), found);
+            }
+        }
         Node::If { argument, mask, is, then, otherwise } => {
             let known = values(is, policy);
             let condition = |operator, value: u32| {

@@ -155,10 +155,12 @@ impl Policy {
         match node {
             Node::Allow => Some(&Node::Allow),
             Node::Refuse(decision, _) => Some(if self.opens(*decision) { &Node::Allow } else { node }),
-            Node::If { then, otherwise, .. } => match (self.verdict(then), self.verdict(otherwise)) {
-                (Some(Node::Allow), Some(Node::Allow)) => Some(&Node::Allow),
-                _ => None,
-            },
+            Node::If { then, otherwise, .. } | Node::IfNull { then, otherwise, .. } => {
+                match (self.verdict(then), self.verdict(otherwise)) {
+                    (Some(Node::Allow), Some(Node::Allow)) => Some(&Node::Allow),
+                    _ => None,
+                }
+            }
         }
     }
 
@@ -233,7 +235,7 @@ impl Policy {
     }
 
     /// A decision is not in force.
-    fn open(&mut self, decision: Decision) {
+    pub fn open(&mut self, decision: Decision) {
         self.opened = self.opened.with(decision);
         self.each(|call| matches!(call.rule, Rule::Refuse(of, _) if of == decision), true);
     }

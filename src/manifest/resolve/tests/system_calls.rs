@@ -5,10 +5,10 @@ use super::super::run::{Run, run_steps};
 use super::super::testing::Scene;
 use super::*;
 use crate::manifest::finding::Finding;
-use crate::manifest::schema::{Manifest, SystemCalls};
+use crate::manifest::schema::{Manifest, RESOURCES, ResourceLimit, SystemCalls};
 use crate::plan::step::Action;
 use crate::plan::system_calls::profiles::Profile;
-use crate::plan::system_calls::{Architecture, Entry, Filter, Refusal};
+use crate::plan::system_calls::{Architecture, Decision, Entry, Filter, Refusal};
 use crate::plan::{Enforcement, Layer, Phase, order};
 
 /// The run part of a manifest.
@@ -118,5 +118,22 @@ fn processors_are_those_named_or_the_programs() {
             manifest.privileges.architectures = Some(Vec::new());
             assert!(found(&manifest).unwrap_err()[0].message.contains("is a 32-bit program"));
         }
+    }
+}
+
+#[test]
+fn the_limit_on_core_files_is_kept_where_it_keeps_programs_of_the_hosts_out() {
+    let scene = Scene::new("core-limit");
+    let mut manifest = Manifest::default();
+    for (bound, opens) in [(None, false), (Some(1), false), (Some(0), true), (Some(1 << 20), true)] {
+        manifest.limits.resources = bound
+            .map(|bound| {
+                let resource = RESOURCES.into_iter().find(|each| each.name == "RLIMIT_CORE").unwrap();
+                scene.at(1, ResourceLimit { resource, soft: Some(bound), hard: Some(bound) })
+            })
+            .into_iter()
+            .collect();
+        let (step, _) = filter(&resolve(&scene, &manifest).unwrap());
+        assert_eq!(step.unwrap().1.policy.opens(Decision::CoreLimit), opens, "{bound:?}");
     }
 }
