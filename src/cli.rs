@@ -74,13 +74,32 @@ pub(crate) struct Plan {
 /// prepare or update a jail's tree
 #[derive(FromArgs, Debug, PartialEq, Eq)]
 #[argh(subcommand, name = "build")]
+#[allow(clippy::struct_excessive_bools, reason = "independent switches of a command line")]
 pub(crate) struct Build {
+    /// show what would be added, changed and removed, and why; write nothing
+    #[argh(switch)]
+    pub(crate) dry_run: bool,
+    /// print what is or would be changed as JSON
+    #[argh(switch)]
+    pub(crate) json: bool,
+    /// go back to the tree before the current one
+    #[argh(switch)]
+    pub(crate) rollback: bool,
+    /// run the manifest's `[test]` in the new tree before it becomes the current one
+    #[argh(switch)]
+    pub(crate) test: bool,
+    /// how many older trees are kept to go back to, from now on (1 unless ever said)
+    #[argh(option, arg_name = "COUNT")]
+    pub(crate) keep: Option<u32>,
+    /// every jail that has been built, each from the manifest and with the `--set` it was built with
+    #[argh(switch)]
+    pub(crate) all: bool,
     /// change a value of the manifest, as in `program.nice=5`
     #[argh(option, arg_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// a manifest's path or name
     #[argh(positional, arg_name = "JAIL")]
-    pub(crate) jail: String,
+    pub(crate) jail: Option<String>,
 }
 
 /// run a jail's program in the foreground; what follows `--` is added to its arguments
@@ -90,6 +109,9 @@ pub(crate) struct Run {
     /// write what was enforced, and how the program ended, as JSON to this file
     #[argh(option, arg_name = "FILE")]
     pub(crate) report: Option<String>,
+    /// run in this generation of the tree instead of the current one
+    #[argh(option, arg_name = "NUMBER")]
+    pub(crate) generation: Option<u64>,
     /// change a value of the manifest, as in `program.nice=5`
     #[argh(option, arg_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
@@ -136,7 +158,7 @@ pub(crate) enum Command {
     /// `stockade plan`
     Plan(Plan, Request),
     /// `stockade build`
-    Build(Request),
+    Build(Build, Request),
     /// `stockade run`
     Run(Run, Request),
     /// `stockade test`
@@ -171,8 +193,19 @@ impl Early {
 const VERBS: [(&str, &[(&str, bool)]); 7] = [
     ("check", &[("--json", false)]),
     ("plan", &[("--explain", false), ("--json", false), ("--all", false), ("--set", true)]),
-    ("build", &[("--set", true)]),
-    ("run", &[("--report", true), ("--set", true)]),
+    (
+        "build",
+        &[
+            ("--dry-run", false),
+            ("--json", false),
+            ("--rollback", false),
+            ("--test", false),
+            ("--keep", true),
+            ("--all", false),
+            ("--set", true),
+        ],
+    ),
+    ("run", &[("--report", true), ("--generation", true), ("--set", true)]),
     ("test", &[("--all", false)]),
     ("doctor", &[("--json", false)]),
     ("remove", &[]),
@@ -232,7 +265,10 @@ fn command(verb: Verb, extra_arguments: Vec<OsString>, split: bool) -> Result<Co
             let request = request(&plan.jail, &plan.set, extra_arguments);
             Command::Plan(plan, request)
         }
-        Verb::Build(build) => Command::Build(request(&build.jail, &build.set, extra_arguments)),
+        Verb::Build(build) => {
+            let request = request(&build_of(&build)?, &build.set, extra_arguments);
+            Command::Build(build, request)
+        }
         Verb::Run(run) => {
             let request = request(&run.jail, &run.set, extra_arguments);
             Command::Run(run, request)
@@ -275,7 +311,7 @@ fn normalised(words: Vec<String>) -> Result<Vec<String>, Early> {
                     let Some(value) = value.or_else(|| words.next()) else {
                         return Err(usage(
                             format!("`{name}` needs a value"),
-                            format!("write `{name} {}`", if name == "--set" { "KEY=VALUE" } else { "FILE" }),
+                            format!("write `{name} {}`", kind_of_value(name)),
                         ));
                     };
                     out.extend([name.to_owned(), value]);
@@ -290,6 +326,45 @@ fn normalised(words: Vec<String>) -> Result<Vec<String>, Early> {
         out.push(word);
     }
     Ok(out)
+}
+
+/// What stands after an option, as its help calls it.
+fn kind_of_value(option: &str) -> &'static str {
+    match option {
+        "--set" => "KEY=VALUE",
+        "--keep" => "COUNT",
+        "--generation" => "NUMBER",
+        _ => "FILE",
+    }
+}
+
+/// The jail that a `build` is of: one, or with `--all` none. Refuses options that say nothing together.
+fn build_of(build: &Build) -> Result<String, Early> {
+    let refused = |message: &str, hint: &str| Err(usage(message.to_owned(), hint));
+    if build.rollback && (build.dry_run || build.test || !build.set.is_empty() || build.json) {
+        return refused(
+            "`--rollback` goes with no other option but `--keep`",
+            "it builds nothing: it goes back to the tree before",
+        );
+    }
+    if build.dry_run && (build.test || build.keep.is_some()) {
+        return refused(
+            "`--dry-run` does not go with `--test` and `--keep`",
+            "it writes nothing, so there is nothing to test or to keep",
+        );
+    }
+    match (&build.jail, build.all) {
+        (Some(_), true) => refused("`--all` names every jail already", "name one, or write `--all`"),
+        (None, true) if build.rollback || !build.set.is_empty() => refused(
+            "`--rollback` and `--set` are for one jail",
+            "with `--all` each jail is built as it was built before",
+        ),
+        (None, false) => refused(
+            "no jail is named",
+            "write `stockade build JAIL`, with a manifest's path or name, or `stockade build --all`",
+        ),
+        (jail, _) => Ok(jail.clone().unwrap_or_default()),
+    }
 }
 
 fn unknown_option(name: &str, known: &[(&str, bool)]) -> Early {

@@ -42,7 +42,7 @@ fn links_planted_in_an_old_tree_lead_nowhere() {
     symlink("../../../../canary", tree.join("up")).unwrap();
     fs::hard_link(canary.join("file"), tree.join("hard")).unwrap();
     nix::unistd::mkfifo(&tree.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let built = scratch.build(vec![directory("/d", 0o755), text("/d/file", "new", 0o600)]).unwrap();
+    let built = scratch.build_alone(vec![directory("/d", 0o755), text("/d/file", "new", 0o600)]).unwrap();
     assert!(built.left.is_empty(), "{:?}", built.left);
     assert_eq!(scratch.generations(), ["2"]);
     assert_sings(&canary);
@@ -127,7 +127,7 @@ fn a_mount_in_an_old_tree_is_not_crossed() {
     };
     let target = scratch.state().join("web/generations/1/tree/a/srv");
     mount("mount", &[Path::new("--bind"), &canary, &target]);
-    let built = scratch.build(vec![]).unwrap();
+    let built = scratch.build_alone(vec![]).unwrap();
     assert_sings(&canary);
     // The new tree is current, and the rest of the old one waits until the mount is gone.
     assert_eq!(built.generation.number, 2);
@@ -159,7 +159,7 @@ fn what_cannot_be_removed_is_told_and_swept_later() {
     if !change("+i", &fixed) {
         return skip("no immutable files on this file system");
     }
-    let built = scratch.build(vec![]).unwrap();
+    let built = scratch.build_alone(vec![]).unwrap();
     let [Error::NotRemoved { path, entry, errno, .. }] = built.left.as_slice() else {
         panic!("{:?}", built.left)
     };

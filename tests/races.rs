@@ -432,9 +432,10 @@ fn a_jail_that_swaps_its_own_tree_gets_no_further_by_the_next_run_or_build() {
         }
         let (code, told) = field.finish("remove");
         assert!(code == Some(125) && told.contains("it from `"), "{told}");
-        // The raced tree stays until its racer ends.
+        // The raced tree stays until its racer ends, and then as the one to go back to.
         field.succeeds("build");
-        assert_eq!(fs::read_dir(field.path("state/raced/generations")).unwrap().count(), 2);
+        let count = fs::read_dir(field.path("state/raced/generations")).unwrap().count();
+        assert!(matches!(count, 2 | 3), "{count} generations");
         racing.kill().unwrap();
         racing.wait().unwrap();
     });

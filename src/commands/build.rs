@@ -1,18 +1,204 @@
-//! `build`: makes a jail's tree anew.
+//! `build`: makes a jail's tree anew, says beforehand what that would change, or goes back to the tree before.
 
-use super::prepare::{Jail, Result};
-use crate::error;
+use serde_json::json;
+
+use super::prepare::{Jail, Result, state_directory};
+use super::test;
+use crate::cli;
+use crate::error::{self, Failure, exit};
 use crate::manifest::Request;
 use crate::manifest::finding::Finding;
-use crate::plan::Size;
-use crate::report::diagnostic::{Diagnostic, Severity};
-use crate::tree::{self, Built};
+use crate::manifest::resolve::tree::TreeSteps;
+use crate::plan::{JailName, Size};
+use crate::report::diagnostic::{Diagnostic, Severity, Style};
+use crate::report::rows::{self, Row};
+use crate::tree::{self, Built, Change, ChangeKind, Generation, Store};
 
-/// Builds one jail's tree.
-pub(super) fn build(request: &Request) -> Result<u8> {
+/// Builds one jail's tree, or those of all jails that have one.
+pub(super) fn build(options: &cli::Build, request: &Request) -> Result<u8> {
+    if !options.all {
+        return one(options, request);
+    }
+    let mut code = 0;
+    for jail in built_jails()? {
+        match jail.and_then(|request| one(options, &request)) {
+            Ok(done) => code = code.max(done),
+            Err(failure) => code = code.max(failure.report()),
+        }
+    }
+    Ok(code)
+}
+
+/// What every jail of the state directory was built from, to be asked for again.
+pub(super) fn built_jails() -> Result<Vec<Result<Request>>> {
+    let state = state_directory()?;
+    let cannot = |error: &tree::Error| {
+        let failed =
+            Diagnostic { hint: error.hint(), ..Diagnostic::error("cannot tell which jails are built") };
+        Failure::new(failed.why(error.to_string()), exit::FAILED)
+    };
+    let Some(store) = Store::find(&state).map_err(|error| cannot(&error))? else { return Ok(Vec::new()) };
+    let jails = store.jails().map_err(|error| cannot(&error))?;
+    let mut requests = Vec::new();
+    for name in jails.iter().filter_map(|name| JailName::parse(name).ok()) {
+        // What was never finished is no jail.
+        if let Some(generation) = store.latest(&name).map_err(|error| cannot(&error))? {
+            requests.push(made_from(&store, &generation));
+        }
+    }
+    Ok(requests)
+}
+
+/// What a generation was built from.
+fn made_from(store: &Store, generation: &Generation) -> Result<Request> {
+    let unknown = |why: String| {
+        let jail = &generation.jail;
+        let message = format!("it is not known which manifest jail `{jail}` was built from");
+        let hint = "name the manifest: `stockade build PATH`";
+        Failure::new(Diagnostic::error(message).why(why).hint(hint), exit::FINDING)
+    };
+    let record = store.record(generation).map_err(|error| unknown(error.to_string()))?;
+    match record.head.made_from {
+        Some(made_from) => {
+            Ok(Request { jail: made_from.path.0.into(), sets: made_from.sets, extra_arguments: Vec::new() })
+        }
+        None => Err(unknown("its record does not say".to_owned())),
+    }
+}
+
+fn one(options: &cli::Build, request: &Request) -> Result<u8> {
     let jail = Jail::load(request)?;
-    let (built, warnings) = jail.build()?;
-    announce(&jail, &built, &warnings);
+    if options.rollback {
+        return roll_back(options, &jail);
+    }
+    if options.dry_run {
+        return dry_run(options, &jail);
+    }
+    if options.test {
+        test::refuse_beside_a_running(&jail)?;
+    }
+    let mut refused = None;
+    let mut trial = |generation: &Generation| {
+        let passed = if options.test { test::trial(&jail, request, generation) } else { Ok(()) };
+        refused = passed.err();
+        refused.is_none()
+    };
+    match jail.build(options.keep, &mut trial) {
+        Ok((built, warnings)) => {
+            announce(&jail, &built, &warnings);
+            if options.json {
+                let since = built.since.as_ref().map(|(number, changes)| (*number, &changes[..]));
+                return Ok(error::print(&json_text(&jail, Some(built.generation.number), since)));
+            }
+            Ok(0)
+        }
+        Err(failure) => Err(match refused {
+            Some(mut refused) => {
+                refused.diagnostics.extend(failure.diagnostics);
+                refused.code(exit::FINDING)
+            }
+            None => failure,
+        }),
+    }
+}
+
+/// Says what a build would change. That something would is no failure: the exit code is a build's.
+fn dry_run(options: &cli::Build, jail: &Jail) -> Result<u8> {
+    let Foreseen { since, changes, stay, warnings } = foresee(jail)?;
+    let all: Vec<_> = jail.loaded.warnings.iter().chain(&warnings).cloned().map(Diagnostic::from).collect();
+    error::eprint_all(&all, &jail.loaded.path.display().to_string());
+    if options.json {
+        let since = since.map(|number| (number, &changes[..]));
+        return Ok(error::print(&json_text(jail, None, since.or(Some((0, &changes))))));
+    }
+    let against = since.map_or_else(
+        || format!("jail `{}` is not built yet; a build would make:\n", jail.name),
+        |number| format!("jail `{}`, compared with generation {number}:\n", jail.name),
+    );
+    let rows: Vec<Row> = changes.iter().map(row).collect();
+    let text = rows::text(&rows, Style::for_stdout().has_colour());
+    let summary = format!("{}; {stay} stay as they are\n", counted(&changes));
+    Ok(error::print(&[against, text, summary].concat()))
+}
+
+/// What a build would come to.
+pub(super) struct Foreseen {
+    /// The generation it is compared with.
+    pub(super) since: Option<u64>,
+    /// What would differ.
+    pub(super) changes: Vec<Change>,
+    /// How many paths would not.
+    stay: usize,
+    /// What should be known although it is no error.
+    pub(super) warnings: Vec<Finding>,
+}
+
+/// Compares what the manifest and the host ask for now with the current generation; writes nothing.
+pub(super) fn foresee(jail: &Jail) -> Result<Foreseen> {
+    let TreeSteps { steps, warnings, .. } = jail.build_steps()?;
+    let plan = jail.plan(steps, Vec::new())?;
+    let record = jail.record()?;
+    let entries = tree::foresee(&plan, jail.host.is_root(), record.as_ref())
+        .map_err(|error| jail.tree_failure(&error))?;
+    let old = record.as_ref().map(|record| &record.entries[..]).unwrap_or_default();
+    let changes = tree::changes(old, &entries);
+    let gone = changes.iter().filter(|change| change.kind == ChangeKind::Removed).count();
+    let stay = entries.len() + gone - changes.len();
+    Ok(Foreseen { since: record.map(|record| record.head.generation), changes, stay, warnings })
+}
+
+/// A change as it is shown.
+fn row(change: &Change) -> Row {
+    Row {
+        word: change.kind.name(),
+        path: change.path.clone(),
+        details: change.details.clone(),
+        reason: Some(change.reason.clone()),
+        hint: None,
+    }
+}
+
+/// How many changes there are of each kind.
+fn counted(changes: &[Change]) -> String {
+    let count = |kind| changes.iter().filter(|change| change.kind == kind).count();
+    let kinds = [ChangeKind::Added, ChangeKind::Changed, ChangeKind::Removed];
+    kinds.map(|kind| format!("{} {}", count(kind), kind.name())).join(", ")
+}
+
+/// What a build changed or would change, for programs: `generation` is null for a dry run, `since` for a first build.
+fn json_text(jail: &Jail, generation: Option<u64>, since: Option<(u64, &[Change])>) -> String {
+    let (since, changes) = since.unwrap_or_default();
+    let rows: Vec<Row> = changes.iter().map(row).collect();
+    let value = json!({
+        "format": 1,
+        "jail": jail.name.as_str(),
+        "generation": generation,
+        "since": (since != 0).then_some(since),
+        "changes": rows::json(&rows),
+    });
+    format!("{value:#}\n")
+}
+
+/// Goes back to the generation before.
+fn roll_back(options: &cli::Build, jail: &Jail) -> Result<u8> {
+    let name = &jail.name;
+    let failed = |error: &tree::Error| {
+        let failed = Diagnostic::error(format!("cannot go back to an older tree of jail `{name}`"));
+        let code = match error {
+            tree::Error::OfAnotherManifest { .. } => exit::FINDING,
+            _ => exit::FAILED,
+        };
+        Failure::new(Diagnostic { hint: error.hint(), ..failed.why(error.to_string()) }, code)
+    };
+    let done = jail.store()?.roll_back(name, &jail.key, options.keep).map_err(|error| failed(&error))?;
+    let Some((generation, left)) = done else {
+        let nothing = Diagnostic::error(format!("jail `{name}` has no older tree to go back to"))
+            .hint("`stockade build --keep COUNT` says how many are kept from then on");
+        return Err(Failure::new(nothing, exit::FINDING));
+    };
+    let left: Vec<_> = left.iter().map(self::left).collect();
+    error::eprint_all(&left, &jail.loaded.path.display().to_string());
+    error::note(&format!("jail `{name}` is back at generation {}", generation.number));
     Ok(0)
 }
 
@@ -37,6 +223,13 @@ pub(super) fn announce(jail: &Jail, built: &Built, warnings: &[Finding]) {
         approximate(built.bytes),
         built.generation.tree().display()
     ));
+    if let Some((number, changes)) = &built.since {
+        let changed = if changes.is_empty() { "nothing has changed".to_owned() } else { counted(changes) };
+        error::note(&format!(
+            "since generation {number}: {changed}; {} files are shared with it",
+            built.shared
+        ));
+    }
 }
 
 /// Something of an older tree that is still there.

@@ -18,7 +18,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Check(check) => view::check(&check),
         Command::Plan(plan, request) => view::plan(&plan, &request),
-        Command::Build(request) => build::build(&request),
+        Command::Build(build, request) => build::build(&build, &request),
         Command::Run(run, request) => run::run(&run, &request),
         Command::Test(test) => test::test(&test),
         Command::Doctor(doctor) => Ok(doctor::doctor(&doctor)),

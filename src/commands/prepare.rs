@@ -1,6 +1,7 @@
 //! What most commands begin with: a jail's manifest, the host's facts, the tree, the plan.
 
 use std::cell::OnceCell;
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,12 +11,13 @@ use crate::manifest::finding::Finding;
 use crate::manifest::resolve::accounts::Accounts;
 use crate::manifest::resolve::run::{self, Run};
 use crate::manifest::resolve::tree::{Nodes, TreeSteps, tree_steps};
-use crate::manifest::resolve::{command, ids, tree_key};
+use crate::manifest::resolve::{command, ids, may_write_tree, tree_key};
 use crate::manifest::{self, Loaded, Request};
 use crate::plan::{HostPath, JailName, JailPath, LayerState, Plan, Step, order};
 use crate::report::diagnostic::Diagnostic;
 use crate::sys::host::Host;
-use crate::tree::{self, Freshness, Generation, RecordedIds, Store};
+use crate::tree::record::MadeFrom;
+use crate::tree::{self, Freshness, Generation, Record, RecordedIds, Store};
 
 /// A manifest and what it meets.
 pub(super) struct Jail {
@@ -28,7 +30,11 @@ pub(super) struct Jail {
     /// Where trees are kept.
     state: PathBuf,
     /// What the tree depends on.
-    key: [u8; 32],
+    pub(super) key: [u8; 32],
+    /// Whether the program may come to write to it.
+    writable: bool,
+    /// The options that changed the manifest.
+    sets: Vec<String>,
     /// The state directory, once it has been opened to be written to.
     opened: OnceCell<Store>,
 }
@@ -51,12 +57,14 @@ impl Jail {
             manifest::load(request).map_err(|findings| Failure::manifest(findings, &request.jail))?;
         let state = state_directory()?;
         let host = Host::current(&state);
-        let key = tree_key(&loaded.manifest, &host);
+        let writable = may_write_tree(&loaded.manifest, &state);
+        let key = tree_key(&loaded.manifest, &host, writable);
         // `load` fills it in from the file's name.
         let Some(name) = loaded.manifest.name.as_ref().map(|name| name.value.clone()) else {
             return Err(Failure::new(Diagnostic::error("the jail has no name"), exit::FINDING));
         };
-        Ok(Self { loaded, name, host, state, key, opened: OnceCell::new() })
+        let sets = request.sets.clone();
+        Ok(Self { loaded, name, host, state, key, writable, sets, opened: OnceCell::new() })
     }
 
     /// What was found while the manifest met the host.
@@ -152,14 +160,34 @@ impl Jail {
         }
     }
 
-    /// Builds the tree anew.
-    pub(super) fn build(&self) -> Result<(tree::Built, Vec<Finding>)> {
+    /// Builds the tree anew. `keep` says how many older ones are kept from now on; `trial` is shown the new one before the switch.
+    pub(super) fn build(
+        &self,
+        keep: Option<u32>,
+        trial: &mut dyn FnMut(&Generation) -> bool,
+    ) -> Result<(tree::Built, Vec<Finding>)> {
         let TreeSteps { steps, warnings, .. } = self.build_steps()?;
         let plan = self.plan(steps, Vec::new())?;
         let store = self.store()?;
-        let built = tree::build(store, &plan, &self.key, self.host.is_root())
+        // A path that cannot be made absolute is not asked for again.
+        let path = std::path::absolute(&self.loaded.path).ok();
+        let made_from = path.map(|path| MadeFrom { path: path.as_path().into(), sets: self.sets.clone() });
+        let (root_user, writable) = (self.host.is_root(), self.writable);
+        let wish = tree::Wish { digest: self.key, root_user, writable, made_from, keep };
+        let built = tree::build_as(store, &plan, &wish, &mut |_| ControlFlow::Continue(()), trial)
             .map_err(|error| self.tree_failure(&error))?;
         Ok((built, warnings))
+    }
+
+    /// The record of the current tree, if there is one that this version has written.
+    pub(super) fn record(&self) -> Result<Option<Record>> {
+        let failure = |error: tree::Error| self.tree_failure(&error);
+        let Some(store) = Store::find(&self.state).map_err(failure)? else { return Ok(None) };
+        let Some(generation) = store.latest(&self.name).map_err(failure)? else { return Ok(None) };
+        match store.record(&generation) {
+            Err(tree::Error::Unreadable { .. }) => Ok(None),
+            record => record.map(Some).map_err(failure),
+        }
     }
 
     /// The tree that the manifest asks for, built if it is not there; `report` is told of a build.
@@ -170,7 +198,7 @@ impl Jail {
             let generation: Generation = match found {
                 Freshness::Current(generation) => generation,
                 Freshness::Stale(_) | Freshness::Absent => {
-                    let (built, warnings) = self.build()?;
+                    let (built, warnings) = self.build(None, &mut |_| true)?;
                     report(&built, &warnings);
                     built.generation
                 }
@@ -180,6 +208,24 @@ impl Jail {
                 // Another build replaced it in between, or is about to remove it.
                 Err(tree::Error::Gone { .. }) => std::thread::sleep(Duration::from_millis(1)),
                 Err(error) => return Err(self.tree_failure(&error)),
+            }
+        }
+    }
+
+    /// One generation of the tree, whatever it was built from.
+    pub(super) fn held_as(&self, number: u64) -> Result<Held> {
+        let store = self.store()?;
+        let found =
+            store.numbered(&self.name, number).map(|generation| (store.hold(&generation), generation));
+        match found {
+            Some((Ok(lock), generation)) => Ok(Held { tree: host_path(generation.tree())?, lock }),
+            Some((Err(error), _)) if !matches!(error, tree::Error::Gone { .. }) => {
+                Err(self.tree_failure(&error))
+            }
+            _ => {
+                let nothing = Diagnostic::error(format!("jail `{}` has no generation {number}", self.name));
+                let hint = "without `--generation` the current one is taken, and built if it is not there";
+                Err(Failure::new(nothing.hint(hint), exit::FAILED))
             }
         }
     }
@@ -195,7 +241,7 @@ impl Jail {
     }
 
     /// The state directory.
-    fn store(&self) -> Result<&Store> {
+    pub(super) fn store(&self) -> Result<&Store> {
         if let Some(store) = self.opened.get() {
             return Ok(store);
         }
@@ -204,7 +250,7 @@ impl Jail {
     }
 
     /// A failure of the tree's, as a message.
-    fn tree_failure(&self, error: &tree::Error) -> Failure {
+    pub(super) fn tree_failure(&self, error: &tree::Error) -> Failure {
         let mut diagnostic =
             Diagnostic::error(format!("cannot build jail `{}`", self.name)).why(error.to_string());
         diagnostic.origin = error.origin().cloned();

@@ -55,7 +55,7 @@ fn reported(options: &cli::Run, request: &Request) -> Result<u8> {
         .map(|path| File::create(path).map(|file| (path, file)).map_err(|error| cannot(path, &error)))
         .transpose()?;
     let mut course = Course { layers: Vec::new(), ended: Ended::Failed };
-    let result = attempt(&jail, &mut course);
+    let result = attempt(&jail, options.generation, &mut course);
     if let Some((path, mut file)) = report {
         let code = result.as_ref().map_or(exit::FAILED, |code| *code);
         let report = report::json(&jail.name, &course.layers, course.ended, code);
@@ -69,11 +69,14 @@ fn reported(options: &cli::Run, request: &Request) -> Result<u8> {
     result
 }
 
-fn attempt(jail: &Jail, course: &mut Course) -> Result<u8> {
+fn attempt(jail: &Jail, generation: Option<u64>, course: &mut Course) -> Result<u8> {
     if let Some(finding) = standard::refused(&jail.host) {
         return Err(jail.findings(vec![finding]));
     }
-    let held = jail.held(|built, warnings| super::build::announce(jail, built, warnings))?;
+    let held = match generation {
+        Some(number) => jail.held_as(number)?,
+        None => jail.held(|built, warnings| super::build::announce(jail, built, warnings))?,
+    };
     // Held to the end: a build meanwhile leaves this tree alone, also while a failure is looked into.
     let result = run_in(jail, &held.tree, course);
     jail.release(held);

@@ -12,11 +12,12 @@ use super::prepare::{Jail, Result};
 use crate::cli;
 use crate::error::{self, Failure, exit};
 use crate::manifest::finding::Finding;
-use crate::manifest::schema::Test;
+use crate::manifest::schema::{Network, Test};
 use crate::manifest::{self, Request};
 use crate::plan::{At, Span};
 use crate::report::diagnostic::Diagnostic;
 use crate::sys::process;
+use crate::tree::Generation;
 
 /// How long a test may take when its manifest says nothing.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -62,21 +63,56 @@ fn all() -> Vec<Request> {
 /// Tests one jail; its name.
 fn one(request: &Request) -> Result<String> {
     let jail = Jail::load(request)?;
-    let Some(test) = &jail.loaded.manifest.test else {
-        return Err(jail.findings(vec![Finding::plain(format!("jail `{}` has no test", jail.name))
-            .hint("end its manifest with a [test] table: a `command` that probes it, or what its output is to `expect`")]));
-    };
+    let test = wanted(&jail)?;
     // Built first, so that the time a build takes is not the test's.
     drop(jail.held(|_, _| {})?);
+    tried(&jail, request, test, None)?;
+    Ok(jail.name.to_string())
+}
+
+/// Tests a jail in a generation that is not the current one.
+pub(super) fn trial(jail: &Jail, request: &Request, generation: &Generation) -> Result<()> {
+    tried(jail, request, wanted(jail)?, Some(generation.number))
+}
+
+/// Refuses the test of a new tree where its client would find the jail that runs from the old one, and be content with it.
+pub(super) fn refuse_beside_a_running(jail: &Jail) -> Result<()> {
+    let test = wanted(jail)?;
+    let network = jail.loaded.manifest.namespaces.network.as_ref().map(|at| at.value);
+    if network != Some(Network::Host) || test.value.command.is_none() || !test.value.arguments.is_empty() {
+        return Ok(());
+    }
+    let pids: Vec<_> = jail.store()?.holders(&jail.name).into_iter().flat_map(|(_, pids)| pids).collect();
+    if pids.is_empty() {
+        return Ok(());
+    }
+    let pids = pids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    let finding =
+        Finding::error(format!("jail `{}` cannot be tested while it runs", jail.name), &test.origin);
+    let finding = finding
+        .why(format!("process {pids} runs it in the host's network, where the test's client would find that one"))
+        .hint("give the tested one another port with `arguments` under [test], stop the running one, or build without `--test`");
+    Err(jail.findings(vec![finding]))
+}
+
+/// The test of a manifest.
+fn wanted(jail: &Jail) -> Result<&At<Test>> {
+    jail.loaded.manifest.test.as_ref().ok_or_else(|| {
+        jail.findings(vec![Finding::plain(format!("jail `{}` has no test", jail.name))
+            .hint("end its manifest with a [test] table: a `command` that probes it, or what its output is to `expect`")])
+    })
+}
+
+/// Starts a jail that is built, probes it, and stops it.
+fn tried(jail: &Jail, request: &Request, test: &At<Test>, generation: Option<u64>) -> Result<()> {
     let limit = test.value.timeout.map_or(TIMEOUT, |Span(limit)| limit);
-    let running =
-        Running::start(request, &test.value).map_err(|why| jail.findings(vec![failure(&jail, test, why)]))?;
+    let running = Running::start(request, &test.value, generation)
+        .map_err(|why| jail.findings(vec![failure(jail, test, why)]))?;
     let result = match &test.value.command {
         Some(client) => running.probe(client, &test.value, limit),
         None => running.finish(&test.value, limit),
     };
-    result.map_err(|why| jail.findings(vec![failure(&jail, test, why)]))?;
-    Ok(jail.name.to_string())
+    result.map_err(|why| jail.findings(vec![failure(jail, test, why)]))
 }
 
 /// A test that failed, at the place of its table.
@@ -123,13 +159,16 @@ struct Running {
 
 impl Running {
     /// Starts it, with the test's arguments and input.
-    fn start(request: &Request, test: &Test) -> Why<Self> {
+    fn start(request: &Request, test: &Test, generation: Option<u64>) -> Why<Self> {
         let cannot = |what: &str, error: std::io::Error| Trouble::from(format!("cannot {what}: {error}"));
         let (mut reader, writer) = std::io::pipe().map_err(|error| cannot("make a pipe", error))?;
         let mut command = Command::new("/proc/self/exe");
         command.arg("run");
         for set in &request.sets {
             command.args(["--set", set]);
+        }
+        if let Some(number) = generation {
+            command.args(["--generation", &number.to_string()]);
         }
         command.arg(&request.jail).arg("--").args(&request.extra_arguments).args(&test.arguments);
         let errors = writer.try_clone().map_err(|error| cannot("copy a pipe", error))?;

@@ -8,6 +8,7 @@ mod explain;
 pub mod json;
 mod layout;
 pub mod plan;
+pub mod rows;
 pub mod run;
 #[cfg(test)]
 mod system_calls;

@@ -12,13 +12,14 @@
 //!
 //! What a source had and its copy has not is named in the record, labels excepted: every file has one.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 
 use nix::errno::Errno;
 
+use super::copy::digest;
 use super::error::{Called as _, Cause};
-use super::record::escape;
+use super::record::{Digest, escape};
 use crate::plan::Mode;
 use crate::plan::step::Keep;
 use crate::sys::fs::{get_xattr, list_xattrs, set_xattr};
@@ -36,6 +37,8 @@ pub(super) struct Attributes {
     pub(super) kept: Vec<String>,
     /// Names of what was left behind.
     pub(super) not_kept: Vec<String>,
+    /// Digest of what was copied.
+    pub(super) digest: Option<Digest>,
 }
 
 /// What is to become of one extended attribute.
@@ -60,37 +63,109 @@ fn fate(name: &CStr, keep: Keep, root: bool) -> Fate {
     }
 }
 
-/// Copies the extended attributes that are kept. After the owner is set: chown(2) drops file capabilities.
-pub(super) fn copy(source: &File, target: &File, keep: Keep, root: bool) -> Result<Attributes, Cause> {
-    let mut attributes = Attributes::default();
-    let mut names = match list_xattrs(source, &mut []) {
-        Ok(0) | Err(Errno::EOPNOTSUPP) => return Ok(attributes),
-        Ok(_) => vec![0; XATTR_MAX],
-        Err(errno) => return Err(Cause::SourceCall("flistxattr", errno)),
-    };
-    let length = list_xattrs(source, &mut names).source_call("flistxattr")?;
-    let mut value = vec![0; XATTR_MAX];
-    for name in names[..length].split_inclusive(|byte| *byte == 0) {
-        let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
-        let text = escape(name.to_bytes());
-        match fate(name, keep, root) {
+/// What a source has, sorted into what a copy keeps and what it leaves.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Offered {
+    /// Names and values of what is kept.
+    pub(super) kept: Vec<Pair>,
+    /// Names of what is left behind, as the record spells them.
+    pub(super) not_kept: Vec<String>,
+}
+
+/// One extended attribute: its name and its value.
+type Pair = (CString, Vec<u8>);
+
+/// Reads the extended attributes of a source.
+pub(super) fn read(source: &File, keep: Keep, root: bool) -> Result<Offered, Cause> {
+    let mut offered = Offered::default();
+    for name in list(source).source_call("flistxattr")? {
+        match fate(&name, keep, root) {
             Fate::Keep => {
-                let length = match get_xattr(source, name, &mut value) {
-                    // Removed since it was listed.
-                    Err(Errno::ENODATA) => continue,
-                    length => length.source_call("fgetxattr")?,
-                };
-                match set_xattr(target, name, &value[..length]) {
-                    Ok(()) => attributes.kept.push(text),
-                    Err(Errno::EOPNOTSUPP) => attributes.not_kept.push(text),
-                    Err(errno) => return Err(Cause::Call("fsetxattr", errno)),
-                }
+                let value = value(source, &name).source_call("fgetxattr")?;
+                offered.kept.extend(value.map(|value| (name, value)));
             }
-            Fate::Leave => attributes.not_kept.push(text),
+            Fate::Leave => offered.not_kept.push(escape(name.to_bytes())),
             Fate::LeaveSilently => {}
         }
     }
+    offered.kept.sort();
+    Ok(offered)
+}
+
+/// Gives a copy what it keeps. After the owner is set: chown(2) drops file capabilities.
+pub(super) fn write(offered: Offered, target: &File) -> Result<Attributes, Cause> {
+    let mut attributes = Attributes { kept: Vec::new(), not_kept: offered.not_kept, digest: None };
+    let mut written = Vec::new();
+    for (name, value) in offered.kept {
+        match set_xattr(target, &name, &value) {
+            Ok(()) => written.push((name, value)),
+            Err(Errno::EOPNOTSUPP) => attributes.not_kept.push(escape(name.to_bytes())),
+            Err(errno) => return Err(Cause::Call("fsetxattr", errno)),
+        }
+    }
+    (attributes.kept, attributes.digest) = described(&written);
     Ok(attributes)
+}
+
+impl Offered {
+    /// What the record says of a copy that has all of it.
+    pub(super) fn attributes(&self) -> Attributes {
+        let (kept, digest) = described(&self.kept);
+        Attributes { kept, not_kept: self.not_kept.clone(), digest }
+    }
+}
+
+/// The names and the digest of attributes, as the record has them.
+fn described(pairs: &[Pair]) -> (Vec<String>, Option<Digest>) {
+    let names = pairs.iter().map(|(name, _)| escape(name.to_bytes())).collect();
+    let mut all = Vec::new();
+    for (name, value) in pairs {
+        all.extend_from_slice(name.to_bytes_with_nul());
+        all.extend_from_slice(&(value.len() as u64).to_le_bytes());
+        all.extend_from_slice(value);
+    }
+    (names, (!pairs.is_empty()).then(|| digest(&all)))
+}
+
+/// What a file of a tree has of what says something: kept attributes, and what would change who may do what. Labels are the
+/// host's own.
+pub(super) fn found(file: &File) -> Result<(Vec<String>, Option<Digest>), Errno> {
+    let counts = |name: &CString| {
+        let bytes = name.to_bytes();
+        bytes.starts_with(b"user.")
+            || bytes.starts_with(b"system.posix_acl_")
+            || name.as_c_str() == CAPABILITY
+    };
+    let mut pairs = Vec::new();
+    for name in list(file)?.into_iter().filter(counts) {
+        pairs.extend(value(file, &name)?.map(|value| (name, value)));
+    }
+    pairs.sort();
+    Ok(described(&pairs))
+}
+
+/// The names of a file's attributes.
+fn list(file: &File) -> Result<Vec<CString>, Errno> {
+    let mut names = match list_xattrs(file, &mut []) {
+        Ok(0) | Err(Errno::EOPNOTSUPP) => return Ok(Vec::new()),
+        Ok(_) => vec![0; XATTR_MAX],
+        Err(errno) => return Err(errno),
+    };
+    let length = list_xattrs(file, &mut names)?;
+    let split = names[..length].split_inclusive(|byte| *byte == 0);
+    Ok(split.filter_map(|name| CStr::from_bytes_with_nul(name).ok()).map(CStr::to_owned).collect())
+}
+
+/// The value of one; `None` when it was removed since it was listed.
+fn value(file: &File, name: &CStr) -> Result<Option<Vec<u8>>, Errno> {
+    let mut value = vec![0; XATTR_MAX];
+    match get_xattr(file, name, &mut value) {
+        Err(Errno::ENODATA) => Ok(None),
+        length => {
+            value.truncate(length?);
+            Ok(Some(value))
+        }
+    }
 }
 
 /// The mode a copy gets, and which bits of its source it lacks by that.

@@ -20,7 +20,7 @@ use nix::unistd::{Whence, ftruncate, geteuid, lseek};
 use sha2::{Digest as _, Sha256};
 
 use super::error::{Called as _, Cause, errno};
-use super::record::Digest;
+use super::record::{Digest, SourceState};
 use crate::plan::HostPath;
 use crate::sys::fs::{reflink, reopen};
 use crate::sys::held::HeldSignals;
@@ -59,10 +59,23 @@ pub(super) struct Copied {
     pub(super) digest: Digest,
 }
 
+/// What becomes of data that is read.
+#[derive(Clone, Copy)]
+enum Sink<'f> {
+    /// It is hashed, and no more.
+    Nowhere,
+    /// It is written to this file.
+    Into(&'f File),
+    /// It is compared with this file's.
+    Against(&'f File),
+}
+
 /// Copies one file after the other, remembering what holds for the next one too.
 pub(super) struct Copier<'a> {
     held: &'a HeldSignals,
     buffer: Vec<u8>,
+    /// For what is compared with it; empty until then.
+    other: Vec<u8>,
     /// The directory of the last source, because sources come directory by directory.
     directory: Option<(PathBuf, OwnedFd)>,
     /// The device of the last source that was found to be on a file system that stores content.
@@ -76,7 +89,15 @@ pub(super) struct Copier<'a> {
 impl<'a> Copier<'a> {
     /// Stops between two chunks when a signal waits in `held`.
     pub(super) fn new(held: &'a HeldSignals) -> Self {
-        Self { held, buffer: vec![0; CHUNK], directory: None, stored_on: None, not_shared: None, room: None }
+        Self {
+            held,
+            buffer: vec![0; CHUNK],
+            other: Vec::new(),
+            directory: None,
+            stored_on: None,
+            not_shared: None,
+            room: None,
+        }
     }
 
     /// Opens a regular file of the host for reading, never waiting and never opening anything else: opening a fifo lets
@@ -142,6 +163,26 @@ impl<'a> Copier<'a> {
         Err(Cause::Changed)
     }
 
+    /// The digest of `source`, and nothing is written. `None` for one that ends before its size, or that changes meanwhile.
+    pub(super) fn digest(&mut self, source: &Source) -> Result<Option<Digest>, Cause> {
+        self.looked_through(source, Sink::Nowhere)
+    }
+
+    /// The digest of `source` if `other` has the very same content, byte by byte: no record and no time of a file is
+    /// trusted. Both are of the same size and without holes.
+    pub(super) fn same(&mut self, source: &Source, other: &File) -> Result<Option<Digest>, Cause> {
+        if may_have_holes(&source.stat) {
+            return Ok(None);
+        }
+        self.looked_through(source, Sink::Against(other))
+    }
+
+    fn looked_through(&mut self, source: &Source, sink: Sink<'_>) -> Result<Option<Digest>, Cause> {
+        let digest = self.stream(&source.file, &source.stat, sink)?;
+        let after = fstat(&source.file).source_call("fstat")?;
+        Ok(digest.filter(|_| unchanged(&source.stat, &after)))
+    }
+
     /// The size of the tree's file system. A file that would not fit even if it were the only one consists of holes, and
     /// hashing them could take years: anybody can make one of 8 EiB.
     fn room(&mut self, target: &File) -> Result<u64, Cause> {
@@ -157,13 +198,13 @@ impl<'a> Copier<'a> {
         if self.not_shared != Some(stat.st_dev) && stat.st_size > 0 {
             match reflink(source, target) {
                 // Read back from the tree: the source may have changed since.
-                Ok(()) => return self.stream(target, stat, None),
+                Ok(()) => return self.stream(target, stat, Sink::Nowhere),
                 // Not on this file system, or not this file (swap, differing flags): copying will tell if it is worse
                 // than that.
                 Err(_) => self.not_shared = Some(stat.st_dev),
             }
         }
-        let digest = self.stream(source, stat, Some(target))?;
+        let digest = self.stream(source, stat, Sink::Into(target))?;
         if may_have_holes(stat) {
             // The last hole has no data behind it that would have made the file so long.
             ftruncate(target, stat.st_size).call("ftruncate")?;
@@ -171,8 +212,8 @@ impl<'a> Copier<'a> {
         Ok(digest)
     }
 
-    /// Hashes `from` and writes its data to `to`, if given.
-    fn stream(&mut self, from: &File, stat: &FileStat, to: Option<&File>) -> Result<Option<Digest>, Cause> {
+    /// Hashes `from` and does with its data what `sink` says. `None` when it ended before its size, or was not the same.
+    fn stream(&mut self, from: &File, stat: &FileStat, sink: Sink<'_>) -> Result<Option<Digest>, Cause> {
         let size = stat.st_size as u64;
         let mut hash = Sha256::new();
         let mut at = 0;
@@ -190,8 +231,20 @@ impl<'a> Copier<'a> {
                 };
                 let data = &self.buffer[..read];
                 hash.update(data);
-                if let Some(to) = to {
-                    to.write_all_at(data, at).map_err(|error| Cause::Call("pwrite", errno(&error)))?;
+                match sink {
+                    Sink::Nowhere => {}
+                    Sink::Into(to) => {
+                        to.write_all_at(data, at).map_err(|error| Cause::Call("pwrite", errno(&error)))?;
+                    }
+                    Sink::Against(other) => {
+                        self.other.resize(CHUNK, 0);
+                        // What cannot be read whole is not the same.
+                        if other.read_exact_at(&mut self.other[..read], at).is_err()
+                            || self.other[..read] != *data
+                        {
+                            return Ok(None);
+                        }
+                    }
                 }
                 at += read as u64;
                 if at < end {
@@ -216,6 +269,11 @@ impl<'a> Copier<'a> {
     fn go_on(&self) -> Result<(), Cause> {
         if self.held.pending().is_some() { Err(Cause::Interrupted) } else { Ok(()) }
     }
+}
+
+/// What the record says of a source's state.
+pub(super) fn state(stat: &FileStat) -> SourceState {
+    (stat.st_ino, stat.st_ctime, stat.st_ctime_nsec)
 }
 
 /// Digest of content that is at hand.
@@ -243,8 +301,16 @@ fn planted(file: &FileStat, directory: &FileStat) -> bool {
 
 /// Refuses what is not a regular file, by the name inode(7) has for it.
 fn regular(stat: &FileStat) -> Result<(), Cause> {
-    Err(Cause::NotRegular(match SFlag::from_bits_truncate(stat.st_mode & libc::S_IFMT) {
-        SFlag::S_IFREG => return Ok(()),
+    match stat.st_mode & libc::S_IFMT {
+        libc::S_IFREG => Ok(()),
+        _ => Err(Cause::NotRegular(kind_of(stat))),
+    }
+}
+
+/// What a file is, by the name inode(7) has for it.
+pub(super) fn kind_of(stat: &FileStat) -> &'static str {
+    match SFlag::from_bits_truncate(stat.st_mode & libc::S_IFMT) {
+        SFlag::S_IFREG => "a file",
         SFlag::S_IFDIR => "a directory",
         SFlag::S_IFLNK => "a symbolic link",
         SFlag::S_IFIFO => "a fifo",
@@ -252,7 +318,7 @@ fn regular(stat: &FileStat) -> Result<(), Cause> {
         SFlag::S_IFCHR => "a character device",
         SFlag::S_IFBLK => "a block device",
         _ => "of an unknown type",
-    }))
+    }
 }
 
 fn unchanged(before: &FileStat, after: &FileStat) -> bool {

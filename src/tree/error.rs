@@ -60,6 +60,18 @@ pub enum Error {
         /// Its error.
         errno: Errno,
     },
+    /// The record of a generation cannot be understood: it was built by another version, or it is broken.
+    Unreadable {
+        /// The record.
+        path: PathBuf,
+    },
+    /// The generation to go back to was built from another manifest, or by another version.
+    OfAnotherManifest {
+        /// Its directory.
+        path: PathBuf,
+    },
+    /// The new generation did not pass its trial; the old one stays.
+    NotPassed,
     /// Asked to stop, by a signal or by the caller, before the switch; nothing is left.
     Interrupted,
 }
@@ -174,7 +186,11 @@ impl Error {
                 None => Some("end it first".to_owned()),
                 Some(pids) => Some(format!("end it first: `kill {}`", pids.replace(',', ""))),
             },
-            Self::Busy { pid: None, .. } | Self::Gone { .. } | Self::Interrupted => None,
+            Self::Unreadable { .. } => Some("`stockade build` makes the tree anew, with a record".to_owned()),
+            Self::OfAnotherManifest { .. } => Some(
+                "the next run would build anew from the manifest as it is now: first make it again what it was".to_owned(),
+            ),
+            Self::Busy { pid: None, .. } | Self::Gone { .. } | Self::NotPassed | Self::Interrupted => None,
         }
     }
 }
@@ -311,6 +327,19 @@ impl fmt::Display for Error {
                 entry.display(),
                 errno.desc()
             ),
+            Self::Unreadable { path } => {
+                write!(f, "`{}` is not a record that this version has written", path.display())
+            }
+            Self::OfAnotherManifest { path } => {
+                write!(
+                    f,
+                    "`{}` was built from another manifest, or by another version of stockade",
+                    path.display()
+                )
+            }
+            Self::NotPassed => {
+                f.write_str("the new tree did not pass its test; the one before stays current")
+            }
             Self::Interrupted => f.write_str("interrupted; the tree is as it was"),
         }
     }

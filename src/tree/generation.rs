@@ -17,6 +17,7 @@ use nix::fcntl::{OFlag, readlinkat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, fsync, ftruncate, symlinkat, syncfs, unlinkat};
 
+use super::base::Base;
 use super::error::{Error, errno};
 use super::remove;
 use super::store::{Generation, Store, names, open_below, same};
@@ -28,6 +29,12 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often it looks.
 pub(super) const GLANCE: Duration = Duration::from_millis(20);
+
+/// The link whose text says how many older generations are kept.
+const KEEP: &str = "keep";
+
+/// How many are if nobody has said.
+pub(super) const KEPT: u32 = 1;
 
 /// Access control lists a directory hands down to what is made in it, see acl(5).
 const DEFAULT_ACL: &CStr = c"system.posix_acl_default";
@@ -110,32 +117,87 @@ impl<'a> JailStore<'a> {
         self.path.join(below)
     }
 
-    /// Removes what killed builds and removals left, and every generation but the current one that nobody runs from.
-    /// What cannot be removed is told and does no harm.
-    pub(super) fn sweep(&self) -> Result<Vec<Error>, Error> {
+    /// Removes what killed builds and removals left, every generation newer than the current one, and the older ones that are not
+    /// kept to go back to; but none that somebody runs from. `superfluous` is not kept. What cannot be removed is told and does no
+    /// harm.
+    pub(super) fn sweep(&self, superfluous: Option<u64>) -> Result<Vec<Error>, Error> {
         let current = self.current_number();
         let mut left = Vec::new();
         for name in self.names(&self.directory, "")? {
-            if name.as_bytes().starts_with(b".current-") {
+            if name.as_bytes().starts_with(b".current-") || name.as_bytes().starts_with(b".keep-") {
                 let _ = unlinkat(&self.directory, name.as_c_str(), UnlinkatFlags::NoRemoveDir);
             }
         }
         left.extend(self.store.sweep()?);
+        let mut numbers = Vec::new();
         for name in self.names(&self.generations, "generations")? {
-            let done = match number(&name) {
-                Some(number) if Some(number) == current => continue,
-                Some(number) => match self.discard(&number.to_string()) {
-                    Err(Error::InUse { .. }) => continue,
-                    done => done,
-                },
+            match number(&name) {
+                Some(number) => numbers.push(number),
                 None if [&b".staging-"[..], b".trash-"].iter().any(|p| name.as_bytes().starts_with(p)) => {
-                    self.remove_below(&name)
+                    left.extend(self.remove_below(&name).err());
                 }
-                None => continue,
-            };
-            left.extend(done.err());
+                None => {}
+            }
+        }
+        numbers.sort_unstable_by(|one, other| other.cmp(one));
+        let mut kept = self.kept();
+        for number in numbers.into_iter().filter(|number| Some(*number) != current) {
+            if current.is_some_and(|current| number < current) && Some(number) != superfluous && kept > 0 {
+                kept -= 1;
+                continue;
+            }
+            match self.discard(&number.to_string()) {
+                Ok(()) | Err(Error::InUse { .. }) => {}
+                Err(error) => left.push(error),
+            }
         }
         Ok(left)
+    }
+
+    /// How many older generations are kept to go back to.
+    fn kept(&self) -> u32 {
+        readlinkat(&self.directory, KEEP).ok().and_then(|text| text.to_str()?.parse().ok()).unwrap_or(KEPT)
+    }
+
+    /// Remembers how many older generations are kept.
+    pub(super) fn keep(&self, count: u32) -> Result<(), Error> {
+        self.put_link(KEEP, &count.to_string())
+    }
+
+    /// Makes a link of the jail's directory, or gives it another text, in one step.
+    fn put_link(&self, name: &str, text: &str) -> Result<(), Error> {
+        let new = self.unforeseen(name)?;
+        symlinkat(text, self.directory.as_fd(), new.as_c_str())
+            .map_err(failing(self.at(name), "symlinkat"))?;
+        renameat(&self.directory, new.as_c_str(), &self.directory, name).map_err(|errno| {
+            let _ = unlinkat(&self.directory, new.as_c_str(), UnlinkatFlags::NoRemoveDir);
+            failing(self.at(name), "renameat")(errno)
+        })
+    }
+
+    /// The current generation, for a new one to share files with; `None` where there is none, or none of this version's.
+    pub(super) fn base(&self) -> Option<Base> {
+        let generation = self.store.generation(self.name, self.current_number()?);
+        let record = self.store.record(&generation).ok()?;
+        Some(Base::new(self.store.tree(&generation).ok()?, record))
+    }
+
+    /// Makes the newest generation older than the current one the current one again, if `allowed` is content with its stamp, and
+    /// removes the other, unless somebody runs from it.
+    pub(super) fn roll_back(
+        &self,
+        allowed: impl FnOnce(&Generation) -> Result<(), Error>,
+    ) -> Result<Option<(Generation, Vec<Error>)>, Error> {
+        let Some(current) = self.current_number() else { return Ok(None) };
+        let names = self.names(&self.generations, "generations")?;
+        let older = names.iter().filter_map(|name| number(name)).filter(|number| *number < current).max();
+        let Some(older) = older else { return Ok(None) };
+        let generation = self.store.generation(self.name, older);
+        allowed(&generation)?;
+        self.put_link("current", &format!("generations/{older}"))?;
+        let _ = fsync(&self.directory);
+        let left = self.sweep(None).unwrap_or_else(|error| vec![error]);
+        Ok(Some((generation, left)))
     }
 
     /// Makes an empty staging directory for the next generation.
@@ -277,28 +339,28 @@ impl Staging<'_> {
             .map_err(|error| failing(self.at(name), "pwrite")(errno(&error)))
     }
 
-    /// Makes it the current generation. One rename(2) switches; before it everything is on disk, so that a power cut
-    /// leaves the old or the new one whole. One syncfs(2) instead of an fsync(2) a file: a tree has thousands.
-    pub(super) fn publish(mut self) -> Result<Generation, Error> {
+    /// Gives it its number. Before, everything is brought to disk, so that a power cut leaves the old or the new one whole. One
+    /// syncfs(2) instead of an fsync(2) a file: a tree has thousands.
+    pub(super) fn settle(&mut self) -> Result<Generation, Error> {
         let (jail, number) = (self.jail, self.number.to_string());
         syncfs(self.directory()?).map_err(failing(self.at(""), "syncfs"))?;
-        let target = CString::new(number.as_str()).unwrap_or_default();
+        let target = CString::new(number).unwrap_or_default();
         renameat(&jail.generations, self.name.as_c_str(), &jail.generations, target.as_c_str())
             .map_err(failing(self.at(""), "renameat"))?;
         self.name = target;
         fsync(&jail.generations).map_err(failing(self.at(".."), "fsync"))?;
-        let link = jail.unforeseen("current")?;
-        symlinkat(format!("generations/{number}").as_str(), jail.directory.as_fd(), link.as_c_str())
-            .map_err(failing(jail.at("current"), "symlinkat"))?;
-        if let Err(errno) = renameat(&jail.directory, link.as_c_str(), &jail.directory, "current") {
-            let _ = unlinkat(&jail.directory, link.as_c_str(), UnlinkatFlags::NoRemoveDir);
-            return Err(failing(jail.at("current"), "renameat")(errno));
-        }
+        Ok(jail.store.generation(jail.name, self.number))
+    }
+
+    /// Makes it the current generation, once it is settled: one rename(2) switches.
+    pub(super) fn publish(mut self) -> Result<(), Error> {
+        let jail = self.jail;
+        jail.put_link("current", &format!("generations/{}", self.number))?;
         // Published: nothing is removed any more, and whether the switch is on disk already decides only which of two
         // whole trees a power cut leaves.
         self.name = CString::default();
         let _ = fsync(&jail.directory);
-        Ok(jail.store.generation(jail.name, self.number))
+        Ok(())
     }
 }
 

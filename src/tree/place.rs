@@ -16,16 +16,17 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{
-    FchmodatFlags, Mode as Bits, SFlag, UtimensatFlags, fchmod, fchmodat, futimens, makedev, mkdirat,
-    mknodat, utimensat,
+    FchmodatFlags, FileStat, Mode as Bits, SFlag, UtimensatFlags, fchmod, fchmodat, futimens, makedev,
+    mkdirat, mknodat, utimensat,
 };
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, LinkatFlags, Uid, fchown, fchownat, linkat, symlinkat};
 
-use super::attributes;
-use super::copy::{Copier, digest};
+use super::attributes::{self, Attributes};
+use super::base::{self, Base};
+use super::copy::{Copier, Source, digest, state};
 use super::error::{Called as _, Cause, errno};
-use super::record::{Entry, Kind, Name, Ownership, on_disk};
+use super::record::{Digest, Entry, Kind, Name, Ownership, on_disk};
 use crate::plan::step::{Device, Keep, Owner};
 use crate::plan::{Action, HostPath, JailPath, Mode, Origin, Step};
 use crate::sys::held::HeldSignals;
@@ -37,6 +38,10 @@ pub(super) struct Tree<'a> {
     /// The time of everything that has no source.
     now: TimeSpec,
     copier: Copier<'a>,
+    /// The generation whose files are shared if they are the same.
+    base: Option<&'a Base>,
+    /// How many were.
+    shared: u64,
     /// The directory things are being made in, because steps come directory by directory.
     parent: Option<(PathBuf, OwnedFd)>,
     /// What has been made, for the record.
@@ -49,19 +54,27 @@ pub(super) struct Tree<'a> {
 
 impl<'a> Tree<'a> {
     /// A tree in the empty directory `root`. Its root is 0755 and root's unless a step says otherwise.
-    pub(super) fn new(root: OwnedFd, ownership: Ownership, now: TimeSpec, held: &'a HeldSignals) -> Self {
+    pub(super) fn new(
+        root: OwnedFd,
+        ownership: Ownership,
+        now: TimeSpec,
+        held: &'a HeldSignals,
+        base: Option<&'a Base>,
+    ) -> Self {
         let mut tree = Self {
             root,
             ownership,
             now,
             copier: Copier::new(held),
+            base,
+            shared: 0,
             parent: None,
             entries: Vec::new(),
             by_path: HashMap::new(),
             directories: Vec::new(),
         };
         let why = Origin::Default("a tree has a root");
-        tree.note(tree.entry(&JailPath::root(), Kind::Directory, Mode(0o755), Owner::default(), &why));
+        tree.note(entry(&JailPath::root(), Kind::Directory, Mode(0o755), Owner::default(), now, &why));
         tree.directories.push((0, None));
         tree
     }
@@ -84,11 +97,11 @@ impl<'a> Tree<'a> {
 
     /// Gives every directory its owner, mode and times, innermost first: each is complete by then, and a mode
     /// that shuts out its owner no longer matters. The error comes with the step that asked for the directory.
-    pub(super) fn finish(mut self) -> Result<Vec<Entry>, (Option<usize>, Cause)> {
+    pub(super) fn finish(mut self) -> Result<Made, (Option<usize>, Cause)> {
         for (entry, step) in std::mem::take(&mut self.directories).into_iter().rev() {
             self.finish_directory(&self.entries[entry]).map_err(|cause| (step, cause))?;
         }
-        Ok(self.entries)
+        Ok(Made { entries: self.entries, shared: self.shared })
     }
 
     fn finish_directory(&self, entry: &Entry) -> Result<(), Cause> {
@@ -132,27 +145,39 @@ impl<'a> Tree<'a> {
         let root = self.ownership == Ownership::Real;
         // First, so that nothing is made for a source that is not to be had.
         let opened = self.copier.open(source)?;
+        let offered = attributes::read(&opened.file, keep, root)?;
+        let (mode, lacks) = attributes::mode(mode, opened.stat.st_mode, keep, root);
+        let wanted = self.entry(path, Kind::File, mode, owner, why);
+        let wanted = copied(wanted, source, &opened.stat, self.now, offered.attributes(), &lacks);
+        if let Some(sha256) = self.share(&opened, &wanted, path)? {
+            self.note(Entry { sha256: Some(sha256), ..wanted });
+            return Ok(());
+        }
         let (parent, name) = self.parent(path)?;
         let target = create(parent, name)?;
-        let copied = self.copier.copy(&opened, &target)?;
+        let done = self.copier.copy(&opened, &target)?;
         self.own(&target, owner)?;
-        let attributes = attributes::copy(&opened.file, &target, keep, root)?;
-        let stat = copied.stat;
-        let (mode, lacks) = attributes::mode(mode, stat.st_mode, keep, root);
+        let attributes = attributes::write(offered, &target)?;
         // After the owner: chown(2) takes the set-id bits off.
         fchmod(&target, bits(on_disk(self.ownership, Kind::File, mode))).call("fchmod")?;
+        let stat = done.stat;
         let mtime = TimeSpec::new(stat.st_mtime, stat.st_mtime_nsec);
         futimens(&target, &TimeSpec::new(stat.st_atime, stat.st_atime_nsec), &mtime).call("utimensat")?;
-        self.note(Entry {
-            size: Some(stat.st_size as u64),
-            sha256: Some(copied.digest),
-            mtime: (stat.st_mtime, stat.st_mtime_nsec),
-            source: Some(source.as_path().into()),
-            xattrs: attributes.kept,
-            not_kept: [lacks, attributes.not_kept].concat(),
-            ..self.entry(path, Kind::File, mode, owner, why)
-        });
+        let entry = copied(wanted, source, &stat, self.now, attributes, &lacks);
+        self.note(Entry { sha256: Some(done.digest), ..entry });
         Ok(())
+    }
+
+    /// Gives the file of the generation before a name in this tree as well, if it is the same in everything; its digest then.
+    fn share(&mut self, source: &Source, wanted: &Entry, path: &JailPath) -> Result<Option<Digest>, Cause> {
+        let Some(candidate) = self.base.and_then(|base| base.candidate(wanted)) else { return Ok(None) };
+        let Some(digest) = self.copier.same(source, &candidate)? else { return Ok(None) };
+        let (parent, name) = self.parent(path)?;
+        if base::link(&candidate, parent, name).is_err() {
+            return Ok(None);
+        }
+        self.shared += 1;
+        Ok(Some(digest))
     }
 
     fn write(
@@ -268,23 +293,7 @@ impl<'a> Tree<'a> {
     }
 
     fn entry(&self, path: &JailPath, kind: Kind, mode: Mode, owner: Owner, why: &Origin) -> Entry {
-        Entry {
-            path: path.as_path().into(),
-            kind,
-            mode,
-            uid: owner.uid,
-            gid: owner.gid,
-            mtime: (self.now.tv_sec(), self.now.tv_nsec()),
-            size: None,
-            sha256: None,
-            target: None,
-            device: None,
-            hard_link_to: None,
-            source: None,
-            xattrs: Vec::new(),
-            not_kept: Vec::new(),
-            reason: why.to_string(),
-        }
+        entry(path, kind, mode, owner, self.now, why)
     }
 
     fn note(&mut self, entry: Entry) -> usize {
@@ -294,6 +303,67 @@ impl<'a> Tree<'a> {
         }
         self.entries.push(entry);
         at
+    }
+}
+
+/// What became of a plan.
+pub(super) struct Made {
+    /// What was made.
+    pub(super) entries: Vec<Entry>,
+    /// How many of the files are those of the generation before.
+    pub(super) shared: u64,
+}
+
+/// An entry of something that has no source.
+pub(super) fn entry(
+    path: &JailPath,
+    kind: Kind,
+    mode: Mode,
+    owner: Owner,
+    now: TimeSpec,
+    why: &Origin,
+) -> Entry {
+    Entry {
+        path: path.as_path().into(),
+        kind,
+        mode,
+        uid: owner.uid,
+        gid: owner.gid,
+        mtime: (now.tv_sec(), now.tv_nsec()),
+        size: None,
+        sha256: None,
+        target: None,
+        device: None,
+        hard_link_to: None,
+        source: None,
+        source_state: None,
+        xattrs: Vec::new(),
+        xattrs_sha256: None,
+        not_kept: Vec::new(),
+        reason: why.to_string(),
+    }
+}
+
+/// The entry of a copy of a file in this state; the digest is still to come.
+pub(super) fn copied(
+    entry: Entry,
+    source: &HostPath,
+    stat: &FileStat,
+    now: TimeSpec,
+    attributes: Attributes,
+    lacks: &[String],
+) -> Entry {
+    // A file changed this moment may be changed again without its time showing it, as clocks of file systems tick slowly.
+    let settled = stat.st_ctime < now.tv_sec() - 1;
+    Entry {
+        size: Some(stat.st_size as u64),
+        mtime: (stat.st_mtime, stat.st_mtime_nsec),
+        source: Some(source.as_path().into()),
+        source_state: settled.then(|| state(stat)),
+        xattrs: attributes.kept,
+        xattrs_sha256: attributes.digest,
+        not_kept: [lacks, &attributes.not_kept].concat(),
+        ..entry
     }
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use crate::plan::Mode;
 
 /// Version of the record and of the layout around it. A tree of another version is built anew.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Everything about one generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,21 @@ pub struct Head {
     pub uid: u32,
     /// Whether `uid` and `gid` of the entries are those on disk.
     pub ownership: Ownership,
+    /// Whether the jailed program may have written to the tree: then its files are shared with no other generation.
+    pub writable: bool,
+    /// What it was asked for by, so that it can be asked for again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_from: Option<MadeFrom>,
+}
+
+/// The words that asked for a tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeFrom {
+    /// The manifest's path, absolute.
+    pub path: Name,
+    /// Each `--set KEY=VALUE`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sets: Vec<String>,
 }
 
 /// What the ids of the entries mean.
@@ -97,15 +112,25 @@ pub struct Entry {
     /// The host's file it was copied from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Name>,
+    /// Inode of that file, and when it was changed last, in seconds and nanoseconds: while these are the same its content
+    /// is, since nobody can set the time of a change, see inode(7).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_state: Option<SourceState>,
     /// Names of the extended attributes that were copied with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub xattrs: Vec<String>,
+    /// Digest of their names and values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xattrs_sha256: Option<Digest>,
     /// What the source had and this has not: names of extended attributes, `setuid`, `setgid`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_kept: Vec<String>,
     /// Why it is there.
     pub reason: String,
 }
+
+/// What tells one state of a source from the next: inode, seconds and nanoseconds of its last change.
+pub type SourceState = (u64, i64, i64);
 
 /// Type of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +157,18 @@ pub fn on_disk(ownership: Ownership, kind: Kind, mode: Mode) -> Mode {
         (Ownership::Recorded, Kind::File) => Mode(mode.0 & 0o777 | 0o400),
         // The empty file in a device's place.
         (Ownership::Recorded, Kind::Device) => Mode(0o600),
+    }
+}
+
+impl Kind {
+    /// The word for people.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Directory => "a directory",
+            Self::File => "a file",
+            Self::Link => "a link",
+            Self::Device => "a device",
+        }
     }
 }
 
@@ -306,7 +343,9 @@ mod tests {
             device: Some((1, 3)),
             hard_link_to: None,
             source: None,
+            source_state: Some((12, -1, 5)),
             xattrs: vec!["user.a".to_owned()],
+            xattrs_sha256: Some(Digest([0xcd; 32])),
             not_kept: Vec::new(),
             reason: "x.toml:3".to_owned(),
         };
@@ -321,6 +360,11 @@ mod tests {
             kernel: "6.1".to_owned(),
             uid: 0,
             ownership: Ownership::Real,
+            writable: false,
+            made_from: Some(MadeFrom {
+                path: Path::new("/etc/stockade/web.toml").into(),
+                sets: vec!["a=1".into()],
+            }),
         };
         for entries in [vec![], vec![entry.clone(), entry]] {
             let record = Record { head: head.clone(), entries };

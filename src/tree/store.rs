@@ -6,6 +6,7 @@
 //!     lock                         locked by the build under way, whose process id it holds
 //!     ids -> 524288                the first of the ids it has on the host, if root has started it (ids.rs)
 //!     current -> generations/7     switched by one rename(2)
+//!     keep -> 3                    how many older generations are kept to go back to, if `build --keep` has said so
 //!     generations/7/               locked (shared) by whoever runs from it                                     0700
 //!       tree/                      the jail's root
 //!       record.json                what is in it, and why (record.rs)
@@ -27,16 +28,16 @@ use std::time::Duration;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::sys::stat::{Mode, fstat, fstatat};
 
 use super::error::{Error, errno};
-use super::generation::JailStore;
-use super::record::{Digest, FORMAT};
+use super::generation::{JailStore, KEPT};
+use super::record::{Digest, FORMAT, Record};
 use super::remove::remove;
 use super::trust::{find_store, open_store};
 use crate::plan::JailName;
-use crate::sys::fs::{Lock, try_lock};
+use crate::sys::fs::{Lock, lock_holders, try_lock};
 
 /// The state directory of root.
 const SYSTEM: &str = "/var/lib/stockade";
@@ -138,20 +139,23 @@ impl Store {
     /// Looks up a jail's tree and compares it with the manifest's digest: one open, one read, one close.
     pub fn current(&self, jail: &JailName, digest: &[u8; 32]) -> Result<Freshness, Error> {
         let below = Path::new(jail.as_str()).join("current/stamp");
-        let fail = |call, errno| Error::Store { path: self.path.join(&below), call, errno };
-        let file = match open_below(&self.directory, &below, OFlag::O_RDONLY, true) {
+        let Some(stamp) = self.stamp(&below)? else { return Ok(Freshness::Absent) };
+        let generation = self.generation(jail, stamp.generation);
+        let fresh = stamp == Stamp::now(stamp.generation, *digest);
+        Ok(if fresh { Freshness::Current(generation) } else { Freshness::Stale(generation) })
+    }
+
+    /// Reads a stamp; `None` if there is none, or none that can be understood.
+    fn stamp(&self, below: &Path) -> Result<Option<Stamp>, Error> {
+        let fail = |call, errno| Error::Store { path: self.path.join(below), call, errno };
+        let file = match open_below(&self.directory, below, OFlag::O_RDONLY, true) {
             Ok(file) => File::from(file),
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(Freshness::Absent),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(None),
             Err(errno) => return Err(fail("openat2", errno)),
         };
         let mut text = [0; STAMP_MAX];
         let length = (&file).read(&mut text).map_err(|error| fail("read", errno(&error)))?;
-        let Some(stamp) = std::str::from_utf8(&text[..length]).ok().and_then(Stamp::parse) else {
-            return Ok(Freshness::Absent);
-        };
-        let generation = self.generation(jail, stamp.generation);
-        let fresh = stamp == Stamp::now(stamp.generation, *digest);
-        Ok(if fresh { Freshness::Current(generation) } else { Freshness::Stale(generation) })
+        Ok(std::str::from_utf8(&text[..length]).ok().and_then(Stamp::parse))
     }
 
     pub(super) fn generation(&self, jail: &JailName, number: u64) -> Generation {
@@ -167,8 +171,7 @@ impl Store {
             Errno::ENOENT | Errno::EWOULDBLOCK => Error::Gone { path: generation.path.clone() },
             errno => Error::Store { path: generation.path.clone(), call, errno },
         };
-        let below =
-            Path::new(generation.jail.as_str()).join("generations").join(generation.number.to_string());
+        let below = below(generation);
         let open = || open_below(&self.directory, &below, OFlag::O_RDONLY | OFlag::O_DIRECTORY, false);
         let directory = open().map_err(|errno| fail("openat2", errno))?;
         // Whoever removes it holds the lock alone, so there is no point in waiting.
@@ -180,6 +183,83 @@ impl Store {
         } else {
             Err(Error::Gone { path: generation.path.clone() })
         }
+    }
+
+    /// Reads the record of a generation.
+    pub fn record(&self, generation: &Generation) -> Result<Record, Error> {
+        let below = below(generation).join("record.json");
+        let path = || self.path.join(&below);
+        let fail = |call, errno| Error::Store { path: path(), call, errno };
+        let file =
+            open_below(&self.directory, &below, OFlag::O_RDONLY, false).map_err(|e| fail("openat2", e))?;
+        let mut text = Vec::new();
+        File::from(file).read_to_end(&mut text).map_err(|error| fail("read", errno(&error)))?;
+        match Record::from_json(&text) {
+            Ok(record) if record.head.format == FORMAT => Ok(record),
+            _ => Err(Error::Unreadable { path: path() }),
+        }
+    }
+
+    /// Opens the root of a generation's tree.
+    pub(super) fn tree(&self, generation: &Generation) -> Result<OwnedFd, Error> {
+        let below = below(generation).join("tree");
+        open_below(&self.directory, &below, OFlag::O_RDONLY | OFlag::O_DIRECTORY, false)
+            .map_err(|errno| Error::Store { path: self.path.join(&below), call: "openat2", errno })
+    }
+
+    /// The current generation of a jail, whatever it was built from.
+    pub fn latest(&self, jail: &JailName) -> Result<Option<Generation>, Error> {
+        match self.current(jail, &[0; 32])? {
+            Freshness::Current(generation) | Freshness::Stale(generation) => Ok(Some(generation)),
+            Freshness::Absent => Ok(None),
+        }
+    }
+
+    /// One generation by its number, if it is there.
+    pub fn numbered(&self, jail: &JailName, number: u64) -> Option<Generation> {
+        let generation = self.generation(jail, number);
+        self.tree(&generation).is_ok().then_some(generation)
+    }
+
+    /// Who runs from which generation of a jail: the supervisors' process ids, as far as /proc tells.
+    pub fn holders(&self, jail: &JailName) -> Vec<(Generation, Vec<u32>)> {
+        let place = Path::new(jail.as_str()).join("generations");
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+        let Ok(generations) = open_below(&self.directory, &place, flags, false) else { return Vec::new() };
+        let mut numbers: Vec<u64> = names(&generations)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|name| name.to_str().ok()?.parse().ok())
+            .collect();
+        numbers.sort_unstable();
+        let held = numbers.into_iter().map(|number| {
+            let generation = self.generation(jail, number);
+            let directory = open_below(&self.directory, &below(&generation), flags, false);
+            (generation, directory.map(|directory| lock_holders(&directory)).unwrap_or_default())
+        });
+        held.filter(|(_, pids)| !pids.is_empty()).collect()
+    }
+
+    /// Goes back to the generation before the current one, which is removed, unless somebody runs from it; with what of it could
+    /// not be. `None` if there is none to go back to; [`Error::OfAnotherManifest`] if it was not built for `digest`, because
+    /// then the next run would build anew.
+    pub fn roll_back(
+        &self,
+        jail: &JailName,
+        digest: &[u8; 32],
+        keep: Option<u32>,
+    ) -> Result<Option<(Generation, Vec<Error>)>, Error> {
+        let Some(found) = JailStore::find(self, jail, SHORT_PATIENCE)? else { return Ok(None) };
+        if let Some(count) = keep {
+            found.keep(count)?;
+        }
+        found.roll_back(|generation| {
+            let below = below(generation).join("stamp");
+            match self.stamp(&below)? {
+                Some(stamp) if stamp == Stamp::now(generation.number, *digest) => Ok(()),
+                _ => Err(Error::OfAnotherManifest { path: generation.path.clone() }),
+            }
+        })
     }
 
     /// Removes a jail's trees and everything else the state directory has of it: how many trees these were, `None` if
@@ -194,7 +274,7 @@ impl Store {
     /// Removes what nobody needs any more of a jail, unless somebody builds or removes it just now.
     pub fn tidy(&self, jail: &JailName) -> Result<(), Error> {
         match JailStore::find(self, jail, Duration::ZERO)? {
-            Some(found) => found.sweep().map(drop),
+            Some(found) => found.sweep(None).map(drop),
             None => Ok(()),
         }
     }
@@ -232,17 +312,27 @@ impl Store {
     }
 }
 
-/// Whether a generation, of which this is the directory, is all there is beside the records of its jail: one call where
-/// the file system counts a directory's directories in its links.
+/// A generation's directory below the state directory.
+fn below(generation: &Generation) -> PathBuf {
+    Path::new(generation.jail.as_str()).join("generations").join(generation.number.to_string())
+}
+
+/// Whether nothing is to be tidied up beside a generation, of which this is the directory: one call for a jail that has no
+/// other, where the file system counts a directory's directories in its links.
 pub fn is_alone(generation: &OwnedFd) -> bool {
-    // Nobody moves a generation that is held, so `..` is where it was made.
-    match fstatat(generation, "..", AtFlags::empty()).map(|found| found.st_nlink) {
-        // Itself, its name and the `..` of the one in it.
-        Ok(links @ 2..) => links == 3,
-        // btrfs and others do not count.
-        Ok(_) => parent_of(generation).is_ok_and(|all| names(&all).is_ok_and(|names| names.len() == 1)),
-        Err(_) => true,
-    }
+    // Nobody moves a generation that is held, so `..` is where it was made: itself, its name and the `..` of the one in it.
+    let links = fstatat(generation, "..", AtFlags::empty()).map_or(3, |found| found.st_nlink);
+    links == 3 || parent_of(generation).is_ok_and(|all| is_tidy(&all))
+}
+
+/// Whether a directory of generations, where there are more, or on btrfs and others, which do not count, has no more than are
+/// kept, and nothing half-made.
+fn is_tidy(generations: &OwnedFd) -> bool {
+    let kept = readlinkat(generations, "../keep").ok().and_then(|text| text.to_str()?.parse().ok());
+    names(generations).is_ok_and(|names| {
+        names.len() <= kept.unwrap_or(KEPT) as usize + 1
+            && names.iter().all(|name| !name.to_bytes().starts_with(b"."))
+    })
 }
 
 /// The directory that a generation is in.

@@ -7,6 +7,7 @@
 )]
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use stockade::plan::step::{Keep, Owner};
 use stockade::plan::{Action, HostPath, JailName, JailPath, Mode, Origin, Phase, Plan, Step};
-use stockade::tree::{Built, Error, Record, Store, build};
+use stockade::tree::{Built, Error, Record, Store, Wish, build, build_as};
 
 /// The digest of a manifest that the tests build from.
 pub const DIGEST: [u8; 32] = [0x11; 32];
@@ -53,6 +54,13 @@ impl Scratch {
 
     pub fn build(&self, steps: Vec<Action>) -> Result<Built, Error> {
         build(&self.store(), &plan(steps), &DIGEST, is_root())
+    }
+
+    /// A build that keeps no older tree.
+    pub fn build_alone(&self, steps: Vec<Action>) -> Result<Built, Error> {
+        let wish = Wish { digest: DIGEST, root_user: is_root(), keep: Some(0), ..Wish::default() };
+        let go_on = &mut |_| ControlFlow::Continue(());
+        build_as(&self.store(), &plan(steps), &wish, go_on, &mut |_| true)
     }
 
     /// Below the current tree.

@@ -2,9 +2,10 @@
 //! its limits only is not.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
 
-use crate::manifest::schema::{Manifest, MountKind};
-use crate::plan::At;
+use crate::manifest::schema::{Manifest, Mount, MountKind};
+use crate::plan::{At, capability};
 use crate::sys::host::Host;
 
 /// 256 bits of SipHash. Whoever writes manifests has no use for two that collide, so nothing cryptographic is needed; and sha2 would
@@ -47,9 +48,30 @@ fn values<T>(list: &[At<T>]) -> Vec<&T> {
     list.iter().map(|at| &at.value).collect()
 }
 
+/// Whether the program may come to write to its tree, whose files are then shared with no other: its root is writable, or a
+/// capability would let it make it so, or it is shown the state directory to write to. Links on the way to that are not looked at:
+/// who shows it to a jail under another name has given away more than this keeps.
+pub fn may_write_tree(manifest: &Manifest, state: &Path) -> bool {
+    let privileges = &manifest.privileges;
+    let mut all = privileges.capabilities.iter().chain(&privileges.bounding);
+    let shows_state = |mount: &Mount| match &mount.kind {
+        MountKind::Bind { source, .. } => {
+            let source = source.as_path();
+            mount.read_only == Some(false) && (state.starts_with(source) || source.starts_with(state))
+        }
+        MountKind::Tmpfs { .. } | MountKind::Mqueue => false,
+    };
+    manifest.root.read_only.as_ref().is_some_and(|read_only| !read_only.value)
+        || all.any(|capability| POWERFUL.contains(&capability::NAMES[usize::from(capability.value)]))
+        || manifest.mounts.iter().any(|mount| shows_state(&mount.value))
+}
+
+/// Capabilities that make a read-only mount writable, or reach files past it.
+const POWERFUL: [&str; 5] = ["SYS_ADMIN", "SYS_RAWIO", "SYS_MODULE", "DAC_READ_SEARCH", "MKNOD"];
+
 /// The digest of everything in a manifest and of the host's facts that decide what is in the tree, but for the content of the
-/// host's own files. Another build of stockade may come to another digest, and then builds once more.
-pub fn tree_key(manifest: &Manifest, host: &Host) -> [u8; 32] {
+/// host's own files; `writable` is [`may_write_tree`]. Another build of stockade may come to another digest, and then builds once more.
+pub fn tree_key(manifest: &Manifest, host: &Host, writable: bool) -> [u8; 32] {
     let tree = &manifest.tree;
     let program = &manifest.program;
     let mut hasher = Collector::new();
@@ -73,16 +95,14 @@ pub fn tree_key(manifest: &Manifest, host: &Host) -> [u8; 32] {
     (program.user.as_ref().map(|at| &at.value), program.group.as_ref().map(|at| &at.value)).hash(&mut hasher);
     (values(&program.supplementary_groups), program.working_directory.as_ref().map(|at| &at.value))
         .hash(&mut hasher);
-    manifest.root.proc.as_ref().map(|at| at.value).hash(&mut hasher);
+    (manifest.root.proc.as_ref().map(|at| at.value), writable).hash(&mut hasher);
     hasher.digest()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::plan::{HostPath, Origin};
+    use crate::plan::{HostPath, JailPath, Origin};
 
     #[test]
     fn only_what_is_in_the_tree_counts() {
@@ -91,7 +111,7 @@ mod tests {
         let key = |change: &dyn Fn(&mut Manifest)| {
             let mut manifest = Manifest::default();
             change(&mut manifest);
-            tree_key(&manifest, &host)
+            tree_key(&manifest, &host, false)
         };
         let plugin = |origin| At { value: HostPath::parse("/lib/plugin.so").unwrap(), origin };
         let with_plugin = key(&|manifest| manifest.tree.libraries = vec![plugin(at("one line"))]);
@@ -100,6 +120,49 @@ mod tests {
         assert_eq!(with_plugin, elsewhere);
         assert_eq!(nice, key(&|_| {}));
         assert_ne!(with_plugin, nice);
-        assert_ne!(nice, tree_key(&Manifest::default(), &Host { uid: 1000, ..host.clone() }));
+        assert_ne!(nice, tree_key(&Manifest::default(), &host, true));
+        assert_ne!(nice, tree_key(&Manifest::default(), &Host { uid: 1000, ..host.clone() }, false));
+    }
+
+    fn at<T>(value: T) -> At<T> {
+        At { value, origin: Origin::Default("") }
+    }
+
+    #[test]
+    fn what_can_be_written_to_is_known() {
+        let writes = |change: &dyn Fn(&mut Manifest)| {
+            let mut manifest = Manifest::default();
+            change(&mut manifest);
+            may_write_tree(&manifest, Path::new("/var/lib/stockade"))
+        };
+        let bind = |source: &str, read_only| {
+            let source = HostPath::parse(source).unwrap();
+            let kind = MountKind::Bind {
+                source,
+                recursive: None,
+                optional: false,
+                root_squash: None,
+                sockets: false,
+            };
+            at(Mount { target: JailPath::parse("/x").unwrap(), kind, read_only, executable: None })
+        };
+        assert!(!writes(&|_| {}));
+        assert!(!writes(&|manifest| manifest.root.read_only = Some(at(true))));
+        assert!(writes(&|manifest| manifest.root.read_only = Some(at(false))));
+        for (name, expected) in [("NET_BIND_SERVICE", false), ("SYS_ADMIN", true), ("MKNOD", true)] {
+            let number = capability::number(name).unwrap();
+            assert_eq!(writes(&|manifest| manifest.privileges.capabilities = vec![at(number)]), expected);
+            assert_eq!(writes(&|manifest| manifest.privileges.bounding = vec![at(number)]), expected);
+        }
+        for (source, read_only, expected) in [
+            ("/var/lib", Some(false), true),
+            ("/", Some(false), true),
+            ("/var/lib/stockade/web", Some(false), true),
+            ("/var/lib/stockade-web", Some(false), false),
+            ("/", None, false),
+        ] {
+            let found = writes(&|manifest| manifest.mounts = vec![bind(source, read_only)]);
+            assert_eq!(found, expected, "{source} {read_only:?}");
+        }
     }
 }

@@ -45,5 +45,5 @@ mod tests;
 pub mod tree;
 mod view;
 
-pub use key::tree_key;
+pub use key::{may_write_tree, tree_key};
 pub use packages::listed as package_files;

@@ -74,7 +74,7 @@ pub(super) fn resolve(data: &[u8]) {
 }
 
 fn steps(manifest: &stockade::manifest::schema::Manifest, host: &Host) {
-    assert_eq!(tree_key(manifest, host), tree_key(manifest, host));
+    assert_eq!(tree_key(manifest, host, false), tree_key(manifest, host, false));
     let accounts = Accounts::of(manifest, host).expect("files that can be read");
     let nodes = if host.device_nodes { Nodes::Made } else { Nodes::Bound };
     let resolved = match tree_steps(manifest, host, &accounts, nodes) {

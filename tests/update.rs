@@ -1,0 +1,333 @@
+//! `stockade build` of a jail that is there already: what a build would change, what it shares with the tree before, and the way
+//! back.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests too")]
+
+mod common;
+
+use std::fs::{self, File, FileTimes};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::PathBuf;
+
+use common::Dir;
+
+/// A directory with a jail whose program is static and prints what is in `/a` and `/b`, which are copies of files beside the manifest.
+fn jail(name: &str) -> Dir {
+    let dir = Dir::new(name);
+    common::compile_static(
+        &dir.join("program"),
+        r#"#include <stdio.h>
+        int main(void) {
+            const char *names[] = {"/a", "/b"};
+            for (int at = 0; at < 2; at++) {
+                FILE *file = fopen(names[at], "r");
+                for (int c; file && (c = getc(file)) != EOF;) putchar(c);
+            }
+        }"#,
+    );
+    dir.write("a", "one\n").write("b", "two\n").write("web.toml", manifest(&dir, ""));
+    dir
+}
+
+fn manifest(dir: &Dir, more: &str) -> String {
+    let here = dir.path().display();
+    format!(
+        "program.command = [\"/program\"]\ntree.devices = []\nroot.proc = \"none\"\n{more}\
+         tree.files = [\n  {{ path = \"{here}/program\", target = \"/program\" }},\n  \
+         {{ path = \"{here}/a\", target = \"/a\" }},\n  {{ path = \"{here}/b\", target = \"/b\", optional = true }},\n]\n"
+    )
+}
+
+fn succeeds(dir: &Dir, arguments: &[&str]) -> String {
+    let done = dir.stockade(arguments.iter().copied()).output();
+    assert_eq!(done.code, Some(0), "{arguments:?}: {}", done.stderr);
+    done.stderr
+}
+
+/// What the program says, from the current tree.
+fn said(dir: &Dir) -> String {
+    let run = dir.stockade(["run", "./web.toml"]).output();
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    run.stdout
+}
+
+/// A path below a generation's tree.
+fn tree(dir: &Dir, generation: &str, path: &str) -> PathBuf {
+    dir.join("state/web/generations").join(generation).join("tree").join(path)
+}
+
+fn inode(dir: &Dir, generation: &str, path: &str) -> u64 {
+    tree(dir, generation, path).symlink_metadata().unwrap().ino()
+}
+
+fn generations(dir: &Dir) -> Vec<String> {
+    let entries = fs::read_dir(dir.join("state/web/generations")).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Everything below the state directory, with what would change if anything were written.
+fn everything(dir: &Dir) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut waiting = vec![dir.join("state")];
+    while let Some(path) = waiting.pop() {
+        let Ok(stat) = path.symlink_metadata() else { continue };
+        let times = (stat.mtime(), stat.mtime_nsec(), stat.ctime(), stat.ctime_nsec(), stat.nlink());
+        found.push(format!("{} {times:?}", path.display()));
+        if stat.is_dir() {
+            waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn what_has_not_changed_is_shared_with_the_tree_before() {
+    let dir = jail("update-shared");
+    succeeds(&dir, &["build", "./web.toml"]);
+    dir.write("b", "three\n");
+    let told = succeeds(&dir, &["build", "./web.toml"]);
+    assert!(
+        told.ends_with("since generation 1: 0 added, 1 changed, 0 removed; 2 files are shared with it\n"),
+        "{told}"
+    );
+    assert_eq!(said(&dir), "one\nthree\n");
+    assert_eq!(inode(&dir, "1", "a"), inode(&dir, "2", "a"));
+    assert_ne!(inode(&dir, "1", "b"), inode(&dir, "2", "b"));
+    assert_eq!(fs::read_to_string(tree(&dir, "1", "b")).unwrap(), "two\n");
+    // What is the same as the one before is no tree to go back to.
+    let told = succeeds(&dir, &["build", "./web.toml"]);
+    assert!(
+        told.ends_with("since generation 2: nothing has changed; 3 files are shared with it\n"),
+        "{told}"
+    );
+    assert_eq!(generations(&dir), ["1", "3"]);
+}
+
+#[test]
+fn what_a_program_may_write_to_is_shared_with_nobody() {
+    let dir = jail("update-writable");
+    for set in [["--set", "root.read_only=false"], ["--set", "privileges.capabilities=[\"SYS_ADMIN\"]"]] {
+        succeeds(&dir, &["build", "./web.toml"]);
+        let read_only = generations(&dir).pop().unwrap();
+        // A run with a writable root does not get the tree that was built for a read-only one.
+        let run = dir.stockade(["run", set[0], set[1], "./web.toml"]).output();
+        let run_told = run.stderr.lines().nth(1).unwrap_or_default();
+        assert!(run_told.ends_with("nothing has changed; 0 files are shared with it"), "{}", run.stderr);
+        let writable = generations(&dir).pop().unwrap();
+        assert_ne!(writable, read_only);
+        // Neither with the one before (which is gone: nothing has changed), nor with the next of either kind.
+        let first = inode(&dir, &writable, "a");
+        assert_eq!(tree(&dir, &writable, "a").metadata().unwrap().nlink(), 1);
+        dir.write("b", "more\n");
+        for again in [&["build", set[0], set[1], "./web.toml"][..], &["build", "./web.toml"]] {
+            let told = succeeds(&dir, again);
+            assert!(told.ends_with(" 0 files are shared with it\n"), "{told}");
+            let newest = generations(&dir).pop().unwrap();
+            assert_ne!(inode(&dir, &newest, "a"), first);
+            assert_eq!(tree(&dir, &newest, "a").metadata().unwrap().nlink(), 1);
+        }
+        succeeds(&dir, &["remove", "web"]);
+    }
+}
+
+#[test]
+fn what_was_tampered_with_is_not_shared() {
+    let dir = jail("update-tampered");
+    succeeds(&dir, &["build", "./web.toml"]);
+    // With everything as it was but the content.
+    let path = tree(&dir, "1", "a");
+    let times = path.metadata().unwrap().modified().unwrap();
+    let file = File::options().write(true).open(&path).unwrap();
+    file.write_all_at(b"eno\n", 0).unwrap();
+    file.set_times(FileTimes::new().set_modified(times)).unwrap();
+    drop(file);
+    let told = succeeds(&dir, &["build", "./web.toml"]);
+    assert!(
+        told.ends_with("since generation 1: nothing has changed; 2 files are shared with it\n"),
+        "{told}"
+    );
+    assert_eq!(said(&dir), "one\ntwo\n");
+    // What is not the same as was recorded, and looks as if it were, is not kept to go back to.
+    assert_eq!(generations(&dir), ["2"]);
+}
+
+#[test]
+fn a_dry_run_says_what_would_change_and_writes_nothing() {
+    let dir = jail("update-dry");
+    let here = dir.path().display().to_string();
+    let first = dir.stockade(["build", "--dry-run", "./web.toml"]).output();
+    assert_eq!((first.code, first.stderr.as_str()), (Some(0), ""));
+    assert!(
+        first.stdout.starts_with("jail `web` is not built yet; a build would make:\n"),
+        "{}",
+        first.stdout
+    );
+    assert!(
+        first.stdout.ends_with("8 added, 0 changed, 0 removed; 0 stay as they are\n"),
+        "{}",
+        first.stdout
+    );
+    assert!(!dir.join("state").exists());
+
+    succeeds(&dir, &["build", "./web.toml"]);
+    let before = everything(&dir);
+    dir.stockade(["build", "--dry-run", "./web.toml"]).expect(
+        0,
+        "jail `web`, compared with generation 1:\n0 added, 0 changed, 0 removed; 8 stay as they are\n",
+        "",
+    );
+    fs::remove_file(dir.join("b")).unwrap();
+    let more = format!("  {{ path = \"{here}/c\", target = \"/c\" }},\n]\n");
+    let text = manifest(&dir, "");
+    let text = text.strip_suffix("]\n").unwrap().to_owned() + &more;
+    dir.write("a", "four\n").write("c", "five\n").write("web.toml", text);
+    let said = dir.stockade(["build", "--dry-run", "./web.toml"]).output();
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{}", said.stdout);
+    assert_eq!(
+        said.stdout,
+        "jail `web`, compared with generation 1:\n\
+         changed /a\n        content: 5 bytes, were 4\n        for: ./web.toml:6\n\
+         removed /b\n        for: ./web.toml:7\n\
+         added   /c\n        for: ./web.toml:8\n\
+         1 added, 1 changed, 1 removed; 6 stay as they are\n"
+    );
+    let json = dir.stockade(["build", "--dry-run", "--json", "./web.toml"]).output();
+    let value: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(
+        (&value["jail"], &value["generation"], &value["since"]),
+        (&"web".into(), &().into(), &1.into())
+    );
+    assert_eq!(value["changes"][1]["what"], "removed");
+    assert_eq!(value["changes"][1]["path"], "/b");
+    assert_eq!(everything(&dir), before);
+    // What a build would fail for, a dry run fails for.
+    fs::remove_file(dir.join("a")).unwrap();
+    let failed = dir.stockade(["build", "--dry-run", "./web.toml"]).output();
+    assert_eq!((failed.code, failed.stdout.as_str()), (Some(1), ""), "{}", failed.stderr);
+    assert_eq!(everything(&dir), before);
+}
+
+#[test]
+fn one_can_go_back_as_often_as_trees_are_kept() {
+    let dir = jail("update-rollback");
+    for (count, text) in ["1", "2", "3", "4"].iter().enumerate() {
+        dir.write("b", format!("{text}\n"));
+        let keep: &[&str] = if count == 0 { &["--keep", "2"] } else { &[] };
+        succeeds(&dir, &[&["build"], keep, &["./web.toml"]].concat());
+    }
+    assert_eq!(generations(&dir), ["2", "3", "4"]);
+    for number in ["3", "2"] {
+        dir.stockade(["build", "--rollback", "./web.toml"]).expect(
+            0,
+            "",
+            &format!("jail `web` is back at generation {number}\n"),
+        );
+        // It serves, and a run does not build again.
+        assert_eq!(said(&dir), format!("one\n{number}\n"));
+    }
+    dir.stockade(["build", "--rollback", "./web.toml"]).expect(
+        1,
+        "",
+        "error: jail `web` has no older tree to go back to\n\
+         hint: `stockade build --keep COUNT` says how many are kept from then on\n",
+    );
+    succeeds(&dir, &["build", "--keep=0", "./web.toml"]);
+    assert_eq!(generations(&dir), ["3"]);
+    assert_eq!(said(&dir), "one\n4\n");
+}
+
+#[test]
+fn a_tree_of_another_manifest_is_not_gone_back_to() {
+    let dir = jail("update-manifest");
+    succeeds(&dir, &["build", "./web.toml"]);
+    let older = fs::read_to_string(dir.join("web.toml")).unwrap();
+    dir.write("web.toml", manifest(&dir, "tree.directories = [\"/new\"]\n"));
+    succeeds(&dir, &["build", "./web.toml"]);
+    dir.stockade(["build", "--rollback", "./web.toml"]).expect(
+        1,
+        "",
+        &format!(
+            "error: cannot go back to an older tree of jail `web`\n  \
+             why: `{}` was built from another manifest, or by another version of stockade\n\
+             hint: the next run would build anew from the manifest as it is now: first make it again what it was\n",
+            dir.join("state/web/generations/1").display()
+        ),
+    );
+    assert_eq!(generations(&dir), ["1", "2"]);
+    dir.write("web.toml", older);
+    dir.stockade(["build", "--rollback", "./web.toml"]).expect(0, "", "jail `web` is back at generation 1\n");
+    assert_eq!(said(&dir), "one\ntwo\n");
+}
+
+#[test]
+fn a_tree_that_fails_its_test_does_not_become_the_current_one() {
+    let dir = jail("update-test");
+    dir.write("web.toml", manifest(&dir, "test.expect = \"two\"\n"));
+    succeeds(&dir, &["build", "--test", "./web.toml"]);
+    dir.write("b", "wrong\n");
+    let failed = dir.stockade(["build", "--test", "./web.toml"]).output();
+    assert_eq!((failed.code, failed.stdout.as_str()), (Some(1), ""));
+    assert_eq!(
+        failed.stderr,
+        "error: the test of jail `web` failed\n  --> ./web.toml:4:1\n    4 | test.expect = \"two\"\n      | ^^^^\n  \
+         why: \"two\" is not in the output\n  why: the output was:\n  why: | one\n  why: | wrong\n\n\
+         error: cannot build jail `web`\n  \
+         why: the new tree did not pass its test; the one before stays current\n\n2 errors in ./web.toml\n"
+    );
+    assert_eq!(said(&dir), "one\ntwo\n");
+    assert_eq!(generations(&dir), ["1"]);
+    dir.write("b", "two three\n");
+    succeeds(&dir, &["build", "--test", "./web.toml"]);
+    assert_eq!(said(&dir), "one\ntwo three\n");
+    // Without one there is nothing to be content with.
+    dir.write("web.toml", manifest(&dir, ""));
+    let none = dir.stockade(["build", "--test", "./web.toml"]).output();
+    assert_eq!(none.code, Some(1));
+    assert!(none.stderr.starts_with("error: jail `web` has no test\n"), "{}", none.stderr);
+}
+
+#[test]
+fn all_jails_that_were_built_are_built_again_as_they_were() {
+    let dir = jail("update-all");
+    dir.stockade(["build", "--all"]).expect(0, "", "");
+    assert!(!dir.join("state").exists());
+    dir.write("other.toml", manifest(&dir, "")).write("never.toml", manifest(&dir, ""));
+    succeeds(&dir, &["build", "./web.toml", "--set", "tree.directories=[\"/set\"]"]);
+    succeeds(&dir, &["build", "./other.toml"]);
+    dir.write("b", "new\n");
+    fs::remove_file(dir.join("other.toml")).unwrap();
+    let all = dir.stockade(["build", "--all"]).output();
+    // What cannot be built keeps nothing else from being built.
+    assert_eq!(all.code, Some(1), "{}", all.stderr);
+    assert!(
+        all.stderr.contains(&format!("error: there is no manifest `{}`", dir.join("other.toml").display()))
+    );
+    assert!(all.stderr.contains("since generation 1: 0 added, 1 changed, 0 removed;"), "{}", all.stderr);
+    assert_eq!(fs::read_to_string(tree(&dir, "2", "b")).unwrap(), "new\n");
+    assert!(tree(&dir, "2", "set").is_dir());
+    assert!(!dir.join("state/never").exists());
+}
+
+#[test]
+fn options_that_say_nothing_together_are_refused() {
+    let dir = jail("update-words");
+    for (words, message) in [
+        (&["build"][..], "no jail is named"),
+        (&["build", "--all", "web"], "`--all` names every jail already"),
+        (&["build", "--rollback", "--dry-run", "web"], "`--rollback` goes with no other option but `--keep`"),
+        (&["build", "--dry-run", "--test", "web"], "`--dry-run` does not go with `--test` and `--keep`"),
+        (&["build", "--all", "--rollback"], "`--rollback` and `--set` are for one jail"),
+        (&["build", "--keep"], "`--keep` needs a value"),
+    ] {
+        let refused = dir.stockade(words.iter().copied()).output();
+        assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""), "{words:?}");
+        assert!(
+            refused.stderr.starts_with(&format!("error: {message}\nhint: ")),
+            "{words:?}: {}",
+            refused.stderr
+        );
+    }
+}
