@@ -229,7 +229,7 @@ impl Jail {
         };
         let state = self.path("state");
         left.extend(names(&state).into_iter().filter(|name| name != self.name));
-        let known = ["current", "generations", "ids", "lock"];
+        let known = ["current", "generations", "ids", "keep", "lock"];
         left.extend(names(&state.join(self.name)).into_iter().filter(|name| !known.contains(&name.as_str())));
         let generations = state.join(self.name).join("generations");
         for generation in names(&generations) {
