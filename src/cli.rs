@@ -34,6 +34,7 @@ enum Verb {
     Run(Run),
     Test(Test),
     Doctor(Doctor),
+    Verify(Verify),
     Remove(Remove),
 }
 
@@ -141,6 +142,21 @@ pub(crate) struct Doctor {
     pub(crate) json: bool,
 }
 
+/// compare trees with their records, and with what the host has now
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "verify")]
+pub(crate) struct Verify {
+    /// every jail that has been built
+    #[argh(switch)]
+    pub(crate) all: bool,
+    /// print what is found as JSON
+    #[argh(switch)]
+    pub(crate) json: bool,
+    /// manifests' paths or names, or names of jails whose manifests are gone
+    #[argh(positional, arg_name = "JAIL")]
+    pub(crate) jails: Vec<String>,
+}
+
 /// remove jails from the state directory: trees, records and all; their manifests stay
 #[derive(FromArgs, Debug, PartialEq, Eq)]
 #[argh(subcommand, name = "remove")]
@@ -165,6 +181,8 @@ pub(crate) enum Command {
     Test(Test),
     /// `stockade doctor`
     Doctor(Doctor),
+    /// `stockade verify`
+    Verify(Verify),
     /// `stockade remove`
     Remove(Remove),
 }
@@ -190,7 +208,7 @@ impl Early {
 
 /// The verbs, and every option with whether it takes a value. Kept by hand because argh tells neither before it parses; a
 /// test compares them with the structs.
-const VERBS: [(&str, &[(&str, bool)]); 7] = [
+const VERBS: [(&str, &[(&str, bool)]); 8] = [
     ("check", &[("--json", false)]),
     ("plan", &[("--explain", false), ("--json", false), ("--all", false), ("--set", true)]),
     (
@@ -208,6 +226,7 @@ const VERBS: [(&str, &[(&str, bool)]); 7] = [
     ("run", &[("--report", true), ("--generation", true), ("--set", true)]),
     ("test", &[("--all", false)]),
     ("doctor", &[("--json", false)]),
+    ("verify", &[("--all", false), ("--json", false)]),
     ("remove", &[]),
 ];
 
@@ -275,6 +294,7 @@ fn command(verb: Verb, extra_arguments: Vec<OsString>, split: bool) -> Result<Co
         }
         Verb::Test(test) => Command::Test(test),
         Verb::Doctor(doctor) => Command::Doctor(doctor),
+        Verb::Verify(verify) => Command::Verify(verify),
         Verb::Remove(remove) => Command::Remove(remove),
     })
 }

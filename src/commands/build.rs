@@ -12,7 +12,7 @@ use crate::manifest::resolve::tree::TreeSteps;
 use crate::plan::{JailName, Size};
 use crate::report::diagnostic::{Diagnostic, Severity, Style};
 use crate::report::rows::{self, Row};
-use crate::tree::{self, Built, Change, ChangeKind, Generation, Store};
+use crate::tree::{self, Built, Change, ChangeKind, Generation, Record, Store};
 
 /// Builds one jail's tree, or those of all jails that have one.
 pub(super) fn build(options: &cli::Build, request: &Request) -> Result<u8> {
@@ -30,7 +30,7 @@ pub(super) fn build(options: &cli::Build, request: &Request) -> Result<u8> {
 }
 
 /// What every jail of the state directory was built from, to be asked for again.
-pub(super) fn built_jails() -> Result<Vec<Result<Request>>> {
+fn built_jails() -> Result<Vec<Result<Request>>> {
     let state = state_directory()?;
     let cannot = |error: &tree::Error| {
         let failed =
@@ -43,14 +43,14 @@ pub(super) fn built_jails() -> Result<Vec<Result<Request>>> {
     for name in jails.iter().filter_map(|name| JailName::parse(name).ok()) {
         // What was never finished is no jail.
         if let Some(generation) = store.latest(&name).map_err(|error| cannot(&error))? {
-            requests.push(made_from(&store, &generation));
+            requests.push(request_of(&store, &generation));
         }
     }
     Ok(requests)
 }
 
-/// What a generation was built from.
-fn made_from(store: &Store, generation: &Generation) -> Result<Request> {
+/// What a generation was built from, to be asked for again.
+fn request_of(store: &Store, generation: &Generation) -> Result<Request> {
     let unknown = |why: String| {
         let jail = &generation.jail;
         let message = format!("it is not known which manifest jail `{jail}` was built from");
@@ -58,12 +58,13 @@ fn made_from(store: &Store, generation: &Generation) -> Result<Request> {
         Failure::new(Diagnostic::error(message).why(why).hint(hint), exit::FINDING)
     };
     let record = store.record(generation).map_err(|error| unknown(error.to_string()))?;
-    match record.head.made_from {
-        Some(made_from) => {
-            Ok(Request { jail: made_from.path.0.into(), sets: made_from.sets, extra_arguments: Vec::new() })
-        }
-        None => Err(unknown("its record does not say".to_owned())),
-    }
+    made_from(&record).ok_or_else(|| unknown("its record does not say".to_owned()))
+}
+
+/// What a record says its tree was built from.
+pub(super) fn made_from(record: &Record) -> Option<Request> {
+    let from = record.head.made_from.as_ref()?;
+    Some(Request { jail: from.path.0.clone().into(), sets: from.sets.clone(), extra_arguments: Vec::new() })
 }
 
 fn one(options: &cli::Build, request: &Request) -> Result<u8> {
@@ -104,7 +105,7 @@ fn one(options: &cli::Build, request: &Request) -> Result<u8> {
 
 /// Says what a build would change. That something would is no failure: the exit code is a build's.
 fn dry_run(options: &cli::Build, jail: &Jail) -> Result<u8> {
-    let Foreseen { since, changes, stay, warnings } = foresee(jail)?;
+    let Foreseen { since, changes, stay, warnings } = foresee(jail, jail.record()?.as_ref())?;
     let all: Vec<_> = jail.loaded.warnings.iter().chain(&warnings).cloned().map(Diagnostic::from).collect();
     error::eprint_all(&all, &jail.loaded.path.display().to_string());
     if options.json {
@@ -124,23 +125,22 @@ fn dry_run(options: &cli::Build, jail: &Jail) -> Result<u8> {
 /// What a build would come to.
 pub(super) struct Foreseen {
     /// The generation it is compared with.
-    pub(super) since: Option<u64>,
+    since: Option<u64>,
     /// What would differ.
     pub(super) changes: Vec<Change>,
     /// How many paths would not.
     stay: usize,
     /// What should be known although it is no error.
-    pub(super) warnings: Vec<Finding>,
+    warnings: Vec<Finding>,
 }
 
-/// Compares what the manifest and the host ask for now with the current generation; writes nothing.
-pub(super) fn foresee(jail: &Jail) -> Result<Foreseen> {
+/// Compares what the manifest and the host ask for now with a record; writes nothing.
+pub(super) fn foresee(jail: &Jail, record: Option<&Record>) -> Result<Foreseen> {
     let TreeSteps { steps, warnings, .. } = jail.build_steps()?;
     let plan = jail.plan(steps, Vec::new())?;
-    let record = jail.record()?;
-    let entries = tree::foresee(&plan, jail.host.is_root(), record.as_ref())
-        .map_err(|error| jail.tree_failure(&error))?;
-    let old = record.as_ref().map(|record| &record.entries[..]).unwrap_or_default();
+    let entries =
+        tree::foresee(&plan, jail.host.is_root(), record).map_err(|error| jail.tree_failure(&error))?;
+    let old = record.map(|record| &record.entries[..]).unwrap_or_default();
     let changes = tree::changes(old, &entries);
     let gone = changes.iter().filter(|change| change.kind == ChangeKind::Removed).count();
     let stay = entries.len() + gone - changes.len();

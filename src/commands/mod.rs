@@ -8,6 +8,7 @@ mod prepare;
 mod remove;
 mod run;
 mod test;
+mod verify;
 mod view;
 
 use crate::cli::Command;
@@ -22,6 +23,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Run(run, request) => run::run(&run, &request),
         Command::Test(test) => test::test(&test),
         Command::Doctor(doctor) => Ok(doctor::doctor(&doctor)),
+        Command::Verify(verify) => verify::verify(&verify),
         Command::Remove(remove) => remove::remove(&remove.jails),
     }
 }

@@ -51,7 +51,7 @@ fn one(store: Option<&Store>, state: &Path, jail: &str) -> Result<String> {
 }
 
 /// The name that a jail has in the state directory: its manifest's, or, when that is gone, what the user calls it.
-fn named(jail: &str) -> Result<JailName> {
+pub(super) fn named(jail: &str) -> Result<JailName> {
     let request = Request { jail: jail.into(), ..Request::default() };
     let found = lookup::find(OsStr::new(jail)).ok().filter(|path| path.symlink_metadata().is_ok());
     // As `lookup` tells them apart.
@@ -81,7 +81,7 @@ fn named(jail: &str) -> Result<JailName> {
 }
 
 /// Nothing is there of a jail.
-fn absent(store: Option<&Store>, state: &Path, name: &JailName) -> Failure {
+pub(super) fn absent(store: Option<&Store>, state: &Path, name: &JailName) -> Failure {
     let jails = store.and_then(|store| store.jails().ok()).unwrap_or_default();
     let nothing = Diagnostic::error(format!("there is nothing of jail `{name}`"))
         .why(format!("the state directory `{}` has no `{name}`", state.display()));

@@ -17,6 +17,7 @@
 
 mod child;
 mod init;
+mod mapped;
 mod output;
 mod program;
 mod report;
@@ -31,6 +32,7 @@ use std::time::Instant;
 
 use nix::libc;
 
+pub use mapped::{Mapped, mapped};
 pub use program::Program;
 pub use report::is_report;
 

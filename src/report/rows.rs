@@ -27,13 +27,14 @@ pub struct Row {
     pub hint: Option<String>,
 }
 
-/// The rows as text: the path after its word, and below it a line for each fact.
+/// The rows as text: the path after its word, and below it a line for each fact. Advice that holds for several rows in a row is
+/// given once, after the last of them.
 pub fn text(rows: &[Row], colour: bool) -> String {
     let style = Style { colour };
     let width = rows.iter().map(|row| row.word.len()).max().unwrap_or_default();
     let mut out = String::new();
     // Writing to a String cannot fail.
-    for row in rows {
+    for (at, row) in rows.iter().enumerate() {
         let path = Escaped(row.path.as_os_str().as_bytes());
         let _ = writeln!(out, "{} {path}", style.bold(&format!("{:width$}", row.word)));
         let mut below = |line: String| {
@@ -45,7 +46,8 @@ pub fn text(rows: &[Row], colour: bool) -> String {
         if let Some(reason) = &row.reason {
             below(format!("for: {}", Escaped(reason.as_bytes())));
         }
-        if let Some(hint) = &row.hint {
+        let is_repeated = rows.get(at + 1).is_some_and(|next| next.hint == row.hint);
+        if let Some(hint) = row.hint.as_ref().filter(|_| !is_repeated) {
             below(format!("hint: {hint}"));
         }
     }

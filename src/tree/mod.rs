@@ -41,6 +41,7 @@ pub mod record;
 mod remove;
 mod store;
 mod trust;
+mod verify;
 
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
@@ -58,6 +59,7 @@ pub use ids::RecordedIds;
 pub use record::Record;
 pub use store::{Freshness, Generation, Stamp, Store, is_alone};
 pub use trust::{Distrust, Fault};
+pub use verify::{Deviation, DeviationKind, Verified, verify};
 
 use crate::plan::{Action, HostPath, JailPath, Phase, Plan, Step};
 use crate::sys::held::HeldSignals;

@@ -1,0 +1,306 @@
+//! `verify`: compares trees with their records, and with what the host has now.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::build::{self, Foreseen};
+use super::prepare::{Jail, Result, state_directory};
+use super::remove;
+use crate::cli;
+use crate::error::{self, Failure, exit};
+use crate::jail;
+use crate::plan::JailName;
+use crate::report::diagnostic::{Diagnostic, Style};
+use crate::report::rows::{self, Row};
+use crate::tree::record::Entry;
+use crate::tree::{
+    self, Change, ChangeKind, Deviation, DeviationKind, Error, Generation, Record, Store, Verified,
+};
+
+/// How often a jail is looked up again whose tree is replaced just then.
+const ATTEMPTS: usize = 100;
+
+/// Where a program puts files of its own, which it may delete while they are mapped, as some compilers at run time do.
+const OWN_FILES: [&str; 6] = ["/dev", "/run", "/tmp", "/var/tmp", "/memfd:", "/SYSV"];
+
+/// Verifies each of these jails; 1 if anything is found.
+pub(super) fn verify(options: &cli::Verify) -> Result<u8> {
+    let state = state_directory()?;
+    let store = Store::find(&state).map_err(|error| cannot("cannot verify any jail", &error))?;
+    let named = match (options.all, &options.jails[..]) {
+        (false, []) => {
+            let nothing = Diagnostic::error("no jail is named")
+                .hint("write `stockade verify JAIL`, or `stockade verify --all`");
+            return Err(Failure::new(nothing, exit::USAGE));
+        }
+        (true, []) => {
+            let jails = store.as_ref().map_or(Ok(Vec::new()), Store::jails);
+            jails.map_err(|error| cannot("cannot tell which jails are built", &error))?
+        }
+        (true, _) => {
+            let both = Diagnostic::error("`--all` names every jail already");
+            return Err(Failure::new(both.hint("name some, or write `--all`"), exit::USAGE));
+        }
+        (false, jails) => jails.to_vec(),
+    };
+    let mut code = 0;
+    let mut values = Vec::new();
+    for word in &named {
+        let name = if options.all { JailName::parse(word).ok() } else { None };
+        let found = match name.map_or_else(|| remove::named(word), Ok) {
+            Ok(name) => one(store.as_ref(), &state, &name, options.all),
+            Err(failure) => Err(failure),
+        };
+        match found {
+            Ok(Some(report)) => {
+                if report.is_finding() {
+                    code = code.max(exit::FINDING);
+                }
+                if options.json {
+                    values.push(report.json());
+                } else {
+                    code = code.max(error::print(&report.text()));
+                }
+            }
+            // What was never finished is no jail.
+            Ok(None) => {}
+            Err(failure) => code = code.max(failure.report()),
+        }
+    }
+    if options.json {
+        let value = json!({ "format": 1, "jails": values });
+        code = code.max(error::print(&format!("{value:#}\n")));
+    }
+    Ok(code)
+}
+
+/// What there is to say of one jail.
+struct Report {
+    generation: Generation,
+    verified: Verified,
+    rows: Vec<Row>,
+}
+
+impl Report {
+    fn is_finding(&self) -> bool {
+        !self.rows.is_empty()
+    }
+
+    fn text(&self) -> String {
+        let name = &self.generation.jail;
+        let paths = self.verified.paths;
+        if !self.is_finding() {
+            return format!(
+                "jail `{name}`: {paths} paths are as they were built, and as the host has them\n"
+            );
+        }
+        let text = rows::text(&self.rows, Style::for_stdout().has_colour());
+        let more = match self.verified.untold {
+            0 => String::new(),
+            untold => format!("and {untold} more\n"),
+        };
+        let count = |word: &str| self.rows.iter().filter(|row| row.word == word).count();
+        let counts = ["altered", "missing", "added", "stale"].map(|word| format!("{} {word}", count(word)));
+        format!("{text}{more}jail `{name}`: {} of {paths} paths\n", counts.join(", "))
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "jail": self.generation.jail.as_str(),
+            "generation": self.generation.number,
+            "paths": self.verified.paths,
+            "bytes": self.verified.bytes,
+            "findings": rows::json(&self.rows),
+            "untold": self.verified.untold,
+        })
+    }
+}
+
+/// Verifies one jail. `None` if it has no tree and `lenient` is content with that.
+fn one(store: Option<&Store>, state: &Path, name: &JailName, lenient: bool) -> Result<Option<Report>> {
+    let failed = |error: &Error| cannot(&format!("cannot verify jail `{name}`"), error);
+    for _ in 0..ATTEMPTS {
+        let found = store.map_or(Ok(None), |store| store.latest(name)).map_err(|error| failed(&error))?;
+        let (Some(store), Some(generation)) = (store, found) else {
+            return if lenient { Ok(None) } else { Err(remove::absent(store, state, name)) };
+        };
+        let verified = store
+            .record(&generation)
+            .and_then(|record| Ok((tree::verify(store, &generation, &record)?, record)));
+        match verified {
+            Ok((verified, record)) => {
+                return compared(store, generation, verified, &record).map(Some);
+            }
+            // A build replaced it in between; its record went first.
+            Err(Error::Gone { .. } | Error::Store { errno: nix::errno::Errno::ENOENT, .. }) => {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            Err(error @ Error::Unreadable { .. }) => return Err(failed(&error).code(exit::FINDING)),
+            Err(error) => return Err(failed(&error)),
+        }
+    }
+    Err(failed(&Error::Gone { path: state.join(name.as_str()) }))
+}
+
+/// Adds what the host has to say to what the tree had.
+fn compared(store: &Store, generation: Generation, verified: Verified, record: &Record) -> Result<Report> {
+    let cure = format!("`stockade build {}` makes the tree anew", build_word(record));
+    let mut rows: Vec<Row> =
+        verified.deviations.iter().map(|deviation| tampered(deviation, record, &cure)).collect();
+    rows.extend(stale(record, &cure)?);
+    rows.extend(running(store, &generation, record));
+    Ok(Report { generation, verified, rows })
+}
+
+/// What `build` is to be given: the manifest's path, or the jail's name.
+fn build_word(record: &Record) -> String {
+    record.head.made_from.as_ref().map_or(record.head.jail.clone(), |from| from.path.0.display().to_string())
+}
+
+/// A path that is not as it was built.
+fn tampered(deviation: &Deviation, record: &Record, cure: &str) -> Row {
+    let mut details = deviation.details.clone();
+    if record.head.writable && deviation.kind != DeviationKind::Missing {
+        details.push("the program may write to its tree, so this may be its own doing".to_owned());
+    }
+    Row {
+        word: deviation.kind.name(),
+        path: deviation.path.clone(),
+        details,
+        reason: deviation.reason.clone(),
+        hint: Some(cure.to_owned()),
+    }
+}
+
+/// What the host has otherwise by now, as the manifest asks for it.
+fn stale(record: &Record, cure: &str) -> Result<Vec<Row>> {
+    let row = |path: &Path, details: Vec<String>, reason: &str| Row {
+        word: "stale",
+        path: path.to_owned(),
+        details,
+        reason: Some(reason.to_owned()),
+        hint: Some(cure.to_owned()),
+    };
+    let jail = match build::made_from(record).map(|request| Jail::load(&request)) {
+        // What it would be built from cannot be asked, but the sources can.
+        None | Some(Err(_)) => {
+            let gone = record.entries.iter().filter_map(|entry| Some((entry, source_differs(entry)?)));
+            return Ok(gone.map(|(entry, detail)| row(&entry.path.0, vec![detail], &entry.reason)).collect());
+        }
+        Some(jail) => jail?,
+    };
+    match build::foresee(&jail, Some(record)) {
+        Ok(Foreseen { changes, .. }) => Ok(changes
+            .iter()
+            .map(|change| row(&change.path, changed(change, record), &change.reason))
+            .collect()),
+        // It cannot be built any more as things are: told as a build would, and a finding.
+        Err(failure) => {
+            failure.report();
+            let detail = "a build would fail now".to_owned();
+            Ok(vec![row(Path::new("/"), vec![detail], "the manifest and the host as they are now")])
+        }
+    }
+}
+
+/// What is said of a change that a build would make.
+fn changed(change: &Change, record: &Record) -> Vec<String> {
+    let entry = || record.entries.iter().find(|entry| entry.path.0 == change.path);
+    let first = match change.kind {
+        ChangeKind::Added => "the host has it now, the tree has not".to_owned(),
+        ChangeKind::Changed => "the host has it otherwise now".to_owned(),
+        ChangeKind::Removed => match entry().and_then(source_differs) {
+            Some(gone) => gone,
+            None => "nothing asks for it any more".to_owned(),
+        },
+    };
+    std::iter::once(first).chain(change.details.iter().cloned()).collect()
+}
+
+/// How the source of an entry differs from what was copied, as far as its state tells.
+fn source_differs(entry: &Entry) -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let source = &entry.source.as_ref()?.0;
+    match source.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Some(format!("its source {} is gone", source.display()))
+        }
+        Err(error) => Some(format!("its source {} cannot be looked at: {error}", source.display())),
+        Ok(found) if !found.is_file() => Some(format!("its source {} is no file any more", source.display())),
+        Ok(found) => {
+            let now = (Some(found.size()), (found.mtime(), found.mtime_nsec()));
+            let detail = || format!("its source {} has been changed since", source.display());
+            (now != (entry.size, entry.mtime)).then(detail)
+        }
+    }
+}
+
+/// What running jails have of older trees, or of files that are gone.
+fn running(store: &Store, current: &Generation, record: &Record) -> Vec<Row> {
+    let own = std::process::id();
+    let mut rows = Vec::new();
+    for (generation, pids) in store.holders(&current.jail) {
+        let older = (generation.number != current.number).then(|| store.record(&generation).ok()).flatten();
+        let differs = older.map(|older| tree::changes(&older.entries, &record.entries)).unwrap_or_default();
+        for supervisor in pids.into_iter().filter(|pid| *pid != own) {
+            let mapped = jail::mapped(supervisor);
+            if !differs.is_empty() {
+                rows.push(outdated(&generation, current, supervisor, &differs, &mapped));
+            }
+            rows.extend(mapped.iter().filter(|file| is_gone(file)).map(deleted));
+        }
+    }
+    rows
+}
+
+/// A jail that runs from a tree that was replaced.
+fn outdated(
+    generation: &Generation,
+    current: &Generation,
+    supervisor: u32,
+    differs: &[Change],
+    mapped: &[jail::Mapped],
+) -> Row {
+    let (old, new) = (generation.number, current.number);
+    let mut details = vec![format!(
+        "process {supervisor} still runs it from generation {old}, and {new} is the current one"
+    )];
+    let mut paths: Vec<&PathBuf> = mapped
+        .iter()
+        .map(|file| &file.path)
+        .filter(|path| differs.iter().any(|change| change.path == **path && change.kind != ChangeKind::Added))
+        .collect();
+    paths.dedup();
+    details.extend(paths.iter().map(|path| format!("it has {} mapped as it was there", path.display())));
+    Row {
+        word: "stale",
+        path: "/".into(),
+        details,
+        reason: None,
+        hint: Some("start the jail anew".to_owned()),
+    }
+}
+
+/// Whether a mapped file was deleted that is not the program's own affair.
+fn is_gone(file: &jail::Mapped) -> bool {
+    let path = file.path.as_os_str().as_encoded_bytes();
+    file.is_deleted && !OWN_FILES.iter().any(|own| path.starts_with(own.as_bytes()))
+}
+
+/// A file that a running program maps and that has no name any more.
+fn deleted(file: &jail::Mapped) -> Row {
+    Row {
+        word: "stale",
+        path: file.path.clone(),
+        details: vec![format!("process {} has it mapped, and it is deleted", file.pid)],
+        reason: None,
+        hint: Some("start the jail anew".to_owned()),
+    }
+}
+
+/// A failure of the tree's, as a message.
+fn cannot(what: &str, error: &Error) -> Failure {
+    let failed = Diagnostic { hint: error.hint(), ..Diagnostic::error(what) };
+    Failure::new(failed.why(error.to_string()), exit::FAILED)
+}
