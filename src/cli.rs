@@ -35,6 +35,8 @@ enum Verb {
     Test(Test),
     Doctor(Doctor),
     Verify(Verify),
+    List(List),
+    Stop(Stop),
     Remove(Remove),
 }
 
@@ -157,6 +159,36 @@ pub(crate) struct Verify {
     pub(crate) jails: Vec<String>,
 }
 
+/// list the jails that run
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "list")]
+pub(crate) struct List {
+    /// print them as JSON
+    #[argh(switch)]
+    pub(crate) json: bool,
+    /// print a name a line and nothing else
+    #[argh(switch)]
+    pub(crate) names: bool,
+    /// names, or manifests' paths, of the jails to list; all if none is given
+    #[argh(positional, arg_name = "JAIL")]
+    pub(crate) jails: Vec<String>,
+}
+
+/// stop running jails: SIGTERM to the program, then, after a time, SIGKILL to everything in the jail
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "stop")]
+pub(crate) struct Stop {
+    /// how long a jail has for ending by itself; 10s if not given, 0 kills at once
+    #[argh(option, arg_name = "TIME")]
+    pub(crate) timeout: Option<String>,
+    /// stop every jail that runs
+    #[argh(switch)]
+    pub(crate) all: bool,
+    /// names, or manifests' paths; NAME@PID for one of several runs
+    #[argh(positional, arg_name = "JAIL")]
+    pub(crate) jails: Vec<String>,
+}
+
 /// remove jails from the state directory: trees, records and all; their manifests stay
 #[derive(FromArgs, Debug, PartialEq, Eq)]
 #[argh(subcommand, name = "remove")]
@@ -183,6 +215,10 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// `stockade verify`
     Verify(Verify),
+    /// `stockade list`
+    List(List),
+    /// `stockade stop`
+    Stop(Stop),
     /// `stockade remove`
     Remove(Remove),
 }
@@ -208,7 +244,7 @@ impl Early {
 
 /// The verbs, and every option with whether it takes a value. Kept by hand because argh tells neither before it parses; a
 /// test compares them with the structs.
-const VERBS: [(&str, &[(&str, bool)]); 8] = [
+const VERBS: [(&str, &[(&str, bool)]); 10] = [
     ("check", &[("--json", false)]),
     ("plan", &[("--explain", false), ("--json", false), ("--all", false), ("--set", true)]),
     (
@@ -227,6 +263,8 @@ const VERBS: [(&str, &[(&str, bool)]); 8] = [
     ("test", &[("--all", false)]),
     ("doctor", &[("--json", false)]),
     ("verify", &[("--all", false), ("--json", false)]),
+    ("list", &[("--json", false), ("--names", false)]),
+    ("stop", &[("--timeout", true), ("--all", false)]),
     ("remove", &[]),
 ];
 
@@ -295,6 +333,8 @@ fn command(verb: Verb, extra_arguments: Vec<OsString>, split: bool) -> Result<Co
         Verb::Test(test) => Command::Test(test),
         Verb::Doctor(doctor) => Command::Doctor(doctor),
         Verb::Verify(verify) => Command::Verify(verify),
+        Verb::List(list) => Command::List(list),
+        Verb::Stop(stop) => Command::Stop(stop),
         Verb::Remove(remove) => Command::Remove(remove),
     })
 }
@@ -354,6 +394,7 @@ fn kind_of_value(option: &str) -> &'static str {
         "--set" => "KEY=VALUE",
         "--keep" => "COUNT",
         "--generation" => "NUMBER",
+        "--timeout" => "10s",
         _ => "FILE",
     }
 }

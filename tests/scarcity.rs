@@ -165,7 +165,7 @@ impl Scarce {
             entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
         };
         let state = self.path("state");
-        let half_made = |name: &String| name.starts_with('.');
+        let half_made = |name: &String| name.starts_with('.') && name != ".run";
         let found =
             [names(&state), names(&state.join("scarce")), names(&state.join("scarce/generations"))].concat();
         assert!(!found.iter().any(half_made), "half-made: {found:?}");

@@ -9,7 +9,8 @@ use crate::error::{self, Failure, exit};
 use crate::manifest::Request;
 use crate::manifest::finding::Finding;
 use crate::manifest::resolve::tree::TreeSteps;
-use crate::plan::{JailName, Size};
+use crate::plan::JailName;
+use crate::report::amount;
 use crate::report::diagnostic::{Diagnostic, Severity, Style};
 use crate::report::rows::{self, Row};
 use crate::tree::{self, Built, Change, ChangeKind, Generation, Record, Store};
@@ -220,7 +221,7 @@ pub(super) fn announce(jail: &Jail, built: &Built, warnings: &[Finding]) {
         built.files,
         built.directories,
         built.links,
-        approximate(built.bytes),
+        amount::bytes(built.bytes),
         built.generation.tree().display()
     ));
     if let Some((number, changes)) = &built.since {
@@ -236,34 +237,4 @@ pub(super) fn announce(jail: &Jail, built: &Built, warnings: &[Finding]) {
 fn left(error: &tree::Error) -> Diagnostic {
     let left = Diagnostic::error("something of an older tree is left, and tried again by the next build");
     Diagnostic { severity: Severity::Warning, hint: error.hint(), ..left.why(error.to_string()) }
-}
-
-/// Bytes for a person: `9.1 MiB`.
-fn approximate(bytes: u64) -> String {
-    const UNITS: [(u32, &str); 3] = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
-    match UNITS.iter().find(|(shift, _)| bytes >> shift > 0) {
-        Some((shift, unit)) => {
-            let tenths = (u128::from(bytes) * 10) >> shift;
-            format!("{}.{} {unit}", tenths / 10, tenths % 10)
-        }
-        None => format!("{} bytes", Size(bytes).0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::approximate;
-
-    #[test]
-    fn bytes_are_written_for_a_person() {
-        for (bytes, text) in [
-            (0, "0 bytes"),
-            (1023, "1023 bytes"),
-            (1536, "1.5 KiB"),
-            (9_600_000, "9.1 MiB"),
-            (5 << 30, "5.0 GiB"),
-        ] {
-            assert_eq!(approximate(bytes), text);
-        }
-    }
 }

@@ -4,9 +4,12 @@ mod build;
 mod diagnose;
 mod doctor;
 mod failure;
+mod list;
 mod prepare;
 mod remove;
 mod run;
+mod select;
+mod stop;
 mod test;
 mod verify;
 mod view;
@@ -24,6 +27,8 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Test(test) => test::test(&test),
         Command::Doctor(doctor) => Ok(doctor::doctor(&doctor)),
         Command::Verify(verify) => verify::verify(&verify),
+        Command::List(list) => list::list(&list),
+        Command::Stop(stop) => stop::stop(&stop),
         Command::Remove(remove) => remove::remove(&remove.jails),
     }
 }

@@ -3,10 +3,11 @@
 use std::cell::OnceCell;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Failure, exit};
+use crate::jail::state;
 use crate::manifest::finding::Finding;
 use crate::manifest::resolve::accounts::Accounts;
 use crate::manifest::resolve::run::{self, Run};
@@ -240,6 +241,17 @@ impl Jail {
         }
     }
 
+    /// What others are to know of a run from this tree.
+    pub(super) fn notice(&self, tree: &HostPath, init: bool) -> state::Draft {
+        let entry = state::Entry {
+            jail: self.name.clone(),
+            tree: tree.as_path().to_owned(),
+            init,
+            cgroups: Vec::new(),
+        };
+        state::Draft { place: records(&self.state), entry }
+    }
+
     /// The state directory.
     pub(super) fn store(&self) -> Result<&Store> {
         if let Some(store) = self.opened.get() {
@@ -267,6 +279,12 @@ pub(super) fn state_directory() -> Result<PathBuf> {
             Diagnostic::error("there is no place to keep jails: neither HOME nor XDG_STATE_HOME is set");
         Failure::new(nowhere.hint("set STOCKADE_STATE_DIR to a directory of your own"), exit::FAILED)
     })
+}
+
+/// Where records of this user's running jails are, beside trees that are kept in `state`.
+pub(super) fn records(state: &Path) -> PathBuf {
+    let root = nix::unistd::geteuid().is_root();
+    state::default_path(root, state, |name| std::env::var_os(name))
 }
 
 /// A path the store made.

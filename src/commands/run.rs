@@ -3,11 +3,14 @@
 use std::fs::File;
 use std::io::Write as _;
 
+use nix::errno::Errno;
+
 use super::prepare::{Jail, Result};
 use super::{diagnose, failure};
 use crate::cli;
 use crate::error::{Failure, exit};
-use crate::jail::{self, End, Program};
+use crate::jail::state::Unwritten;
+use crate::jail::{self, End, Notice, Program};
 use crate::manifest::Request;
 use crate::manifest::finding::Finding;
 use crate::manifest::resolve::run::Run;
@@ -96,7 +99,8 @@ fn run_in(jail: &Jail, tree: &HostPath, course: &mut Course) -> Result<u8> {
     let program =
         Program::lower(&plan.steps).map_err(|error| jail.findings(vec![not_lowered(&plan.steps, &error)]))?;
     course.layers.clone_from(&plan.layers);
-    match jail::run(&program, watch) {
+    let record = jail.notice(tree, program.keeps_init());
+    match jail::run_as(&program, watch, Notice { record: Some(&record) }) {
         Ok(end) => {
             course.ended = ended(end);
             explain_loader(end, jail, &plan.steps, tree, &command);
@@ -107,7 +111,7 @@ fn run_in(jail: &Jail, tree: &HostPath, course: &mut Course) -> Result<u8> {
             if let Some(Action::Execute { path, .. }) = plan.steps.get(step).map(|step| &step.action) {
                 let finding = not_executed(jail, &plan.steps, step, error, tree, path);
                 jail.findings(vec![finding]).report();
-                return Ok(if error.errno == nix::errno::Errno::ENOENT { NOT_FOUND } else { NOT_EXECUTABLE });
+                return Ok(if error.errno == Errno::ENOENT { NOT_FOUND } else { NOT_EXECUTABLE });
             }
             Err(jail.findings(not_done(jail, &plan.steps, step, error, tree)))
         }
@@ -123,6 +127,7 @@ fn run_in(jail: &Jail, tree: &HostPath, course: &mut Course) -> Result<u8> {
             let finding = Finding::plain(format!("the output of jail `{}` could not be written", jail.name));
             Err(jail.findings(vec![finding.why(error.to_string())]))
         }
+        Err(jail::Error::Unrecorded(unwritten)) => Err(jail.findings(vec![not_recorded(jail, &unwritten)])),
         Err(error) => {
             let finding = Finding::plain(format!("cannot run jail `{}`", jail.name)).why(error.to_string());
             let hint = match error {
@@ -132,6 +137,18 @@ fn run_in(jail: &Jail, tree: &HostPath, course: &mut Course) -> Result<u8> {
             Err(jail.findings(vec![Finding { hint, ..finding }]))
         }
     }
+}
+
+/// A jail that nobody could list, stop or come to again.
+fn not_recorded(jail: &Jail, Unwritten { path, error }: &Unwritten) -> Finding {
+    let finding = Finding::plain(format!("cannot record that jail `{}` runs", jail.name));
+    let hint = match error.errno {
+        Errno::ENOENT => {
+            "XDG_RUNTIME_DIR names a directory that is not there; STOCKADE_RUN_DIR names another place"
+        }
+        _ => "STOCKADE_RUN_DIR names another place for the records of running jails",
+    };
+    finding.why(format!("`{}`: {error}", path.display())).hint(hint)
 }
 
 /// How a program ended, for the report.

@@ -12,6 +12,7 @@
 //!
 //! Nothing is allocated between clone and execve; a failing operation is reported as (operation, call, errno) and ends the
 //! jail; PID 1's end ends every process of its namespace, and mounts and other namespaces end with the last process in them.
+//! What a run is found by later is its record (state.rs), which the supervisor writes before PID 1 is there (running.rs reads them).
 //! PID 1 ends when the supervisor does, however that came about: by the parent-death signal, and, should that be lost, because
 //! its end of the socket hangs up.
 
@@ -19,9 +20,12 @@ mod child;
 mod init;
 mod mapped;
 mod output;
+mod processes;
 mod program;
 mod report;
+pub mod running;
 mod spaces;
+pub mod state;
 mod supervise;
 mod terminal;
 mod verify;
@@ -41,6 +45,7 @@ use crate::sys::signal::{self, SignalSet};
 use crate::sys::{self, process};
 use child::Inherited;
 use output::{FileSize, Output};
+use state::Unwritten;
 use supervise::Supervisor;
 use terminal::Relay;
 
@@ -107,6 +112,8 @@ pub enum Error {
         /// How the program ended.
         end: End,
     },
+    /// What others are to find it by could not be written; nothing was executed.
+    Unrecorded(Unwritten),
     /// A signal ended the set-up.
     Interrupted {
         /// Which.
@@ -114,6 +121,12 @@ pub enum Error {
         /// Whether a process sent it, and not the terminal.
         by_process: bool,
     },
+}
+
+impl From<Unwritten> for Error {
+    fn from(error: Unwritten) -> Self {
+        Self::Unrecorded(error)
+    }
 }
 
 impl From<sys::Error> for Error {
@@ -133,6 +146,7 @@ impl fmt::Display for Error {
                 let name = if *descriptor == 2 { "error" } else { "output" };
                 write!(f, "standard {name}: {error}")
             }
+            Self::Unrecorded(Unwritten { path, error }) => write!(f, "`{}`: {error}", path.display()),
             Self::Interrupted { signal, .. } => write!(f, "interrupted by signal {signal}"),
         }
     }
@@ -140,12 +154,26 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Runs a lowered plan to its end.
+/// Runs a lowered plan to its end, without anybody being told.
 pub fn run(program: &Program, watch: Watch) -> Result<End, Error> {
+    run_as(program, watch, Notice::default())
+}
+
+/// By what others find a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Notice<'a> {
+    /// Its record.
+    pub record: Option<&'a state::Draft>,
+}
+
+/// Runs a lowered plan to its end.
+pub fn run_as(program: &Program, watch: Watch, notice: Notice<'_>) -> Result<End, Error> {
     // Writing to a reader that has gone is an error to be seen, not a death.
     signal::ignore(libc::SIGPIPE).map_err(sys::Error::of("rt_sigaction"))?;
     // Ignored, as some callers leave it, it would let the kernel collect children before we have seen how they ended.
     signal::reset(libc::SIGCHLD).map_err(sys::Error::of("rt_sigaction"))?;
+    // Before the limit on files, which may be less than the record is long.
+    let _record = notice.record.map(state::Draft::write).transpose()?;
     let _limit = FileSize::limit(program)?;
     let (status, child_status) = report::channel()?;
     let pipes = program.outputs.iter().map(|onto| Output::open(onto, program.owner));

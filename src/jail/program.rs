@@ -422,6 +422,11 @@ impl Program {
         self.operations.len()
     }
 
+    /// Whether PID 1 stays ours, and the program has a process of its own.
+    pub fn keeps_init(&self) -> bool {
+        self.operations.iter().any(|(_, operation)| matches!(operation, Operation::ForkProgram { .. }))
+    }
+
     /// How many of them, from the first, the supervisor runs before there is a child.
     pub fn prepared(&self) -> usize {
         self.prepared

@@ -2,11 +2,13 @@
 //! can be shown.
 #![forbid(unsafe_code)]
 
+pub mod amount;
 pub mod diagnostic;
 pub mod doctor;
 mod explain;
 pub mod json;
 mod layout;
+pub mod list;
 pub mod plan;
 pub mod rows;
 pub mod run;

@@ -228,7 +228,12 @@ impl Jail {
             entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
         };
         let state = self.path("state");
-        left.extend(names(&state).into_iter().filter(|name| name != self.name));
+        // The place of records stays; what killed supervisors have left in it is swept by the next command that looks.
+        let list =
+            Command::new(common::binary()).arg("list").env("STOCKADE_STATE_DIR", &state).output().unwrap();
+        left.extend(String::from_utf8(list.stdout).unwrap().lines().map(str::to_owned));
+        left.extend(names(&state).into_iter().filter(|name| name != self.name && name != ".run"));
+        left.extend(names(&state.join(".run")));
         let known = ["current", "generations", "ids", "keep", "lock"];
         left.extend(names(&state.join(self.name)).into_iter().filter(|name| !known.contains(&name.as_str())));
         let generations = state.join(self.name).join("generations");

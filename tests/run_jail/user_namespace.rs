@@ -104,7 +104,7 @@ fn each_jail_has_its_own_range_and_keeps_it() {
     let state = jail.path("state");
     let mut ids: Vec<_> = fs::read_dir(&state)
         .unwrap()
-        .map(|entry| fs::read_link(entry.unwrap().path().join("ids")).unwrap())
+        .filter_map(|entry| fs::read_link(entry.unwrap().path().join("ids")).ok())
         .collect();
     ids.sort();
     ids.dedup();

@@ -1,0 +1,157 @@
+//! Processes as the host's /proc shows them: enough to tell which belong to a jail. What a process says of itself, its name and its
+//! arguments, decides nothing: see proc_pid_status(5) for what the kernel says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+/// One process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Process {
+    pub(super) pid: i32,
+    pub(super) parent: i32,
+    /// The letter of its state: `R`, `S`, `T`, `Z`, ….
+    pub(super) state: char,
+    /// Its numbers in the PID namespaces it is in, from the outermost we see on.
+    pub(super) numbers: Vec<i32>,
+    pub(super) threads: u64,
+    /// Memory that it has in use, in bytes, shared memory counted whole.
+    pub(super) resident: u64,
+}
+
+impl Process {
+    /// One process, if it is there.
+    pub(super) fn read(pid: i32) -> Option<Self> {
+        // A process may name itself in bytes that are no text.
+        let status = std::fs::read(format!("/proc/{pid}/status")).ok()?;
+        Self::parse(pid, &String::from_utf8_lossy(&status))
+    }
+
+    fn parse(pid: i32, status: &str) -> Option<Self> {
+        let field = |name: &str| {
+            status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+        };
+        let kib: u64 = field("VmRSS").and_then(|text| text.split(' ').next()?.parse().ok()).unwrap_or(0);
+        Some(Self {
+            pid,
+            parent: field("PPid")?.parse().ok()?,
+            state: field("State")?.chars().next()?,
+            numbers: field("NSpid")?.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?,
+            threads: field("Threads")?.parse().ok()?,
+            resident: kib << 10,
+        })
+    }
+
+    /// Every process that can be seen.
+    pub(super) fn all() -> Vec<Self> {
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        entries.filter_map(|entry| Self::read(entry.file_name().to_str()?.parse().ok()?)).collect()
+    }
+
+    /// Whether it is the first of a PID namespace below ours.
+    pub(super) fn is_first(&self) -> bool {
+        matches!(self.numbers.as_slice(), [_, .., 1])
+    }
+}
+
+/// The children of a process that has one thread.
+pub(super) fn children(pid: i32) -> Vec<i32> {
+    if let Ok(list) = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")) {
+        return list.split_whitespace().filter_map(|child| child.parse().ok()).collect();
+    }
+    // A kernel without CONFIG_PROC_CHILDREN.
+    let all = Process::all().into_iter().filter(|process| process.parent == pid);
+    all.map(|process| process.pid).collect()
+}
+
+/// The processes in a jail, of all that there are: what has descended from PID 1, which orphans come to, and what has joined it.
+pub(super) fn members(all: &[Process], first: i32) -> Vec<&Process> {
+    let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+    for process in all {
+        children.entry(process.parent).or_default().push(process.pid);
+    }
+    let mut inside = BTreeSet::new();
+    let mut waiting = vec![first];
+    let mut descend = |waiting: &mut Vec<i32>| {
+        while let Some(next) = waiting.pop() {
+            // Processes come and go while they are listed: a circle is no reason to stay in it.
+            if inside.insert(next) {
+                waiting.extend(children.get(&next).into_iter().flatten());
+            }
+        }
+        inside.clone()
+    };
+    let descended = descend(&mut waiting);
+    // Whose namespace can be read differs: PID 1's by root alone.
+    if let Some(namespace) = descended.iter().find_map(|pid| namespace(*pid)) {
+        let joined = all
+            .iter()
+            .filter(|process| process.numbers.len() > 1 && !descended.contains(&process.pid))
+            .filter(|process| self::namespace(process.pid).as_ref() == Some(&namespace));
+        waiting.extend(joined.map(|process| process.pid));
+    }
+    let inside = descend(&mut waiting);
+    all.iter().filter(|process| inside.contains(&process.pid)).collect()
+}
+
+/// The PID namespace that a process is in, as a text that differs from that of any other.
+fn namespace(pid: i32) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok()
+}
+
+/// For how many seconds a process has been there, by proc_pid_stat(5) and proc_uptime(5).
+pub(super) fn age(pid: i32) -> Option<u64> {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let ticks = start_time(&String::from_utf8_lossy(&stat))?;
+    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()??;
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    let uptime: u64 = uptime.split('.').next()?.parse().ok()?;
+    Some(uptime.saturating_sub(ticks.checked_div(per_second as u64)?))
+}
+
+/// The 22nd field. The second, a name, may have blanks and parentheses in it.
+fn start_time(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.split(' ').nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_read_whatever_the_name() {
+        let status = "Name:\tPPid:\t99\\nNSpid:\t1\nUmask:\t0022\nState:\tS (sleeping)\nPPid:\t7\nNSpid:\t12\t2\n\
+                      VmRSS:\t    1024 kB\nThreads:\t3\n";
+        let expected =
+            Process { pid: 12, parent: 7, state: 'S', numbers: vec![12, 2], threads: 3, resident: 1 << 20 };
+        assert_eq!(Process::parse(12, status), Some(expected));
+        assert_eq!(Process::parse(12, "Name:\tx\n"), None);
+        assert_eq!(start_time(&format!("12 (a ) S 1) S {}7 8", "0 ".repeat(18))), Some(7));
+    }
+
+    #[test]
+    fn this_process_is_there() {
+        let own = Process::read(std::process::id() as i32).unwrap();
+        assert!(own.parent > 0 && own.threads > 0 && own.resident > 0, "{own:?}");
+        assert!(!own.is_first());
+        assert!(age(own.pid).is_some());
+    }
+
+    #[test]
+    fn who_descends_from_pid_1_is_in_the_jail() {
+        let process = |pid, parent| Process {
+            pid,
+            parent,
+            state: 'S',
+            // Numbers that no process has, so that nobody's namespace is found.
+            numbers: vec![pid],
+            threads: 1,
+            resident: 0,
+        };
+        let base = i32::MAX - 10;
+        let all =
+            [process(base, 1), process(base + 1, base), process(base + 2, base + 1), process(base + 3, 1)];
+        let pids: Vec<i32> = members(&all, base).iter().map(|process| process.pid).collect();
+        assert_eq!(pids, [base, base + 1, base + 2]);
+    }
+}

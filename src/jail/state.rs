@@ -1,0 +1,275 @@
+//! Records of running jails: one small file for each, written by its supervisor before PID 1 is made, so that no program runs that
+//! nobody can find, and removed by it at the end.
+//!
+//! ```text
+//! /run/stockade/NAME@SUPERVISOR        as root; $XDG_RUNTIME_DIR/stockade as a user                       0600 in 0700
+//! ```
+//!
+//! A jail may run more than once at a time; each run has a record of its own. The file is locked (flock(2), alone) by the supervisor
+//! from before its first byte on, and by nobody else: the lock goes with the supervisor, however that ends, and never comes back. So
+//! a record that has something in it and no lock is of a run that is over, whoever has the supervisor's number by now; `running.rs`
+//! reads them by this rule. A start time beside each number would say no more, and reading one takes longer than all that is done here.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, open};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{unlink, write};
+
+use crate::plan::JailName;
+use crate::sys;
+use crate::sys::fs::{Lock, try_lock};
+
+/// Where root's records are.
+const SYSTEM: &str = "/run/stockade";
+
+/// The first word of every record; another number is another meaning of what follows.
+const FORMAT: &str = "stockade 1";
+
+/// Where records are, given the environment. Who names a place for trees has the records of their runs there too; a user whom nobody
+/// gave a directory in memory (a session without pam_systemd(8)) has them beside the trees.
+pub fn default_path(root_user: bool, trees: &Path, variable: impl Fn(&str) -> Option<OsString>) -> PathBuf {
+    let named = |name| variable(name).filter(|path: &OsString| !path.is_empty());
+    match (named("STOCKADE_RUN_DIR"), named("STOCKADE_STATE_DIR"), root_user) {
+        (Some(path), ..) => path.into(),
+        (None, None, true) => SYSTEM.into(),
+        (None, None, false) => named("XDG_RUNTIME_DIR")
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+            .map_or_else(|| trees.join(".run"), |path| path.join("stockade")),
+        (None, Some(_), _) => trees.join(".run"),
+    }
+}
+
+/// What is known of a run before it starts, and kept for those who come to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The jail.
+    pub jail: JailName,
+    /// The tree it runs from.
+    pub tree: PathBuf,
+    /// Whether PID 1 is ours; otherwise it is the program.
+    pub init: bool,
+    /// The cgroups of its own, if it has any: their directories, one for each hierarchy.
+    pub cgroups: Vec<PathBuf>,
+}
+
+/// An [`Entry`] with the process that it is of. PID 1 is the one child of that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) entry: Entry,
+    /// The supervisor's number, in the namespace it was started in.
+    pub(super) supervisor: i32,
+}
+
+impl Written {
+    /// The bytes of the file: fields of a name and a value, ended by NUL each, as a path or a manifest's text may hold anything else.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let Self { entry, supervisor } = self;
+        let mut bytes = Vec::with_capacity(512);
+        let mut field = |name: &str, value: &OsStr| {
+            bytes.extend_from_slice(name.as_bytes());
+            bytes.push(b'=');
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.push(0);
+        };
+        field("format", FORMAT.as_ref());
+        field("jail", entry.jail.as_str().as_ref());
+        field("supervisor", supervisor.to_string().as_ref());
+        field("init", if entry.init { "true" } else { "false" }.as_ref());
+        field("tree", entry.tree.as_os_str());
+        for cgroup in &entry.cgroups {
+            field("cgroup", cgroup.as_os_str());
+        }
+        // What a full disk has cut off does not end so.
+        field("end", OsStr::new(""));
+        bytes
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote, all of it or nothing. Fields of a later version are passed over.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let fields: Vec<(&[u8], &OsStr)> = bytes
+            .strip_suffix(b"end=\0")?
+            .split(|byte| *byte == 0)
+            .filter(|field| !field.is_empty())
+            .map(|field| {
+                let at = field.iter().position(|byte| *byte == b'=')?;
+                Some((&field[..at], OsStr::from_bytes(&field[at + 1..])))
+            })
+            .collect::<Option<_>>()?;
+        let all = |name: &'static str| {
+            fields.iter().filter(move |(known, _)| *known == name.as_bytes()).map(|(_, value)| *value)
+        };
+        let one = |name: &'static str| all(name).next()?.to_str();
+        (one("format")? == FORMAT).then_some(())?;
+        Some(Self {
+            entry: Entry {
+                jail: JailName::parse(one("jail")?).ok()?,
+                tree: all("tree").next()?.into(),
+                init: one("init")?.parse().ok()?,
+                cgroups: all("cgroup").map(PathBuf::from).collect(),
+            },
+            supervisor: one("supervisor")?.parse().ok().filter(|number| *number > 0)?,
+        })
+    }
+}
+
+/// The file's name.
+pub(super) fn file_name(jail: &JailName, supervisor: i32) -> OsString {
+    OsString::from_vec(format!("{jail}@{supervisor}").into_bytes())
+}
+
+/// The jail and the supervisor that a file's name tells.
+pub(super) fn parse_file_name(name: &OsStr) -> Option<(JailName, i32)> {
+    let (jail, supervisor) = name.to_str()?.rsplit_once('@')?;
+    let supervisor = supervisor.parse().ok().filter(|number| *number > 0)?;
+    Some((JailName::parse(jail).ok()?, supervisor))
+}
+
+/// A record that could not be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unwritten {
+    /// Its path.
+    pub path: PathBuf,
+    /// The call and why.
+    pub error: sys::Error,
+}
+
+/// A record that is to be written.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// Where records are.
+    pub place: PathBuf,
+    /// What it says.
+    pub entry: Entry,
+}
+
+impl Draft {
+    /// Writes it, by the supervisor. Three calls where the directory is there.
+    ///
+    /// PID 1 inherits the descriptor and closes it with all others before there is a program: for so long it holds the lock as well.
+    pub(super) fn write(&self) -> Result<Record, Unwritten> {
+        let supervisor = std::process::id() as i32;
+        let path = self.place.join(file_name(&self.entry.jail, supervisor));
+        let failed = |call| {
+            let path = path.clone();
+            move |errno| Unwritten { path, error: sys::Error { call, errno } }
+        };
+        let file = self.create(&path).map_err(|error| Unwritten { path: path.clone(), error })?;
+        // From here on, dropping it removes it.
+        let record = Record { path: path.clone(), file };
+        // Nobody else takes this lock, and those who look whether it is taken do not look before there is something to read.
+        try_lock(&record.file, Lock::Exclusive).map_err(failed("flock"))?;
+        let bytes = Written { entry: self.entry.clone(), supervisor }.encode();
+        match write(&record.file, &bytes).map_err(failed("write"))? {
+            written if written == bytes.len() => Ok(record),
+            _ => Err(failed("write")(Errno::ENOSPC)),
+        }
+    }
+
+    /// Makes the file, and the directory it is in.
+    fn create(&self, path: &Path) -> Result<OwnedFd, sys::Error> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        // Twice: for a directory that is not there, and for what a dead process with our number has left.
+        for _ in 0..2 {
+            match open(path, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+                Err(Errno::ENOENT) => match mkdirat(AT_FDCWD, &self.place, Mode::S_IRWXU) {
+                    Ok(()) | Err(Errno::EEXIST) => {}
+                    Err(errno) => return Err(sys::Error { call: "mkdir", errno }),
+                },
+                Err(Errno::EEXIST) => unlink(path).map_err(sys::Error::of("unlink"))?,
+                opened => return opened.map_err(sys::Error::of("open")),
+            }
+        }
+        open(path, flags, Mode::S_IRUSR | Mode::S_IWUSR).map_err(sys::Error::of("open"))
+    }
+}
+
+/// A written record, which is there for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Record {
+    path: PathBuf,
+    /// The lock goes with this descriptor.
+    file: OwnedFd,
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        // Before the lock goes, so that nobody finds it stale. What resists is swept by whoever looks next.
+        match unlink(&self.path) {
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written() -> Written {
+        let entry = Entry {
+            jail: JailName::parse("web-1.x").unwrap(),
+            tree: OsStr::from_bytes(b"/var/lib/a=b\xff/tree").into(),
+            init: true,
+            cgroups: vec!["/sys/fs/cgroup/memory/web".into(), "/sys/fs/cgroup/pids/web".into()],
+        };
+        Written { entry, supervisor: 4711 }
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written_and_no_part_of_it() {
+        let bytes = written().encode();
+        assert_eq!(Written::decode(&bytes), Some(written()));
+        for cut in 0..bytes.len() {
+            assert_eq!(Written::decode(&bytes[..cut]), None, "{cut}");
+        }
+        let later = [b"new=thing\0", bytes.as_slice()].concat();
+        assert_eq!(Written::decode(&later), Some(written()));
+        let wrong = |from: &str, to: &str| {
+            let text = String::from_utf8_lossy(&bytes).replace(from, to);
+            Written::decode(text.as_bytes())
+        };
+        for (from, to) in [
+            ("stockade 1", "stockade 2"),
+            ("jail=web-1.x", "jail=../x"),
+            ("supervisor=4711", "supervisor=0"),
+            ("init=true", "init=1"),
+        ] {
+            assert_eq!(wrong(from, to), None, "{to}");
+        }
+    }
+
+    #[test]
+    fn afiles_name_tells_jail_and_supervisor() {
+        let jail = JailName::parse("web.1").unwrap();
+        assert_eq!(file_name(&jail, 12), "web.1@12");
+        assert_eq!(parse_file_name(OsStr::new("web.1@12")), Some((jail, 12)));
+        for wrong in ["web", "web@", "web@0", "web@-1", "web@x", "@1", ".web@1", "a/b@1"] {
+            assert_eq!(parse_file_name(OsStr::new(wrong)), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_place_of_records_follows_the_environment() {
+        let path = |root, set: &[(&str, &str)]| {
+            default_path(root, Path::new("/trees"), |name| {
+                set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+            })
+        };
+        let runtime = ("XDG_RUNTIME_DIR", "/run/user/7");
+        assert_eq!(path(true, &[runtime]), Path::new("/run/stockade"));
+        assert_eq!(path(false, &[runtime]), Path::new("/run/user/7/stockade"));
+        for unset in [("XDG_RUNTIME_DIR", ""), ("XDG_RUNTIME_DIR", "run")] {
+            assert_eq!(path(false, &[unset]), Path::new("/trees/.run"));
+        }
+        for root in [true, false] {
+            assert_eq!(path(root, &[runtime, ("STOCKADE_STATE_DIR", "/trees")]), Path::new("/trees/.run"));
+            let run = ("STOCKADE_RUN_DIR", "/r");
+            assert_eq!(path(root, &[runtime, ("STOCKADE_STATE_DIR", "/trees"), run]), Path::new("/r"));
+        }
+    }
+}

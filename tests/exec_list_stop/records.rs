@@ -1,0 +1,188 @@
+//! Records of running jails are believed only as far as the kernel says the same.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::PathBuf;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::common::{Need, needs};
+use crate::support::{Jail, until};
+use crate::{expect, told};
+
+/// What is in the place of records.
+fn records(jail: &Jail) -> Vec<PathBuf> {
+    let entries = fs::read_dir(jail.path("state/.run")).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
+
+#[test]
+fn a_record_is_its_owners_and_goes_with_the_run() {
+    let jail = Jail::shell("kept", "");
+    let mut running = jail.start(&["echo ready; read line"]);
+    running.expect("ready");
+    let [record] = &records(&jail)[..] else { panic!("{:?}", records(&jail)) };
+    assert!(record.ends_with(format!("kept@{}", running.pid())));
+    assert_eq!(record.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(record.parent().unwrap().metadata().unwrap().permissions().mode() & 0o7777, 0o700);
+    running.signal(Signal::SIGTERM);
+    running.wait();
+    assert_eq!(records(&jail), [""; 0].map(PathBuf::from));
+}
+
+#[test]
+fn the_record_of_a_killed_supervisor_is_swept_and_no_jail_is_left() {
+    let jail = Jail::shell("orphan", "");
+    let mut running = jail.start(&["echo ready; exec sleep 1000"]);
+    running.expect("ready");
+    running.signal(Signal::SIGKILL);
+    running.wait();
+    jail.wait_for_nobody();
+    assert_eq!(records(&jail).len(), 1);
+    expect(&jail, &["list"], 0, "", "");
+    assert_eq!(records(&jail), [""; 0].map(PathBuf::from));
+}
+
+#[test]
+fn a_record_that_names_other_processes_is_not_believed() {
+    let jail = Jail::shell("forged", "");
+    let mut running = jail.start(&["echo ready; exec sleep 1000"]);
+    running.expect("ready");
+    let [record] = &records(&jail)[..] else { panic!("{:?}", records(&jail)) };
+    let text = fs::read_to_string(record).unwrap();
+    // Nothing happens to these, which are no jail.
+    let mut bystander = std::process::Command::new("sh").args(["-c", "sleep 1000; :"]).spawn().unwrap();
+    for (from, to) in [
+        (format!("supervisor={}", running.pid()), format!("supervisor={}", bystander.id())),
+        ("jail=forged".to_owned(), "jail=another".to_owned()),
+        ("end=".to_owned(), String::new()),
+    ] {
+        fs::write(record, text.replace(&from, &to)).unwrap();
+        expect(&jail, &["list"], 0, "", "");
+    }
+    assert!(bystander.try_wait().unwrap().is_none());
+    // A copy under another's number that somebody else holds: that one has no child that is the first of a namespace.
+    let copy = record.with_file_name(format!("forged@{}", bystander.id()));
+    fs::write(&copy, text.replace(&running.pid().to_string(), &bystander.id().to_string())).unwrap();
+    let held = fs::File::open(&copy).unwrap();
+    held.lock().unwrap();
+    fs::write(record, &text).unwrap();
+    expect(&jail, &["list", "--names"], 0, "forged\n", "");
+    assert!(copy.exists());
+    drop(held);
+    // A copy that nobody holds.
+    fs::write(&copy, &text).unwrap();
+    expect(&jail, &["list", "--names"], 0, "forged\n", "");
+    assert!(!copy.exists(), "a record that nobody holds is swept");
+    // What is no record is left alone.
+    fs::write(record.with_file_name("notes"), "mine").unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", record.with_file_name("forged@1")).unwrap();
+    expect(&jail, &["stop", "--all"], 0, "", "stopped jail `forged`\n");
+    assert_eq!(running.wait(), 143);
+    assert_eq!(records(&jail).len(), 2);
+    for left in records(&jail) {
+        fs::remove_file(left).unwrap();
+    }
+    bystander.kill().unwrap();
+    bystander.wait().unwrap();
+}
+
+#[test]
+fn an_empty_record_is_left_to_whoever_is_making_it() {
+    let jail = Jail::shell("unfinished", "");
+    jail.build();
+    fs::create_dir(jail.path("state/.run")).unwrap();
+    fs::set_permissions(jail.path("state/.run"), fs::Permissions::from_mode(0o700)).unwrap();
+    let mut maker = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    let record = jail.path("state/.run").join(format!("unfinished@{}", maker.id()));
+    fs::write(&record, "").unwrap();
+    expect(&jail, &["list"], 0, "", "");
+    assert!(record.exists());
+    maker.kill().unwrap();
+    maker.wait().unwrap();
+    expect(&jail, &["list"], 0, "", "");
+    assert!(!record.exists());
+}
+
+#[test]
+fn records_that_others_may_write_are_refused() {
+    let jail = Jail::shell("open", "");
+    jail.build();
+    let place = jail.path("state/.run");
+    fs::create_dir(&place).unwrap();
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o777)).unwrap();
+    let refusal = |mode: &str, owner: u32| {
+        format!(
+            "error: cannot find out which jails run\n  why: `{}` belongs to user {owner}, mode {mode}: others could have \
+             written what is in it\nhint: remove it, if no jail of yours runs; STOCKADE_RUN_DIR names another place\n",
+            place.display()
+        )
+    };
+    let own = nix::unistd::geteuid().as_raw();
+    for words in [&["list"][..], &["stop", "open"], &["stop", "--all"]] {
+        expect(&jail, words, 125, "", &refusal("0777", own));
+    }
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o700)).unwrap();
+    expect(&jail, &["list"], 0, "", "");
+    if !needs(Need::Root) {
+        return;
+    }
+    chown(&place, Some(65534), Some(65534)).unwrap();
+    expect(&jail, &["list"], 125, "", &refusal("0700", 65534));
+    chown(&place, Some(0), Some(0)).unwrap();
+    // Nor is a single record that is another user's.
+    let mut running = jail.start(&["echo ready; exec sleep 1000"]);
+    running.expect("ready");
+    let [record] = &records(&jail)[..] else { panic!("{:?}", records(&jail)) };
+    chown(record, Some(65534), Some(65534)).unwrap();
+    expect(&jail, &["list"], 0, "", "");
+    chown(record, Some(0), Some(0)).unwrap();
+    expect(&jail, &["stop", "open"], 0, "", "stopped jail `open`\n");
+    running.wait();
+}
+
+#[test]
+fn a_jail_that_cannot_be_recorded_is_not_run() {
+    let jail = Jail::shell("nowhere", "");
+    jail.build();
+    let mut command = jail.command(&["echo never; sleep 1000"]);
+    let ended = crate::support::finish(command.env("STOCKADE_RUN_DIR", "/proc/nowhere"));
+    let supervisor =
+        ended.stderr.split('@').nth(1).and_then(|rest| rest.split('`').next()).unwrap_or_default();
+    assert_eq!(
+        (ended.stderr.as_str(), ended.code),
+        (
+            format!(
+                "error: cannot record that jail `nowhere` runs\n  why: `/proc/nowhere/nowhere@{supervisor}`: mkdir(2): No \
+                 such file or directory (ENOENT)\nhint: XDG_RUNTIME_DIR names a directory that is not there; \
+                 STOCKADE_RUN_DIR names another place\n"
+            )
+            .as_str(),
+            Some(125)
+        )
+    );
+}
+
+#[test]
+fn whoever_is_killed_while_it_stops_a_jail_leaves_nothing() {
+    let jail = Jail::shell("cut", "");
+    jail.build();
+    for round in 0..20 {
+        let mut running = jail.start(&["trap '' TERM; echo ready; while :; do sleep 0.01; done"]);
+        running.expect("ready");
+        let mut stop = crate::stockade(&jail, &["stop", "--timeout", "20ms", "cut"])
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(2 * round));
+        let victim = if round % 2 == 0 { stop.id() as i32 } else { running.pid() };
+        let _ = kill(Pid::from_raw(victim), Signal::SIGKILL);
+        stop.wait().unwrap();
+        let _ = told(&jail, &["stop", "--timeout=0", "cut"]);
+        running.wait();
+        until("nobody", || jail.processes().is_empty().then_some(()));
+        expect(&jail, &["list"], 0, "", "");
+        assert_eq!(records(&jail), [""; 0].map(PathBuf::from));
+    }
+}
