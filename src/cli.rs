@@ -37,6 +37,7 @@ enum Verb {
     Verify(Verify),
     List(List),
     Stop(Stop),
+    Why(Why),
     Remove(Remove),
 }
 
@@ -189,6 +190,21 @@ pub(crate) struct Stop {
     pub(crate) jails: Vec<String>,
 }
 
+/// tell where a path of a jail comes from, and who needs it
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "why")]
+pub(crate) struct Why {
+    /// print it as JSON
+    #[argh(switch)]
+    pub(crate) json: bool,
+    /// a manifest's path or name, or the name of a jail whose manifest is gone
+    #[argh(positional, arg_name = "JAIL")]
+    pub(crate) jail: String,
+    /// a path, as the jailed program says it
+    #[argh(positional, arg_name = "PATH")]
+    pub(crate) path: String,
+}
+
 /// remove jails from the state directory: trees, records and all; their manifests stay
 #[derive(FromArgs, Debug, PartialEq, Eq)]
 #[argh(subcommand, name = "remove")]
@@ -219,6 +235,8 @@ pub(crate) enum Command {
     List(List),
     /// `stockade stop`
     Stop(Stop),
+    /// `stockade why`
+    Why(Why),
     /// `stockade remove`
     Remove(Remove),
 }
@@ -244,7 +262,7 @@ impl Early {
 
 /// The verbs, and every option with whether it takes a value. Kept by hand because argh tells neither before it parses; a
 /// test compares them with the structs.
-const VERBS: [(&str, &[(&str, bool)]); 10] = [
+const VERBS: [(&str, &[(&str, bool)]); 11] = [
     ("check", &[("--json", false)]),
     ("plan", &[("--explain", false), ("--json", false), ("--all", false), ("--set", true)]),
     (
@@ -265,6 +283,7 @@ const VERBS: [(&str, &[(&str, bool)]); 10] = [
     ("verify", &[("--all", false), ("--json", false)]),
     ("list", &[("--json", false), ("--names", false)]),
     ("stop", &[("--timeout", true), ("--all", false)]),
+    ("why", &[("--json", false)]),
     ("remove", &[]),
 ];
 
@@ -335,6 +354,7 @@ fn command(verb: Verb, extra_arguments: Vec<OsString>, split: bool) -> Result<Co
         Verb::Verify(verify) => Command::Verify(verify),
         Verb::List(list) => Command::List(list),
         Verb::Stop(stop) => Command::Stop(stop),
+        Verb::Why(why) => Command::Why(why),
         Verb::Remove(remove) => Command::Remove(remove),
     })
 }
@@ -468,6 +488,9 @@ fn explained(output: &str, verb: Option<&str>) -> Early {
         );
     };
     let help = format!("`stockade {verb} --help` tells more");
+    if output.starts_with("Required positional") && verb == "why" {
+        return usage("a jail and a path are wanted".into(), "write `stockade why JAIL PATH`");
+    }
     if output.starts_with("Required positional") {
         return usage(
             "no jail is named".into(),

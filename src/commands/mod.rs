@@ -13,6 +13,7 @@ mod stop;
 mod test;
 mod verify;
 mod view;
+mod why;
 
 use crate::cli::Command;
 use crate::error::Failure;
@@ -29,6 +30,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Verify(verify) => verify::verify(&verify),
         Command::List(list) => list::list(&list),
         Command::Stop(stop) => stop::stop(&stop),
+        Command::Why(why) => why::why(&why),
         Command::Remove(remove) => remove::remove(&remove.jails),
     }
 }

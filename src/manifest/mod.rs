@@ -17,7 +17,7 @@ pub mod lookup;
 mod node;
 mod read;
 pub mod resolve;
-mod root;
+pub mod root;
 pub mod schema;
 pub mod suggest;
 mod syntax;

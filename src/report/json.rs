@@ -264,7 +264,7 @@ fn extents(map: &[Extent]) -> Vec<Value> {
 }
 
 /// A path or text, which may be any bytes.
-pub(super) fn text(text: impl AsRef<OsStr>) -> Value {
+pub fn text(text: impl AsRef<OsStr>) -> Value {
     let text = text.as_ref();
     text.to_str().map_or_else(
         || {

@@ -30,6 +30,7 @@ mod mounts;
 mod names;
 mod nearest;
 mod notes;
+mod owner;
 mod packages;
 mod proc;
 mod programs;
@@ -46,4 +47,5 @@ pub mod tree;
 mod view;
 
 pub use key::{may_write_tree, tree_key};
+pub use owner::package_of;
 pub use packages::listed as package_files;

@@ -52,10 +52,10 @@ const PROGRAMS: [&str; 8] = [
     "/usr/local/sbin",
 ];
 /// Where dpkg(1) keeps its lists.
-const DPKG: &str = "/var/lib/dpkg";
+pub(super) const DPKG: &str = "/var/lib/dpkg";
 
 /// Longest list of a package's files that is read: linux-headers has 2 MiB.
-const MOST_BYTES: u64 = 64 << 20;
+pub(super) const MOST_BYTES: u64 = 64 << 20;
 
 /// Places what a package brings.
 pub(super) fn place(draft: &mut Draft<'_>, libs: &mut Resolver<'_>, package: &At<String>) {
