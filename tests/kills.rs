@@ -455,6 +455,52 @@ fn kills(as_nobody: bool, count: u64) {
 }
 
 #[test]
+fn the_next_command_takes_away_the_groups_of_whoever_was_killed() {
+    let host = stockade::sys::host::Host::current(Path::new("/"));
+    if let Err(missing) = stockade::manifest::resolve::control_groups::available(&host, "pids") {
+        println!("SKIP: {missing}");
+        return;
+    }
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    nix::sys::prctl::set_child_subreaper(true).unwrap();
+    let field = Field::new(false);
+    let mut shape = field.shape(true, "none");
+    shape.name = "grouped".into();
+    let text = fs::read_to_string(&shape.manifest).unwrap();
+    shape.manifest = field.path("grouped.toml");
+    fs::write(&shape.manifest, format!("limits.tasks = 40\n{text}")).unwrap();
+    field.succeeds("build", &shape, &[]);
+    let span = field.span("run", &shape);
+    let groups = || {
+        let left = field.traces().cgroups;
+        left.into_iter()
+            .filter(|path| path.to_string_lossy().contains("stockade-grouped"))
+            .collect::<Vec<_>>()
+    };
+    let mut numbers = Numbers(11);
+    let mut left = 0;
+    for round in 0..count() / 3 {
+        // Up to 60 processes in a group of 40: the limit is reached too.
+        let mut child = field.command("run", &shape, &["60"]).spawn().unwrap();
+        pause(span * numbers.below(2000) as u32 / 1000);
+        child.kill().unwrap();
+        reap(child);
+        field.wait_for_nobody();
+        left += usize::from(!groups().is_empty());
+        // Whoever looks at the record of the run, or makes groups in the same places.
+        if round % 2 == 0 {
+            field.list();
+        } else {
+            field.succeeds("run", &shape, &["-1"]);
+        }
+        field.assert_clean();
+        assert_eq!(groups(), [""; 0].map(PathBuf::from));
+    }
+    assert!(left > 0 || count() < 20, "no kill left a group");
+    println!("{} kills, {left} of them left groups until the next command", count() / 3);
+}
+
+#[test]
 fn whoever_is_killed_whenever_nothing_is_left() {
     kills(false, if nix::unistd::geteuid().is_root() { count() / 2 } else { count() });
 }

@@ -13,6 +13,7 @@ use std::path::Path;
 
 use common::{Dir, Need, needs};
 use serde_json::Value;
+use stockade::manifest::resolve::control_groups;
 
 /// A call that is no part of a step: the debug build's look at a descriptor before it closes it.
 const ASIDE: &str = "fcntl(";
@@ -212,6 +213,9 @@ fn every_kind_of_step_does_what_its_plan_says() {
     common::compile_static(&dir.join("program"), "int main(void) { return 0; }");
     let program = dir.join("program").display().to_string();
     fs::create_dir(dir.join("shared")).unwrap();
+    let host = stockade::sys::host::Host::current(Path::new("/"));
+    let has_groups = ["memory", "pids"].iter().all(|name| control_groups::available(&host, name).is_ok());
+    let groups = if has_groups { "memory = \"64M\"\ntasks = 50" } else { "" };
     let shared = dir.join("shared").display().to_string();
     dir.write("input", "given\n");
     for (name, method, init, user, standard, namespaces) in [
@@ -271,6 +275,7 @@ fn every_kind_of_step_does_what_its_plan_says() {
                 open_files = "64:128"
                 core_size = 0
                 message_queues = 100000
+                {groups}
                 [privileges]
                 capabilities = ["NET_BIND_SERVICE", "CHOWN"]
                 "#

@@ -9,6 +9,7 @@ use nix::libc;
 
 use crate::cli::Doctor;
 use crate::error::{self, exit};
+use crate::manifest::resolve::control_groups;
 use crate::report::doctor::{self as report, Check, State};
 use crate::sys::host::Host;
 use crate::sys::{creds, describe, probe};
@@ -27,6 +28,7 @@ pub(super) fn doctor(options: &Doctor) -> u8 {
 fn checks() -> Vec<Check> {
     let root = nix::unistd::geteuid().is_root();
     let user = if root { 0 } else { libc::CLONE_NEWUSER };
+    let host = Host::current(Path::new("/"));
     vec![
         kernel().required(),
         user_namespaces(root),
@@ -34,9 +36,9 @@ fn checks() -> Vec<Check> {
         mounts(user).required(),
         new_proc(user).required(),
         keyrings(),
-        landlock(&Host::current(Path::new("/"))).required(),
+        landlock(&host).required(),
         seccomp().required(),
-        resource_groups(root),
+        resource_groups(&host),
         subordinate_ids(root),
         state_directory(root).required(),
         devices(root),
@@ -215,37 +217,23 @@ fn seccomp() -> Check {
     }
 }
 
-/// Control groups: which version, and which controllers this user may use.
-fn resource_groups(root: bool) -> Check {
+/// Control groups: which controllers this user may use where this process is.
+fn resource_groups(host: &Host) -> Check {
     const NAME: &str = "cgroups";
     const WANTED: [&str; 3] = ["memory", "pids", "cpu"];
-    let unified = read("/sys/fs/cgroup/cgroup.controllers");
-    let (version, base) = if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
-        let own = read("/proc/self/cgroup");
-        let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").to_owned();
-        ("v2", format!("/sys/fs/cgroup{own}"))
-    } else {
-        ("v1", "/sys/fs/cgroup".into())
-    };
-    let there = |name: &&str| match version {
-        "v2" => unified.split(' ').any(|controller| controller == *name),
-        _ => Path::new(&base).join(name).is_dir(),
-    };
-    let found: Vec<&str> = WANTED.iter().filter(|name| there(name)).copied().collect();
-    let detail =
-        format!("{version}: {}", if found.is_empty() { "no controller".into() } else { found.join(" ") });
-    let writable = root || nix::unistd::access(base.as_str(), nix::unistd::AccessFlags::W_OK).is_ok();
-    if found.is_empty() {
-        let cure = "boot a kernel with CONFIG_MEMCG and CONFIG_CGROUP_PIDS, and mount /sys/fs/cgroup";
-        Check::lacking(NAME, State::Missing, detail, cure)
-    } else if writable {
-        Check::ok(NAME, detail)
-    } else {
-        let cure = match version {
-            "v2" => "systemd-run --user --scope -p Delegate=yes stockade …",
-            _ => "boot with systemd.unified_cgroup_hierarchy=1: version 1 cannot be delegated",
-        };
-        Check::lacking(NAME, State::Degraded, format!("{detail}, not this user's to use"), cure)
+    let found =
+        WANTED.map(|name| control_groups::available(host, name).map(|version| (version.number(), name)));
+    let there: Vec<String> =
+        found.iter().flatten().map(|(version, name)| format!("{name} (v{version})")).collect();
+    let there = there.join(", ");
+    match found.into_iter().find_map(Result::err) {
+        None => Check::ok(NAME, there),
+        Some(missing) if there.is_empty() => {
+            Check::lacking(NAME, State::Degraded, missing.what, missing.cure)
+        }
+        Some(missing) => {
+            Check::lacking(NAME, State::Degraded, format!("{there}; {}", missing.what), missing.cure)
+        }
     }
 }
 

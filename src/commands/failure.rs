@@ -68,6 +68,8 @@ const fn whereabouts(phase: Phase) -> &'static str {
 /// What a step is for, as the end of "cannot …".
 fn purpose(action: &Action) -> String {
     match action {
+        Action::MakeControlGroups { .. } => "make the control groups".into(),
+        Action::EnterControlGroups { .. } => "join the control groups".into(),
         Action::MakeUserNamespace { .. } => "make a user namespace".into(),
         Action::EnterNetwork => "enter the jail's network".into(),
         Action::EnterUserNamespace => "enter the jail's user namespace".into(),
@@ -172,6 +174,20 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
         }
         (Action::Clone { .. } | Action::ForkProgram { .. }, Errno::EAGAIN) => {
             "a limit on processes is reached: RLIMIT_NPROC of this user, or the pids limit of its cgroup".into()
+        }
+        (Action::MakeControlGroups { .. } | Action::EnterControlGroups { .. }, Errno::EBUSY) => {
+            "other processes are in the group that stockade was started in: start it by `systemd-run --scope -p Delegate=yes \
+             stockade run …`, or say `Delegate=yes` in its unit"
+                .into()
+        }
+        (Action::MakeControlGroups { .. }, Errno::ENOSPC | Errno::EAGAIN) => {
+            "a limit on control groups is reached: see cgroup.max.descendants of the groups above".into()
+        }
+        (Action::MakeControlGroups { .. }, Errno::EINVAL | Errno::ERANGE) => {
+            "the kernel refuses one of the values: see `stockade plan` for what is written".into()
+        }
+        (Action::MakeControlGroups { .. }, Errno::ENOENT) => {
+            "this kernel has not the file of one of the limits, such as for swap without CONFIG_SWAP: leave that limit out".into()
         }
         (Action::CloneTree { source, .. }, Errno::ENOENT) => {
             format!("`{source}` is not on the host: correct `source`, or say `optional = true`")

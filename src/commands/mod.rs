@@ -4,6 +4,7 @@ mod build;
 mod diagnose;
 mod doctor;
 mod failure;
+mod limits;
 mod list;
 mod prepare;
 mod remove;

@@ -242,12 +242,12 @@ impl Jail {
     }
 
     /// What others are to know of a run from this tree.
-    pub(super) fn notice(&self, tree: &HostPath, init: bool) -> state::Draft {
+    pub(super) fn notice(&self, tree: &HostPath, steps: &[Step], init: bool) -> state::Draft {
         let entry = state::Entry {
             jail: self.name.clone(),
             tree: tree.as_path().to_owned(),
             init,
-            cgroups: Vec::new(),
+            cgroups: crate::jail::control_groups(steps),
         };
         state::Draft { place: records(&self.state), entry }
     }

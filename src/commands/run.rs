@@ -6,7 +6,7 @@ use std::io::Write as _;
 use nix::errno::Errno;
 
 use super::prepare::{Jail, Result};
-use super::{diagnose, failure};
+use super::{diagnose, failure, limits};
 use crate::cli;
 use crate::error::{Failure, exit};
 use crate::jail::state::Unwritten;
@@ -19,7 +19,7 @@ use crate::plan::step::Action;
 use crate::plan::system_calls::Refusal;
 use crate::plan::{HostPath, JailPath, LayerState, Step};
 use crate::report::diagnostic::Diagnostic;
-use crate::report::run::{self as report, Ended};
+use crate::report::run::{self as report, Ended, LimitHit};
 
 /// Exit code of a program that is there but cannot be executed.
 const NOT_EXECUTABLE: u8 = 126;
@@ -36,6 +36,8 @@ pub(super) fn run(options: &cli::Run, request: &Request) -> Result<u8> {
 struct Course {
     /// What became of each layer; empty if it did not come so far.
     layers: Vec<LayerState>,
+    /// The limits of control groups that it reached.
+    hits: Vec<LimitHit>,
     /// How it ended.
     ended: Ended,
 }
@@ -57,11 +59,11 @@ fn reported(options: &cli::Run, request: &Request) -> Result<u8> {
         .as_deref()
         .map(|path| File::create(path).map(|file| (path, file)).map_err(|error| cannot(path, &error)))
         .transpose()?;
-    let mut course = Course { layers: Vec::new(), ended: Ended::Failed };
+    let mut course = Course { layers: Vec::new(), hits: Vec::new(), ended: Ended::Failed };
     let result = attempt(&jail, options.generation, &mut course);
     if let Some((path, mut file)) = report {
         let code = result.as_ref().map_or(exit::FAILED, |code| *code);
-        let report = report::json(&jail.name, &course.layers, course.ended, code);
+        let report = report::json(&jail.name, &course.layers, &course.hits, course.ended, code);
         if let Err(error) = file.write_all(format!("{report:#}\n").as_bytes()) {
             if let Err(failure) = result {
                 failure.report();
@@ -99,8 +101,12 @@ fn run_in(jail: &Jail, tree: &HostPath, course: &mut Course) -> Result<u8> {
     let program =
         Program::lower(&plan.steps).map_err(|error| jail.findings(vec![not_lowered(&plan.steps, &error)]))?;
     course.layers.clone_from(&plan.layers);
-    let record = jail.notice(tree, program.keeps_init());
-    match jail::run_as(&program, watch, Notice { record: Some(&record) }) {
+    let record = jail.notice(tree, &plan.steps, program.keeps_init());
+    // What killed supervisors have left is in the same places.
+    jail::sweep(&plan.steps);
+    let result = jail::run_as(&program, watch, Notice { record: Some(&record) });
+    course.hits = limits::tell(jail, &plan.steps, &program, &result);
+    match result {
         Ok(end) => {
             course.ended = ended(end);
             explain_loader(end, jail, &plan.steps, tree, &command);

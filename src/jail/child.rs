@@ -107,6 +107,8 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
         Operation::MakePrivate => mount::make_private().map_err(Error::of("mount")),
         Operation::SetUndumpable => process::set_undumpable().map_err(Error::of("prctl")),
         // Made by the supervisor before there was a child.
+        Operation::MakeControlGroups { name, groups } => program.groups.make(name, groups),
+        Operation::EnterControlGroups { namespace } => program.groups.enter(*namespace),
         Operation::MakeUserNamespace(wanted) => spaces::make(wanted, &program.spaces),
         Operation::EnterNetwork => enter(program.spaces.network.take(), libc::CLONE_NEWNET),
         Operation::EnterUserNamespace => enter(program.spaces.of(IdSpace::Jail).take(), libc::CLONE_NEWUSER),

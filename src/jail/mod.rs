@@ -16,6 +16,7 @@
 //! PID 1 ends when the supervisor does, however that came about: by the parent-death signal, and, should that be lost, because
 //! its end of the socket hangs up.
 
+mod cgroup;
 mod child;
 mod init;
 mod mapped;
@@ -36,6 +37,7 @@ use std::time::Instant;
 
 use nix::libc;
 
+pub use cgroup::{Effect, Hit, paths as control_groups, sweep};
 pub use mapped::{Mapped, mapped};
 pub use program::Program;
 pub use report::is_report;
@@ -189,6 +191,7 @@ pub fn run_as(program: &Program, watch: Watch, notice: Notice<'_>) -> Result<End
         drop(child);
         supervisor.run()
     });
+    program.groups.finish();
     // What was meant for the program and came too late is not ours to die of; what asks for an end is.
     for number in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM] {
         signal::ignore(number).map_err(sys::Error::of("rt_sigaction"))?;
@@ -231,6 +234,7 @@ fn start(program: &Program, watch: Watch, child: &ChildEnds, ends: Ends) -> Resu
     let first = process::clone(program.namespaces, || child::run(program, inherited, program.prepared))
         .map_err(sys::Error::of("clone"))?;
     program.spaces.close();
+    program.groups.started();
     if let Some(relay) = &mut relay {
         relay.begin();
     }

@@ -5,18 +5,21 @@ use std::cell::Cell;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::PathBuf;
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc::{self, sock_filter};
 
+use super::cgroup::{ControlGroups, Hit};
 use super::spaces::{NewSpace, Spaces};
 use super::verify::Verify;
 
-use crate::plan::Bound;
 use crate::plan::ids::UNMAPPED;
 use crate::plan::landlock::Beneath;
 use crate::plan::step::{Action, Ceiling, IdSpace, Idmap, Namespaces, Reopen, RootMethod, Scheduling, Step};
 use crate::plan::system_calls::{INIT_PROGRAM, Instruction};
+use crate::plan::{Bound, ControlGroup};
 use crate::plan::{JailPath, Phase, calls};
 use crate::sys;
 use crate::sys::creds;
@@ -31,6 +34,8 @@ pub struct Program {
     pub(super) operations: Vec<(usize, Operation)>,
     /// How many of them, from the first, are the supervisor's own, done before clone(2).
     pub(super) prepared: usize,
+    /// The control groups made by those.
+    pub(super) groups: ControlGroups,
     /// The namespaces made by those.
     pub(super) spaces: Spaces,
     /// Detached mounts on their way from the host's tree to the jail's.
@@ -69,6 +74,13 @@ pub(super) enum Operation {
     },
     MakePrivate,
     SetUndumpable,
+    MakeControlGroups {
+        name: String,
+        groups: Vec<ControlGroup>,
+    },
+    EnterControlGroups {
+        namespace: bool,
+    },
     MakeUserNamespace(NewSpace),
     EnterNetwork,
     EnterUserNamespace,
@@ -175,6 +187,7 @@ impl Program {
             namespaces: 0,
             operations: Vec::new(),
             prepared: 0,
+            groups: ControlGroups::default(),
             spaces: Spaces::default(),
             slots: Vec::new(),
             terminal: Vec::new(),
@@ -188,6 +201,15 @@ impl Program {
         let mut bounding = u64::MAX;
         for (index, step) in steps.iter().enumerate().filter(|(_, step)| step.phase != Phase::Build) {
             let operation = match &step.action {
+                Action::MakeControlGroups { name, groups } => {
+                    if step.phase != Phase::Parent {
+                        return Err(super::Error::Misplaced { step: index });
+                    }
+                    Operation::MakeControlGroups { name: name.clone(), groups: groups.clone() }
+                }
+                Action::EnterControlGroups { namespace, .. } => {
+                    Operation::EnterControlGroups { namespace: *namespace }
+                }
                 Action::MakeUserNamespace { space, map, network, is_last, ceilings } => {
                     if step.phase != Phase::Parent {
                         return Err(super::Error::Misplaced { step: index });
@@ -415,6 +437,16 @@ impl Program {
             program.operations.push((index, operation));
         }
         Ok(program)
+    }
+
+    /// The limits that control groups have held the jail to, once it has ended.
+    pub fn hits(&self) -> Vec<Hit> {
+        self.groups.hits()
+    }
+
+    /// The control groups that could not be removed when it had ended, and why.
+    pub fn left_groups(&self) -> Vec<(PathBuf, Errno)> {
+        self.groups.left()
     }
 
     /// How many operations there are.

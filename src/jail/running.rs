@@ -19,6 +19,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
+use super::cgroup;
 use super::processes::{self, Process};
 use super::state::{Entry, Written, parse_file_name};
 use crate::plan::JailName;
@@ -174,7 +175,9 @@ fn examine(directory: &OwnedFd, name: &CString) -> Option<Running> {
         return None;
     }
     if !is_locked(&file)? {
-        sweep_if(directory, name, &found, true);
+        // The record stays for as long as there is something that only it tells of.
+        let is_clean = Written::decode(&bytes).is_none_or(|written| cgroup::swept(&written.entry.cgroups));
+        sweep_if(directory, name, &found, is_clean);
         return None;
     }
     let written = Written::decode(&bytes)

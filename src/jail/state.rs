@@ -54,7 +54,7 @@ pub struct Entry {
     pub tree: PathBuf,
     /// Whether PID 1 is ours; otherwise it is the program.
     pub init: bool,
-    /// The cgroups of its own, if it has any: their directories, one for each hierarchy.
+    /// The cgroups of its own, if it has any: their directories, one for each hierarchy; with a number behind, if others have them.
     pub cgroups: Vec<PathBuf>,
 }
 

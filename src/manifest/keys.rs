@@ -142,6 +142,13 @@ pub const KEYS: &[Key] = &[
     key("limits", "realtime_time", BOUND, "realtime_time = \"500ms\""),
     key("limits", "pending_signals", BOUND, "pending_signals = 1024"),
     key("limits", "stack_size", BOUND, "stack_size = \"8M\""),
+    key("limits", "memory", SIZE, "memory = \"256M\""),
+    key("limits", "memory_high", SIZE, "memory_high = \"200M\""),
+    key("limits", "swap", SIZE, "swap = \"64M\""),
+    key("limits", "tasks", "a number or `\"unlimited\"`", "tasks = 64"),
+    key("limits", "cpu", "a share of processors", "cpu = \"150%\""),
+    key("limits", "cpu_weight", NUMBER, "cpu_weight = 50"),
+    key("limits", "io_weight", NUMBER, "io_weight = 50"),
     key("limits", "runtime_max", TIME, "runtime_max = \"10s\""),
 
     key("limits.*", "soft", "a number or text", "soft = 1024"),

@@ -6,6 +6,7 @@ use super::node::{Node, Value};
 use super::schema::{DeviceName, Resource, ResourceLimit, Unit};
 use super::suggest;
 use crate::plan::capability;
+use crate::plan::control::{Control, ControlLimit};
 use crate::plan::step::{Bound, DEVICES, Keep};
 use crate::plan::system_calls::{ALWAYS, Entry, Word};
 use crate::plan::value::{Account, HostPath, JailName, JailPath, Mode, Size, Span};
@@ -121,6 +122,20 @@ pub(super) fn size(node: &Node) -> Read<Size> {
     match &node.value {
         Value::Integer { .. } => amount(node).map(Size),
         _ => Ok(Size::parse(str(node)?)?),
+    }
+}
+
+/// A limit of a control group: text with its unit, or a number in the unit that is the control's own.
+pub(super) fn control(control: Control) -> impl Fn(&Node) -> Read<ControlLimit> {
+    move |node| {
+        let amount = match &node.value {
+            Value::Integer { value, .. } => {
+                amount(node)?;
+                control.parse(&value.to_string())?
+            }
+            _ => control.parse(str(node)?)?,
+        };
+        Ok(ControlLimit { control, amount })
     }
 }
 

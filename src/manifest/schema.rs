@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
+use crate::plan::control::ControlLimit;
 use crate::plan::step::{Keep, RootMethod};
 use crate::plan::system_calls::profiles::Profile;
 use crate::plan::system_calls::{Architecture, Entry, Refusal};
@@ -307,6 +308,8 @@ pub enum Share {
 pub struct Limits {
     /// Limits of setrlimit(2), in the order of [`RESOURCES`].
     pub resources: Vec<At<ResourceLimit>>,
+    /// Limits of control groups, in the order of [`Control::ALL`].
+    pub controls: Vec<At<ControlLimit>>,
     /// `runtime_max`: wall time after which the jail is killed (exit code 124).
     pub runtime_max: Option<At<Span>>,
 }

@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::fmt;
 
 use super::capability;
+use super::control::{ControlGroup, LEAF};
 use super::display::join;
 use super::landlock::Beneath;
 use super::notation::{SIGNALS, attributes, bound, mask, persona, text};
@@ -45,6 +46,14 @@ impl Action {
             | Self::MakeSymlink { .. }
             | Self::WriteFile { .. }
             | Self::MakeDevice { .. } => Vec::new(),
+            Self::MakeControlGroups { name, groups } => {
+                groups.iter().flat_map(|group| make_control_group(name, group)).collect()
+            }
+            Self::EnterControlGroups { groups, namespace } => {
+                let join = [call("write", "<processes>, \"0\", 1"), call("close", "<processes>")];
+                let own = namespace.then(|| call("unshare", "CLONE_NEWCGROUP"));
+                std::iter::repeat_n(join, *groups).flatten().chain(own).collect()
+            }
             Self::MakeUserNamespace { map, network, is_last, ceilings, .. } => {
                 make_user_namespace(map, *network, *is_last, ceilings)
             }
@@ -293,6 +302,37 @@ fn write(path: &str, content: &str) -> Vec<Call> {
         call("write", format!("<file>, {}, {}", text(content), content.len())),
         call("close", "<file>"),
     ]
+}
+
+/// A control group with its limits, kept by descriptors: its directory's, which is locked for as long as the supervisor lives, and
+/// that of the file by which a process joins it.
+fn make_control_group(name: &str, group: &ControlGroup) -> Vec<Call> {
+    let mut calls = Vec::new();
+    let write_below = |directory: &str, file: &str, value: &str| {
+        [
+            call("openat", format!("<{directory}>, \"{file}\", O_WRONLY|O_CLOEXEC")),
+            call("write", format!("<file>, {}, {}", text(value), value.len())),
+            call("close", "<file>"),
+        ]
+    };
+    if group.leaf {
+        let leaf = group.beside(LEAF);
+        calls.push(call("mkdir", format!("{}, 0755", text(&leaf))));
+        calls.extend(write(&leaf.join("cgroup.procs").to_string_lossy(), "0"));
+    }
+    if !group.enable.is_empty() {
+        let file = group.beside("cgroup.subtree_control");
+        calls.extend(write(&file.to_string_lossy(), &group.handed_on()));
+    }
+    let directory = text(group.beside(name));
+    calls.push(call("mkdir", format!("{directory}, 0755")));
+    calls.push(call("openat", format!("AT_FDCWD, {directory}, O_RDONLY|O_NOFOLLOW|O_CLOEXEC|O_DIRECTORY")));
+    calls.push(call("flock", "<group>, LOCK_EX|LOCK_NB"));
+    for setting in &group.settings {
+        calls.extend(write_below("group", setting.file, &setting.value));
+    }
+    calls.push(call("openat", "<group>, \"cgroup.procs\", O_WRONLY|O_CLOEXEC"));
+    calls
 }
 
 /// A user namespace by way of a process that ends at once: the supervisor's calls and, between them, that process's.

@@ -10,6 +10,12 @@ pub enum Class {
     Clone,
     /// User namespaces made beforehand.
     UserNamespaces,
+    /// Control groups made beforehand.
+    ControlGroups,
+    /// The jail's first process joining them.
+    Joining,
+    /// What follows that.
+    Joined,
     /// Everything a process of the jail does.
     Inside,
     /// The id maps of a user namespace.
@@ -118,7 +124,13 @@ impl Class {
         match self {
             Self::Clone => matches!(action, A::Clone { .. }),
             Self::UserNamespaces => matches!(action, A::MakeUserNamespace { .. }),
-            Self::Inside => !on_disk(action) && !Self::Clone.has(action) && !Self::UserNamespaces.has(action),
+            Self::ControlGroups => matches!(action, A::MakeControlGroups { .. }),
+            Self::Joining => matches!(action, A::EnterControlGroups { .. }),
+            Self::Joined => Self::Inside.has(action) && !Self::Joining.has(action),
+            Self::Inside => {
+                let outside = [Self::Clone, Self::UserNamespaces, Self::ControlGroups];
+                !on_disk(action) && !outside.iter().any(|class| class.has(action))
+            }
             Self::IdMaps => matches!(action, A::MapIds { .. }),
             Self::NoMoreUserNamespaces => matches!(action, A::ForbidUserNamespaces),
             Self::Owning => {
@@ -223,6 +235,9 @@ impl Class {
         match self {
             Self::Clone => "clone(2)",
             Self::UserNamespaces => "making the user namespaces",
+            Self::ControlGroups => "making the control groups",
+            Self::Joining => "joining the control groups",
+            Self::Joined => "everything else inside",
             Self::Inside => "everything inside",
             Self::IdMaps => "the id maps",
             Self::NoMoreUserNamespaces => "the end of further user namespaces",

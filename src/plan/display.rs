@@ -39,6 +39,13 @@ impl fmt::Display for Action {
             Self::MakeDevice { path, device } => {
                 write!(f, "mknod({}, S_IFCHR|0666, makedev({}, {}))", jail(path), device.major, device.minor)
             }
+            Self::MakeControlGroups { name, groups } => {
+                write!(f, "mkdir(\"{name}\" in {})", join(", ", groups))
+            }
+            Self::EnterControlGroups { namespace, .. } => {
+                f.write_str("write(cgroup.procs, \"0\")")?;
+                if *namespace { f.write_str(", unshare(CLONE_NEWCGROUP)") } else { Ok(()) }
+            }
             Self::MakeUserNamespace { map, network, .. } => {
                 let network = if *network { "|CLONE_NEWNET" } else { "" };
                 write!(f, "clone(CLONE_NEWUSER{network}), write({})", Maps(map))
@@ -268,8 +275,10 @@ mod tests {
             r#"symlink("usr/lib", "/lib", root:root)"#,
             r#"write("/etc/hosts", 20 bytes, 0644, root:root)"#,
             r#"mknod("/dev/null", S_IFCHR|0666, makedev(1, 3))"#,
+            "mkdir(\"stockade-web\" in \"/sys/fs/cgroup/system.slice/web.service\" leaving it for \"supervisor\" handing on +memory +pids memory.max=268435456 memory.swap.max=0)",
             "clone(CLONE_NEWUSER|CLONE_NEWNET), write(uid_map \"0 524288 65536\", gid_map \"0 524288 65536\")",
             "clone(CLONE_NEWNS|CLONE_NEWUSER|CLONE_NEWPID|SIGCHLD)",
+            r#"write(cgroup.procs, "0"), unshare(CLONE_NEWCGROUP)"#,
             r#"write(setgroups "deny", uid_map "33 1000 1", gid_map "33 1000 1")"#,
             r#"write("/proc/sys/user/max_user_namespaces", "0")"#,
             r#"mount("/", private, recursive)"#,

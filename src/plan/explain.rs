@@ -51,6 +51,8 @@ impl Action {
             Self::MakeSymlink { .. } => &tree::MAKE_SYMLINK,
             Self::WriteFile { .. } => &tree::WRITE_FILE,
             Self::MakeDevice { .. } => &tree::MAKE_DEVICE,
+            Self::MakeControlGroups { .. } => &enter::MAKE_CONTROL_GROUPS,
+            Self::EnterControlGroups { .. } => &enter::ENTER_CONTROL_GROUPS,
             Self::MakeUserNamespace { space: IdSpace::Jail, .. } => &enter::MAKE_USER_NAMESPACE,
             Self::MakeUserNamespace { space: IdSpace::Shared, .. } => &enter::MAKE_SHARED_NAMESPACE,
             Self::Clone { .. } => &enter::CLONE,

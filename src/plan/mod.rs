@@ -4,6 +4,7 @@
 pub mod calls;
 pub mod capability;
 mod class;
+pub mod control;
 mod display;
 pub mod explain;
 pub mod ids;
@@ -23,6 +24,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+pub use control::{Control, ControlGroup, ControlLimit};
 pub use ids::{Extent, IdMap};
 pub use layer::{Enforcement, Layer, LayerState};
 pub use step::{Action, Bound, Step};

@@ -33,6 +33,16 @@ pub const RULES: &[Rule] = &[
         "the jail's first process gets their descriptors by being a copy of the supervisor",
     ),
     rule(
+        Class::ControlGroups,
+        Class::Clone,
+        "the jail's first process joins them by descriptors, which it gets by being a copy of the supervisor",
+    ),
+    rule(
+        Class::Joining,
+        Class::Joined,
+        "what a process uses up before it joins is counted in the caller's group, and what it has made by then stays there",
+    ),
+    rule(
         Class::IdMaps,
         Class::Owning,
         "until the maps are written every id is the overflow id 65534: no other id can be taken on, and a new file system would have no owner (user_namespaces(7))",

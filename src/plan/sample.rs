@@ -1,5 +1,6 @@
 //! One action of every kind, for the tests of everything that must know all of them.
 
+use super::control::{ControlGroup, Setting, Version};
 use super::landlock::{AccessSet, Beneath, NetworkSet, ScopeSet};
 use super::secure_bits::SecureBits;
 use super::step::{
@@ -57,9 +58,22 @@ pub(crate) fn build() -> Vec<Action> {
     ]
 }
 
+/// A control group of version 2, in a unit of systemd's.
+fn control_group() -> ControlGroup {
+    let setting = |file, value: &str, optional| Setting { file, value: value.into(), optional };
+    ControlGroup {
+        version: Version::Two,
+        parent: host("/sys/fs/cgroup/system.slice/web.service"),
+        leaf: true,
+        enable: vec!["memory", "pids"],
+        settings: vec![setting("memory.max", "268435456", false), setting("memory.swap.max", "0", true)],
+    }
+}
+
 /// The steps until the host's files are out of reach.
 fn enter() -> Vec<Action> {
     vec![
+        Action::EnterControlGroups { groups: 1, namespace: true },
         Action::MapIds { map: IdMap::one(Owner { uid: 33, gid: 33 }, Owner { uid: 1000, gid: 1000 }) },
         Action::ForbidUserNamespaces,
         Action::MakePrivate,
@@ -125,6 +139,7 @@ pub(crate) fn run() -> Vec<Step> {
     let capabilities = CapabilitySet::EMPTY.with(10);
     let secure_bits = SecureBits::NO_ROOT.and(SecureBits::FIXUP).and(SecureBits::KEEP);
     let parent = [
+        Action::MakeControlGroups { name: "stockade-web".into(), groups: vec![control_group()] },
         Action::MakeUserNamespace {
             space: IdSpace::Jail,
             map: IdMap::range(524_288),

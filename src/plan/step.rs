@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
 
+use super::control::ControlGroup;
 use super::landlock::{AccessSet, Beneath, NetworkSet, ScopeSet};
 use super::secure_bits::SecureBits;
 use super::system_calls::Filter;
@@ -311,6 +312,8 @@ pub enum Action {
     MakeDevice { path: JailPath, device: Device },
 
     // Parent
+    /// Control groups of this name, one in each hierarchy, with their limits; nobody is in them yet.
+    MakeControlGroups { name: String, groups: Vec<ControlGroup> },
     /// A user namespace, made by a process that ends at once, and kept by descriptor. With it, if wanted, a network namespace that
     /// belongs to it, with `lo` up; `is_last` means that no user namespace can be made inside it.
     MakeUserNamespace { space: IdSpace, map: IdMap, network: bool, is_last: bool, ceilings: Vec<Ceiling> },
@@ -318,6 +321,9 @@ pub enum Action {
     Clone { namespaces: Namespaces },
 
     // Enter
+    /// This process joins the control groups, so many of them, and whatever it makes is in them too; with `namespace`, what it can
+    /// see of their hierarchies begins there.
+    EnterControlGroups { groups: usize, namespace: bool },
     /// The id maps of the user namespace an ordinary user's jail is made in: what the user itself may map.
     MapIds { map: IdMap },
     /// No user namespace can be made inside this one.

@@ -33,6 +33,7 @@ use serde_json::{Value, json};
 
 use super::explain;
 use super::plan::origin as origin_text;
+use crate::plan::control::Setting;
 use crate::plan::landlock::Beneath;
 use crate::plan::step::{CapabilitySet, Ceiling, Idmap, MountFlags, Owner};
 use crate::plan::{Action, Extent, LayerState, Origin, Plan};
@@ -129,6 +130,26 @@ fn action(action: &Action) -> Value {
         Action::MakeDevice { path, device } => json!({
             "kind": "make_device", "path": text(path.as_path()), "major": device.major, "minor": device.minor,
         }),
+        Action::MakeControlGroups { name, groups } => json!({
+            "kind": "make_control_groups", "name": name,
+            "groups": groups
+                .iter()
+                .map(|group| json!({
+                    "version": group.version.number(), "parent": text(group.parent.as_path()),
+                    "leaf": group.leaf, "enable": group.enable,
+                    "settings": group
+                        .settings
+                        .iter()
+                        .map(|Setting { file, value, optional }| json!({
+                            "file": file, "value": value, "optional": optional,
+                        }))
+                        .collect::<Vec<_>>(),
+                }))
+                .collect::<Vec<_>>(),
+        }),
+        Action::EnterControlGroups { groups, namespace } => {
+            json!({ "kind": "enter_control_groups", "groups": groups, "namespace": namespace })
+        }
         Action::MakeUserNamespace { space, map, network, is_last, ceilings } => json!({
             "kind": "make_user_namespace", "space": space.name(), "users": extents(&map.users),
             "groups": extents(&map.groups), "network": network, "is_last": is_last,

@@ -2,6 +2,7 @@
 //! descriptors and `&CStr`, no policy and no logging. nix has most calls; what it lacks is here, with its man page.
 //! Everything that the jail's first processes use between clone(2) and execve(2) allocates nothing.
 
+pub mod cgroup;
 pub mod creds;
 pub mod descriptor;
 pub mod fs;

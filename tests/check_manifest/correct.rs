@@ -108,6 +108,13 @@ realtime_priority = 0
 realtime_time = "500ms"
 pending_signals = "10:20"
 stack_size = "8M:unlimited"
+memory = "256M"
+memory_high = 209715200
+swap = "unlimited"
+tasks = 64
+cpu = "150%"
+cpu_weight = 50
+io_weight = 200
 runtime_max = "1h30m"
 
 [privileges]
@@ -226,6 +233,25 @@ fn every_key_once() {
     let test = manifest.test.unwrap().value;
     assert_eq!(test.expect, ["hello", "world"]);
     assert_eq!((test.status, test.timeout.unwrap().0.as_secs()), (Some(0), 5));
+}
+
+#[test]
+fn limits_of_a_group_in_their_units() {
+    let dir = Dir::new("group-limits");
+    dir.write("jails/web.toml", FULL).write("jails/base.toml", "");
+    let manifest = load(&dir).manifest;
+    let controls: Vec<_> =
+        manifest.limits.controls.iter().map(|at| (at.value.control.key(), at.value.amount)).collect();
+    let expected = [
+        ("memory", Some(256 << 20)),
+        ("memory_high", Some(200 << 20)),
+        ("swap", None),
+        ("tasks", Some(64)),
+        ("cpu", Some(150_000)),
+        ("cpu_weight", Some(50)),
+        ("io_weight", Some(200)),
+    ];
+    assert_eq!(controls, expected);
 }
 
 #[test]

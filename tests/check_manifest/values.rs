@@ -261,6 +261,60 @@ hint: write 0 or more
 }
 
 #[test]
+fn wrong_limits_of_a_group() {
+    broken(
+        r#"[program]
+command = ["/bin/true"]
+[limits]
+memory = 64
+swap = "some"
+tasks = 0
+cpu = "half"
+cpu_weight = 20000
+io_weight = "unlimited"
+"#,
+        r#"error: no program runs in 64 bytes
+  --> jails/web.toml:4:10
+    4 | memory = 64
+      |          ^^
+hint: write a size such as `64M`
+
+error: `some` is not a size
+  --> jails/web.toml:5:8
+    5 | swap = "some"
+      |        ^^^^^^
+hint: write bytes or a number with K, M, G or T, such as `256M`
+
+error: 0 tasks are none
+  --> jails/web.toml:6:9
+    6 | tasks = 0
+      |         ^
+hint: write 2 or more, since PID 1 is one of them
+
+error: `half` is no share of processors
+  --> jails/web.toml:7:7
+    7 | cpu = "half"
+      |       ^^^^^^
+hint: write `150%`, or `1.5` for one and a half
+
+error: 20000 is no weight
+  --> jails/web.toml:8:14
+    8 | cpu_weight = 20000
+      |              ^^^^^
+hint: write a number from 1 to 10000, where 100 is everybody's
+
+error: `unlimited` is not a number
+  --> jails/web.toml:9:13
+    9 | io_weight = "unlimited"
+      |             ^^^^^^^^^^^
+hint: write one, without quotes
+
+6 errors in jails/web.toml
+"#,
+    );
+}
+
+#[test]
 fn wrong_processors() {
     broken(
         r#"[program]

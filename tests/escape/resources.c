@@ -70,7 +70,8 @@ static Verdict core_piped(NOTHING) {
 }
 
 static const struct way resource_ways[] = {
-    // No limit of getrlimit(2) on processes holds the host's root, of whose ids that jail is.
+    // No limit of getrlimit(2) on processes holds the host's root, of whose ids that jail is; a control group does, where one can
+    // be made: see run_jail/control_groups.rs.
     {"fork_bomb", "every shell text", forked, NULL, NULL, HOST_ROOT},
     {"tmp_bytes", "tmpfs(5), size", filled, "/tmp/file"},
     {"tmp_inodes", "tmpfs(5), nr_inodes", filled_with_files},

@@ -16,6 +16,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod control_groups;
 mod death;
 mod exits;
 mod hostile;

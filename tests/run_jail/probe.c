@@ -433,6 +433,17 @@ int main(int count, char **arguments) {
         for (int at = 0; at < atoi(first); at++)
             if (write(1, line, 100) < 0) return 2;
     }
+    if (IS("forks")) {
+        // As many children as there may be, at most so many: how many that were.
+        int made = 0;
+        while (made < atoi(first)) {
+            pid_t child = fork();
+            if (child < 0) break;
+            if (child == 0) for (;;) pause();
+            made++;
+        }
+        printf("%d\n", made);
+    }
     if (IS("stop-often")) {
         // A child stops this process again and again.
         int times = atoi(first);

@@ -12,6 +12,7 @@ use super::schema::{
     Limits, Manifest, Mount, MountKind, Namespaces, Network, Privileges, Proc, RESOURCES, Resource,
     ResourceLimit, Root, Share, SystemCalls, Test,
 };
+use crate::plan::Control;
 use crate::plan::ids::FIRST;
 use crate::plan::step::RootMethod;
 use crate::plan::system_calls::profiles::Profile;
@@ -156,6 +157,10 @@ fn namespaces(table: &mut Cursor) -> Namespaces {
 fn limits(table: &mut Cursor) -> Limits {
     Limits {
         resources: RESOURCES.iter().filter_map(|resource| limit(table, *resource)).collect(),
+        controls: Control::ALL
+            .into_iter()
+            .filter_map(|control| table.value(control.key(), read::control(control)))
+            .collect(),
         runtime_max: table.value("runtime_max", read::time),
     }
 }

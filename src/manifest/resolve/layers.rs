@@ -130,8 +130,11 @@ fn keyring(context: &Context<'_>) -> (Enforcement, Origin) {
 
 /// What the jail can use up.
 fn limits(context: &Context<'_>) -> (Enforcement, Origin) {
+    if let Some((missing, origin)) = context.controls.missing() {
+        return (Enforcement::Degraded(missing), origin);
+    }
     let origin = Origin::Default("what one jail uses up, the host and other jails lack");
-    if context.privileged() {
+    if context.privileged() && !context.controls.holds_tasks() {
         let but = "a limit on processes does not hold a program with rights of the host's root (RLIMIT_NPROC in getrlimit(2))";
         (Enforcement::EnforcedBut(but.into()), origin)
     } else {

@@ -15,6 +15,7 @@ pub mod accounts;
 mod circumstances;
 pub mod command;
 mod content;
+pub mod control_groups;
 mod devices;
 mod draft;
 mod expand;

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use super::accounts::Accounts;
 use super::command::DEFAULT_PATH;
+use super::control_groups::Controls;
 use super::identity::{self, Identity};
 use super::mounts::{self, Planned};
 use super::proc::{self, Covers};
@@ -31,6 +32,8 @@ pub(super) struct Context<'a> {
     pub(super) identity: Identity,
     /// What is to be covered of a masked /proc; `None` if that is not wanted, or cannot be told.
     pub(super) covers: Option<Covers>,
+    /// The control groups for its limits.
+    pub(super) controls: Controls,
 }
 
 impl Context<'_> {
@@ -135,7 +138,9 @@ pub fn run_steps(
     if !findings.is_empty() {
         return Err(findings);
     }
-    let mut context = Context { manifest, host, tree, ids, identity, covers: None };
+    let mut context =
+        Context { manifest, host, tree, ids, identity, covers: None, controls: Controls::default() };
+    context.controls = Controls::of(&context);
     if shown_proc(manifest).0 == Proc::Masked {
         context.covers = proc::covers(&context);
     }
@@ -155,6 +160,7 @@ pub fn run_steps(
     }
     let mut steps = Steps::default();
     let mounts = mounts::planned(&context)?;
+    context.controls.make(name, &mut steps);
     parent(&context, &mounts, &mut steps);
     enter(&context, name, &mounts, &mut steps).map_err(|finding| vec![finding])?;
     circumstances::steps(&context, &mut steps);
@@ -179,7 +185,8 @@ fn parent(context: &Context<'_>, mounts: &[Planned], steps: &mut Steps) {
         pid: true,
         ipc: new(&wanted.ipc),
         uts: new(&wanted.uts),
-        cgroup: new(&wanted.cgroup),
+        // With a group of its own the namespace is made once it is joined, so that it begins there.
+        cgroup: new(&wanted.cgroup) && context.controls.is_empty(),
         network,
     };
     if let Ids::Range(first) = context.ids {
@@ -229,6 +236,8 @@ fn enter(
     steps: &mut Steps,
 ) -> Result<(), Finding> {
     let manifest = context.manifest;
+    let own_view = !matches!(manifest.namespaces.cgroup, Some(At { value: Share::Host, .. }));
+    context.controls.enter(own_view, steps);
     if context.ids == Ids::One {
         let inside = Owner { uid: context.identity.uid, gid: context.identity.gid };
         let outside = Owner { uid: context.host.uid, gid: context.host.gid };

@@ -2,6 +2,23 @@
 
 use super::Text;
 
+pub(super) const MAKE_CONTROL_GROUPS: Text = Text {
+    why: "A control group is a directory of the kernel's: processes that are in it share what its files allow, however many they are \
+          and whoever they run as. It is made below the caller's own group, so that whatever holds the caller holds the jail \
+          too, and is locked: when the lock is gone, so is the supervisor, and the next start removes what is left.",
+    man: &["cgroups(7)", "systemd.resource-control(5)"],
+    without: "setrlimit(2) counts for one process, or for one user on the whole host. A program that makes a hundred processes has a \
+              hundred times its memory, and one that runs as the host's root has no limit on processes at all.",
+};
+
+pub(super) const ENTER_CONTROL_GROUPS: Text = Text {
+    why: "The first process joins by writing 0, itself, to a file that the supervisor opened; its children are born in the group. A new \
+          cgroup namespace then begins there: the jail's own group is all that is to be seen of the hierarchy.",
+    man: &["cgroups(7)", "cgroup_namespaces(7)"],
+    without: "The limits would hold nobody. Without the namespace /proc/self/cgroup tells where on the host the jail is, its name \
+              and its container's included.",
+};
+
 pub(super) const MAKE_USER_NAMESPACE: Text = Text {
     why: "The ids inside are to mean nothing outside: 65536 of them, 0 included, stand for as many that nobody on the host has. A process \
           that ends at once makes the user namespace, and with it the jail's network, so that capabilities inside count for that \

@@ -1,5 +1,6 @@
 //! A shell line for each action: what a person would type to see the same happen.
 
+use super::super::control::Setting;
 use super::super::display::join;
 use super::super::quote::shell as word;
 use super::super::step::{Action, CapabilitySet, IdSpace, Idmap, MountFlags, Owner, RootMethod, Scheduling};
@@ -23,6 +24,21 @@ pub(super) fn line(action: &Action) -> Option<String> {
         }
         Action::MakeDevice { path, device } => {
             format!("mknod --mode=0666 {} c {} {}", below(path), device.major, device.minor)
+        }
+        Action::MakeControlGroups { name, groups } => {
+            let made = groups.iter().flat_map(|group| {
+                let directory = group.beside(name);
+                let make = format!("mkdir {}", word(&directory));
+                let write = move |setting: &Setting| {
+                    format!("echo {} > {}", word(&setting.value), word(directory.join(setting.file)))
+                };
+                std::iter::once(make).chain(group.settings.iter().map(write))
+            });
+            join("; ", made)
+        }
+        Action::EnterControlGroups { namespace, .. } => {
+            let own = if *namespace { "; unshare --cgroup \u{2026}" } else { "" };
+            format!("echo 0 > cgroup.procs{own}")
         }
         Action::MakeUserNamespace { space, map, network, .. } => {
             let (name, network) = (variable(*space), if *network { " --net" } else { "" });

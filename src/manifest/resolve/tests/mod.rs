@@ -4,6 +4,7 @@
 //! (`system_calls`), and what a program starts with beside its rights (`circumstances`).
 
 mod circumstances;
+mod control_groups;
 mod entries;
 mod findings;
 mod landlock;

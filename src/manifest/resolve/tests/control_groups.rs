@@ -1,0 +1,243 @@
+//! Limits of control groups: from a manifest and the host's hierarchies to steps, and what is missing where there are none.
+
+use std::fs;
+use std::path::Path;
+
+use super::super::accounts::Accounts;
+use super::super::control_groups::{Missing, available};
+use super::super::run::{Run, run_steps};
+use super::super::testing::Scene;
+use super::*;
+use crate::manifest::finding::Finding;
+use crate::manifest::schema::{Manifest, Network};
+use crate::plan::control::Version;
+use crate::plan::step::Action;
+use crate::plan::{Account, Control, ControlLimit, Enforcement, Layer, order};
+
+/// A host with version 1 only.
+fn first_version() -> Scene {
+    let scene = Scene::new("groups-v1");
+    scene.file("proc/self/cgroup", "8:pids:/\n6:freezer:/\n4:memory:/here\n1:cpu,cpuacct:/here\n");
+    scene.file(
+        "proc/self/mountinfo",
+        "1 0 0:1 / /cg/memory rw - cgroup cgroup rw,memory\n2 0 0:2 / /cg/pids rw - cgroup cgroup rw,pids\n\
+         3 0 0:3 / /cg/cpu rw - cgroup cgroup rw,cpu,cpuacct\n4 0 0:4 / /cg/freezer rw - cgroup cgroup rw,freezer\n",
+    );
+    for group in ["cg/memory/here", "cg/pids", "cg/cpu/here", "cg/freezer"] {
+        scene.directory(group, 0o755);
+    }
+    scene
+}
+
+/// A host with version 2 only, where this process is in `own` with `others`.
+fn second_version(own: &str, others: &str, is_delegated: bool) -> Scene {
+    let scene = Scene::new("groups-v2");
+    scene.file("proc/self/cgroup", &format!("0::/{own}\n"));
+    scene.file("proc/self/mountinfo", "1 0 0:1 / /cg rw - cgroup2 cgroup2 rw\n");
+    scene.directory("run/systemd/system", 0o755);
+    for group in ["cg".to_owned(), format!("cg/{own}")] {
+        scene.file(&format!("{group}/cgroup.controllers"), "cpuset cpu io memory pids\n");
+        scene.file(&format!("{group}/cgroup.subtree_control"), "pids\n");
+        scene.file(&format!("{group}/cgroup.procs"), &format!("{}\n{others}", std::process::id()));
+    }
+    scene.file(&format!("cg/{own}/cgroup.type"), "domain\n");
+    if is_delegated {
+        delegate(&scene, own);
+    }
+    scene
+}
+
+/// As systemd does.
+fn delegate(scene: &Scene, group: &str) {
+    let directory = fs::File::open(scene.host.path(Path::new("/cg")).join(group)).unwrap();
+    crate::sys::fs::set_xattr(&directory, c"user.delegate", b"1").unwrap();
+}
+
+/// A manifest with these limits, in the order in which decoding finds them.
+fn manifest(scene: &Scene, limits: &[(Control, &str)]) -> Manifest {
+    let mut manifest = Manifest::default();
+    let limit = |(line, (control, text)): (u32, &(Control, &str))| {
+        scene.at(line, ControlLimit { control: *control, amount: control.parse(text).unwrap() })
+    };
+    manifest.limits.controls = (1..).zip(limits).map(limit).collect();
+    manifest
+}
+
+fn resolve(scene: &Scene, manifest: &Manifest) -> Result<Run, Vec<Finding>> {
+    let name = crate::plan::JailName::parse("web").unwrap();
+    let run = run_steps(
+        manifest,
+        &scene.host,
+        &Accounts::default(),
+        &name,
+        &host("/tree"),
+        &jail("/program"),
+        || Ok(600_000_000),
+    );
+    if let Ok(run) = &run {
+        assert_eq!(order::check(&run.steps), Ok(()));
+    }
+    run
+}
+
+/// The steps about control groups, and whether clone(2) makes the namespace.
+fn groups(run: &Run) -> (Vec<String>, bool) {
+    let about = |action: &&Action| {
+        matches!(action, Action::MakeControlGroups { .. } | Action::EnterControlGroups { .. })
+    };
+    let steps = run.steps.iter().map(|step| &step.action).filter(about).map(ToString::to_string).collect();
+    let cloned = run
+        .steps
+        .iter()
+        .any(|step| matches!(&step.action, Action::Clone { namespaces } if namespaces.cgroup));
+    (steps, cloned)
+}
+
+/// What is missing of the layer `limits`.
+fn missing(scene: &Scene, manifest: &Manifest) -> String {
+    let findings = resolve(scene, manifest).unwrap_err();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0].message, "this host cannot enforce the layer `limits`");
+    findings[0].why.join("\n")
+}
+
+#[test]
+fn a_jail_without_such_limits_has_no_group() {
+    let run = resolve(&first_version(), &Manifest::default()).unwrap();
+    assert_eq!(groups(&run), (Vec::new(), true));
+}
+
+#[test]
+fn version_1_has_a_group_in_each_hierarchy_that_holds_a_limit() {
+    let scene = first_version();
+    let limits =
+        [(Control::Memory, "1M"), (Control::Tasks, "20"), (Control::Cpu, "150%"), (Control::CpuWeight, "50")];
+    let run = resolve(&scene, &manifest(&scene, &limits)).unwrap();
+    let make = "mkdir(\"stockade-web\" in \
+        \"/cg/memory/here\" memory.limit_in_bytes=1048576 memory.memsw.limit_in_bytes=1048576, \
+        \"/cg/pids\" pids.max=20, \
+        \"/cg/cpu/here\" cpu.cfs_quota_us=150000 cpu.shares=512, \
+        \"/cg/freezer\")";
+    let enter = "write(cgroup.procs, \"0\"), unshare(CLONE_NEWCGROUP)";
+    assert_eq!(groups(&run), (vec![make.into(), enter.into()], false));
+    // Swap that is asked for is counted together with memory, and has to be there.
+    let limits = [(Control::Memory, "1M"), (Control::Swap, "1M")];
+    let run = resolve(&scene, &manifest(&scene, &limits)).unwrap();
+    assert!(groups(&run).0[0].contains("memory.memsw.limit_in_bytes=2097152"), "{:?}", groups(&run));
+}
+
+#[test]
+fn what_version_1_lacks_is_named() {
+    let scene = first_version();
+    let of = |limits: &[(Control, &str)]| missing(&scene, &manifest(&scene, limits));
+    assert_eq!(
+        of(&[(Control::MemoryHigh, "1M")]),
+        "cgroup v1 has no `memory_high`: boot with systemd.unified_cgroup_hierarchy=1 for cgroup v2"
+    );
+    assert_eq!(
+        of(&[(Control::Swap, "1M")]),
+        "cgroup v1 limits swap together with memory: write `memory` too"
+    );
+    assert_eq!(
+        of(&[(Control::IoWeight, "50")]),
+        "no hierarchy with the controller `io` is mounted: mount cgroup2 on /sys/fs/cgroup (cgroups(7))"
+    );
+    // Where that is allowed the rest is enforced.
+    let mut manifest = manifest(&scene, &[(Control::MemoryHigh, "1M"), (Control::Tasks, "20")]);
+    manifest.privileges.best_effort = vec![scene.at(9, Layer::Limits)];
+    let run = resolve(&scene, &manifest).unwrap();
+    assert!(groups(&run).0[0].contains("pids.max=20"));
+    let limits = run.layers.iter().find(|state| state.layer == Layer::Limits).unwrap();
+    assert!(matches!(&limits.enforcement, Enforcement::Degraded(why) if why.contains("memory_high")));
+}
+
+#[test]
+fn a_delegated_group_of_version_2_is_left_for_a_leaf_and_hands_on_what_is_needed() {
+    let scene = second_version("system.slice/web.service", "", true);
+    let limits = [(Control::Memory, "1M"), (Control::MemoryHigh, "512K"), (Control::Tasks, "20")];
+    let run = resolve(&scene, &manifest(&scene, &limits)).unwrap();
+    let Some(Action::MakeControlGroups { groups, .. }) = run.steps.first().map(|step| &step.action) else {
+        panic!("{:?}", run.steps.first());
+    };
+    let [group] = &groups[..] else { panic!("{groups:?}") };
+    assert_eq!(
+        group.to_string(),
+        "\"/cg/system.slice/web.service\" leaving it for \"supervisor\" handing on +memory memory.max=1048576 memory.swap.max=0 memory.high=524288 pids.max=20"
+    );
+    assert_eq!((group.leaf, group.handed_on().as_str(), group.version), (true, "+memory", Version::Two));
+}
+
+#[test]
+fn a_leaf_that_systemd_or_an_earlier_start_has_made_is_not_left() {
+    let scene = second_version("web.service/supervisor", "", false);
+    scene.file("cg/web.service/cgroup.procs", "");
+    scene.file("cg/web.service/cgroup.type", "domain\n");
+    scene.file("cg/web.service/cgroup.controllers", "memory pids\n");
+    scene.file("cg/web.service/cgroup.subtree_control", "memory pids\n");
+    delegate(&scene, "web.service");
+    let run = resolve(&scene, &manifest(&scene, &[(Control::Tasks, "20")])).unwrap();
+    let Some(Action::MakeControlGroups { groups, .. }) = run.steps.first().map(|step| &step.action) else {
+        panic!("{:?}", run.steps.first());
+    };
+    assert_eq!(groups[0].to_string(), "\"/cg/web.service\" pids.max=20");
+    assert_eq!((groups[0].leaf, groups[0].enable.len()), (false, 0));
+}
+
+#[test]
+fn a_group_of_version_2_that_is_not_ours_is_left_alone() {
+    let cure =
+        "start it by `systemd-run --scope -p Delegate=yes stockade run …`, or say `Delegate=yes` in its unit";
+    let of = |scene: &Scene| available(&scene.host, "memory");
+    let wrong = |what: &str| Err(Missing { what: what.into(), cure: cure.into() });
+    assert_eq!(
+        of(&second_version("user.slice/session-1.scope", "", false)),
+        wrong("systemd manages the group `/cg/user.slice/session-1.scope` and has not delegated it")
+    );
+    assert_eq!(
+        of(&second_version("web.service", "1\n", true)),
+        wrong(
+            "process 1 is in the group `/cg/web.service` as well, and one that hands controllers on can have none"
+        )
+    );
+    let lacking = second_version("web.service", "", true);
+    lacking.file("cg/web.service/cgroup.controllers", "pids\n");
+    assert_eq!(of(&lacking), wrong("the group `/cg/web.service` has no controller `memory`"));
+    // Without systemd nobody else manages groups.
+    let alone = second_version("here", "", false);
+    fs::remove_dir(alone.host.path(Path::new("/run/systemd/system"))).unwrap();
+    assert_eq!(of(&alone), Ok(Version::Two));
+    // The very top may have processes.
+    let top = second_version("", "1\n", false);
+    fs::remove_file(top.host.path(Path::new("/cg/cgroup.type"))).unwrap();
+    assert_eq!(of(&top), Ok(Version::Two));
+}
+
+#[test]
+fn a_jail_of_the_hosts_root_has_its_tasks_limited_where_that_can_be() {
+    let scene = first_version();
+    let mut manifest = Manifest::default();
+    manifest.namespaces.network = Some(scene.at(1, Network::Host));
+    manifest.program.user = Some(scene.at(2, Account::Id(0)));
+    let tasks = |scene: &Scene, manifest: &Manifest| {
+        let run = resolve(scene, manifest).unwrap();
+        let limits =
+            run.layers.iter().find(|state| state.layer == Layer::Limits).unwrap().enforcement.clone();
+        (groups(&run).0.first().cloned(), limits)
+    };
+    let group =
+        |most: u32| Some(format!("mkdir(\"stockade-web\" in \"/cg/pids\" pids.max={most}, \"/cg/freezer\")"));
+    assert_eq!(tasks(&scene, &manifest), (group(1024), Enforcement::Enforced));
+    // Where it cannot, nobody asked for it.
+    let (found, enforcement) = tasks(&Scene::new("groups-none"), &manifest);
+    assert!(found.is_none() && matches!(enforcement, Enforcement::EnforcedBut(_)));
+    // A limit on processes says what is meant.
+    manifest.limits.resources = vec![scene.at(
+        3,
+        crate::manifest::schema::ResourceLimit {
+            resource: crate::manifest::schema::RESOURCES[10],
+            soft: Some(7),
+            hard: Some(7),
+        },
+    )];
+    assert_eq!(tasks(&scene, &manifest).0, group(7));
+}

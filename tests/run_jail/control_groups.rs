@@ -1,0 +1,283 @@
+//! Limits that a control group holds: each is exceeded by a program, and what is told of it is compared whole. As root, in
+//! whatever hierarchies this host has; an ordinary user is told what is missing.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::common::{Need, needs};
+use crate::support::{Jail, finish, is_root, until};
+
+/// Whether this user can have groups here; says why not.
+fn has_groups() -> bool {
+    if !needs(Need::Root) {
+        return false;
+    }
+    let host = stockade::sys::host::Host::current(Path::new("/"));
+    let missing = ["memory", "pids", "cpu"].into_iter().find_map(|controller| {
+        stockade::manifest::resolve::control_groups::available(&host, controller).err()
+    });
+    if let Some(missing) = &missing {
+        println!("SKIP: {missing}");
+    }
+    missing.is_none()
+}
+
+/// The groups of a jail that are there.
+fn groups(name: &str) -> BTreeSet<PathBuf> {
+    let all = walkdir::WalkDir::new("/sys/fs/cgroup").into_iter().filter_map(Result::ok);
+    let prefix = format!("stockade-{name}");
+    all.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
+        .map(walkdir::DirEntry::into_path)
+        .collect()
+}
+
+/// Runs a jail with a report: how it ended, and what the report says of limits.
+fn reported(jail: &Jail, arguments: &[&str]) -> (crate::support::Ended, Value) {
+    let report = jail.path("report.json");
+    let mut command = jail.stockade("run");
+    command.arg("--report").arg(&report).arg("--").args(arguments);
+    let ended = finish(&mut command);
+    let report: Value = serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap();
+    (ended, report["limits"].clone())
+}
+
+/// What is told on stderr, once the tree is built, with the manifest's path left out.
+fn told(jail: &Jail, stderr: &str) -> String {
+    let lines = stderr.lines().filter(|line| !line.starts_with("built jail"));
+    let text = lines.fold(String::new(), |text, line| text + line + "\n");
+    text.replace(jail.manifest().to_str().unwrap(), "MANIFEST")
+}
+
+/// A shell that keeps on doubling a variable.
+const HOG: &str = "x=0123456789abcdef; while :; do x=$x$x; done";
+
+#[test]
+fn memory_past_the_limit_kills_and_is_told() {
+    if !has_groups() {
+        return;
+    }
+    let jail = Jail::shell("memory", "limits.memory = \"16M\"");
+    let (ended, limits) = reported(&jail, &[&format!("exec busybox sh -c '{HOG}'")]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(128 + 9), ""), "{}", ended.stderr);
+    assert_eq!(limits, json!([{ "limit": "memory", "amount": "16M", "effect": "killed", "times": 1 }]));
+    let expected = "\
+error: a process of jail `memory` was killed for lack of memory
+  --> MANIFEST:9:17
+    9 | limits.memory = \"16M\"
+      |                 ^^^^^
+  why: the limit `memory` of 16M was reached
+hint: a higher `memory` under `[limits]` lets it have more
+";
+    assert_eq!(told(&jail, &ended.stderr), expected);
+    assert_eq!(groups("memory"), BTreeSet::new());
+    // A program that survives the death of a child is only warned.
+    let (ended, _) = reported(&jail, &[&format!("busybox sh -c '{HOG}'; echo $?; exit 0")]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "137\n"));
+    // The shell's own word about it comes first.
+    assert!(ended.stderr.contains("warning: a process of jail `memory` was killed"), "{}", ended.stderr);
+}
+
+#[test]
+fn tasks_past_the_limit_are_refused_and_told() {
+    if !has_groups() {
+        return;
+    }
+    let jail = Jail::shell("tasks", "limits.tasks = 10");
+    // PID 1 and the shell are tasks too.
+    let script = "i=0; while [ $i -lt 20 ]; do sleep 60 2>/dev/null & i=$((i+1)); echo $i; done; exit 3";
+    let (ended, limits) = reported(&jail, &[script]);
+    assert_eq!(ended.stdout.lines().last(), Some("8"), "{ended:?}");
+    assert_eq!(limits, json!([{ "limit": "tasks", "amount": "10", "effect": "refused", "times": 1 }]));
+    let expected = "\
+warning: jail `tasks` was refused one more process
+  --> MANIFEST:9:16
+    9 | limits.tasks = 10
+      |                ^^
+  why: the limit `tasks` of 10 was reached
+hint: a higher `tasks` under `[limits]` lets it have more
+";
+    let told = told(&jail, &ended.stderr);
+    // The shell's own words about it come first.
+    let told = &told[told.find("warning").unwrap_or(0)..];
+    assert_eq!(told, expected);
+    assert_eq!(groups("tasks"), BTreeSet::new());
+}
+
+#[test]
+fn time_past_the_limit_is_waited_for_and_told() {
+    if !has_groups() {
+        return;
+    }
+    let jail = Jail::shell("cpu", "limits.cpu = \"10%\"\nlimits.runtime_max = \"1s\"");
+    let (ended, limits) = reported(&jail, &["while :; do :; done"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(124), ""), "{}", ended.stderr);
+    let times = limits[0]["times"].as_u64().unwrap();
+    assert_eq!(limits, json!([{ "limit": "cpu", "amount": "10%", "effect": "delayed", "times": times }]));
+    let times = if times == 1 { "once".to_owned() } else { format!("{times} times") };
+    let expected = format!(
+        "\
+warning: jail `cpu` was held back {times} by its limit `cpu` of 10%
+  --> MANIFEST:9:14
+    9 | limits.cpu = \"10%\"
+      |              ^^^^^
+hint: a higher `cpu` under `[limits]` lets it have more
+"
+    );
+    assert_eq!(told(&jail, &ended.stderr), expected);
+    assert_eq!(groups("cpu"), BTreeSet::new());
+}
+
+#[test]
+fn a_fork_bomb_of_the_hosts_root_stays_inside() {
+    if !has_groups() {
+        return;
+    }
+    // Nobody named a limit, and none of setrlimit(2) holds this user.
+    let jail = Jail::probe("bomb", "program.user = \"root\"\nnamespaces.network = \"host\"");
+    let (ended, limits) = reported(&jail, &["forks", "3000"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "1022\n"), "{}", ended.stderr);
+    assert_eq!(limits[0]["limit"], "tasks");
+    assert_eq!(limits[0]["amount"], "1024");
+    assert_eq!(groups("bomb"), BTreeSet::new());
+}
+
+#[test]
+fn a_jail_sees_its_own_group_as_the_top() {
+    if !has_groups() {
+        return;
+    }
+    let jail = Jail::shell("view", "limits.memory = \"64M\"\nlimits.tasks = 20");
+    let ended = jail.run(&["cat /proc/self/cgroup; ls /sys/fs/cgroup 2>/dev/null; exit 0"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    for line in ended.stdout.lines() {
+        // In hierarchies where the jail has no group it is the caller's that is the top.
+        assert!(line.ends_with(":/"), "{line}");
+    }
+    assert!(!ended.stdout.contains("stockade"), "{}", ended.stdout);
+    // Shared with the host it tells where on the host it is.
+    let jail = Jail::shell("seen", "limits.tasks = 20\nnamespaces.cgroup = \"host\"");
+    let ended = jail.run(&["cat /proc/self/cgroup"]);
+    assert!(ended.lines().iter().any(|line| line.ends_with("/stockade-seen")), "{}", ended.stdout);
+}
+
+#[test]
+fn two_at_once_have_a_group_each() {
+    if !has_groups() {
+        return;
+    }
+    let jail = Jail::shell("pair", "limits.tasks = 20");
+    jail.run(&["true"]);
+    let mut running: Vec<_> = (0..2)
+        .map(|_| jail.command(&["echo; sleep 60"]).stdout(std::process::Stdio::piped()).spawn().unwrap())
+        .collect();
+    let all = until("the groups of both", || {
+        let found = groups("pair");
+        let tops = ["stockade-pair", "stockade-pair-2"].map(|name| {
+            found.iter().any(|path| {
+                path.ends_with(name)
+                    && !fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default().is_empty()
+            })
+        });
+        (tops == [true, true]).then_some(found)
+    });
+    assert_eq!(all.iter().filter(|path| path.ends_with("stockade-pair")).count() * 2, all.len(), "{all:?}");
+    for child in &mut running {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    // Nobody could take them away; the next start does.
+    until("the end of both", || {
+        let busy =
+            |path: &PathBuf| !fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default().is_empty();
+        (!groups("pair").iter().any(busy)).then_some(())
+    });
+    jail.expect(&["true"], 0, "");
+    assert_eq!(groups("pair"), BTreeSet::new());
+}
+
+#[test]
+fn a_group_that_stays_busy_is_told_of_and_swept_later() {
+    if !has_groups() {
+        return;
+    }
+    let jail = Jail::shell("busy", "limits.tasks = 20");
+    let mut running = jail.command(&["read line; exit 5"]);
+    let mut running =
+        running.stdin(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let group = until("the group", || {
+        groups("busy").into_iter().find(|path| {
+            path.join("pids.max").exists()
+                && !fs::read_to_string(path.join("cgroup.procs")).unwrap().is_empty()
+        })
+    });
+    // A process of the host's own, that no end of a jail ends.
+    let mut other = Command::new("sleep").arg("60").spawn().unwrap();
+    fs::write(group.join("cgroup.procs"), other.id().to_string()).unwrap();
+    drop(running.stdin.take());
+    let ended = running.wait_with_output().unwrap();
+    let stderr = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(5), "{stderr}");
+    let expected = format!(
+        "\
+warning: the control group `{}` could not be removed
+  why: rmdir(2): Device or resource busy (EBUSY)
+hint: some process is still in it; the next start of a jail removes it when it is empty
+",
+        group.display()
+    );
+    assert_eq!(told(&jail, &stderr), expected);
+    other.kill().unwrap();
+    other.wait().unwrap();
+    until("the next start", || {
+        jail.expect(&["true"], 0, "");
+        groups("busy").is_empty().then_some(())
+    });
+}
+
+#[test]
+fn a_hierarchy_that_cannot_be_written_is_named() {
+    if !has_groups() {
+        return;
+    }
+    let jail = Jail::shell("read-only", "limits.tasks = 20");
+    jail.run(&["true"]);
+    let run = jail.command(&["true"]);
+    let words = std::iter::once(run.get_program()).chain(run.get_args());
+    let mut command = Command::new("unshare");
+    let script = "for each in $(sed -n 's/^[^ ]* [^ ]* [^ ]* [^ ]* \\(\\/sys\\/fs\\/cgroup[^ ]*\\) .*/\\1/p' /proc/self/mountinfo); do \
+                  mount -o remount,bind,ro $each; done; exec \"$@\"";
+    command.args(["--mount", "sh", "-c", script, "sh"]).args(words);
+    for (name, value) in run.get_envs() {
+        command.env(name, value.unwrap());
+    }
+    let ended = finish(&mut command);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(125), ""));
+    let first: Vec<&str> = ended.stderr.lines().take(1).collect();
+    assert_eq!(first, ["error: this host cannot enforce the layer `limits`"], "{}", ended.stderr);
+    assert!(ended.stderr.contains("(Read-only file system): mount it writable"), "{}", ended.stderr);
+}
+
+#[test]
+fn who_may_make_no_group_is_told_the_cure() {
+    if is_root() {
+        return;
+    }
+    let host = stockade::sys::host::Host::current(Path::new("/"));
+    let missing = stockade::manifest::resolve::control_groups::available(&host, "pids");
+    let jail = Jail::shell("refused", "limits.tasks = 20");
+    match missing {
+        Ok(_) => jail.expect(&["true"], 0, ""),
+        Err(missing) => {
+            let ended = jail.run(&["true"]);
+            assert_eq!((ended.code, ended.stdout.as_str()), (Some(125), ""));
+            assert!(ended.stderr.contains(&format!("  why: {missing}\n")), "{}", ended.stderr);
+        }
+    }
+    // Who says so goes on without.
+    let jail = Jail::shell("without", "limits.tasks = 20\nprivileges.best_effort = [\"limits\"]");
+    jail.expect(&["true"], 0, "");
+}
