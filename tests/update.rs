@@ -5,11 +5,17 @@
 
 mod common;
 
-use std::fs::{self, File, FileTimes};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::path::PathBuf;
+use std::fmt::Write as _;
+use std::fs::{self, File, FileTimes, Permissions};
+use std::io::Read as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use common::Dir;
+use common::{Dir, Need, needs};
 
 /// A directory with a jail whose program is static and prints what is in `/a` and `/b`, which are copies of files beside the manifest.
 fn jail(name: &str) -> Dir {
@@ -331,3 +337,290 @@ fn options_that_say_nothing_together_are_refused() {
         );
     }
 }
+
+/// A server and its library in directories of their own, which play the host's: `libans.so.1` is a link to `libans.so.1.2.0`.
+fn serving(name: &str) -> Dir {
+    let dir = Dir::new(name);
+    let here = dir.path().display().to_string();
+    dir.write("server.c", SERVER);
+    fs::create_dir(dir.join("lib")).unwrap();
+    fs::create_dir(dir.join("run")).unwrap();
+    fs::set_permissions(dir.join("run"), Permissions::from_mode(0o777)).unwrap();
+    library(&dir, "2.0");
+    cc(&dir, &["-o", "server", "server.c", "-Llib", "-l:libans.so.1", &format!("-Wl,-rpath,{here}/lib")]);
+    dir.write(
+        "ans.toml",
+        format!(
+            "program.command = [\"{here}/server\"]\n\
+             [[mounts]]\nsource = \"{here}/run\"\ntarget = \"/run/ans\"\nread_only = false\n"
+        ),
+    );
+    dir
+}
+
+/// A server on a socket, which answers what its library says.
+const SERVER: &str = r#"
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+const char *answer(void);
+int main(void) {
+    struct sockaddr_un address = { AF_UNIX, "/run/ans/socket" };
+    unlink(address.sun_path);
+    int listening = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (bind(listening, (struct sockaddr *)&address, sizeof address) || listen(listening, 8)) return 9;
+    write(1, "r\n", 2);
+    for (int client; (client = accept(listening, 0, 0)) >= 0; close(client)) write(client, answer(), strlen(answer()));
+}
+"#;
+
+fn cc(dir: &Dir, words: &[&str]) {
+    assert!(Command::new("cc").current_dir(dir.path()).args(words).status().unwrap().success());
+}
+
+/// Installs the library as this version, under a name that has the version in it, as a package would: the old one goes.
+fn library(dir: &Dir, version: &str) {
+    dir.write("ans.c", format!("const char *answer(void) {{ return \"version {version}\"; }}"));
+    let file = format!("libans.so.1.{version}");
+    cc(dir, &["-shared", "-fPIC", "-Wl,-soname,libans.so.1", "-o", &format!("lib/{file}.new"), "ans.c"]);
+    for old in fs::read_dir(dir.join("lib")).unwrap() {
+        let path = old.unwrap().path();
+        if path.extension().is_some_and(|ending| ending != "new") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    fs::rename(dir.join(format!("lib/{file}.new")), dir.join("lib").join(&file)).unwrap();
+    std::os::unix::fs::symlink(&file, dir.join("lib/libans.so.1")).unwrap();
+}
+
+/// The daemon, once it serves.
+struct Daemon(Child);
+
+impl Daemon {
+    fn start(dir: &Dir) -> Self {
+        let mut command = dir.stockade(["run", "./ans.toml"]).inner;
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = [0; 2];
+        child.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
+        Self(child)
+    }
+
+    /// Ends it as a service manager would.
+    fn stop(mut self) {
+        let pid = nix::unistd::Pid::from_raw(self.0.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What the daemon answers.
+fn ask(socket: &Path) -> String {
+    let mut answer = String::new();
+    UnixStream::connect(socket).unwrap().read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_library_that_an_upgrade_gives_another_name_is_found_updated_and_gone_back_from() {
+    if !needs(Need::Program("cc")) || !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = serving("update-library");
+    let socket = dir.join("run/socket");
+    let lib = dir.join("lib").display().to_string();
+    succeeds(&dir, &["build", "./ans.toml"]);
+    let daemon = Daemon::start(&dir);
+    assert_eq!(ask(&socket), "version 2.0");
+    assert_eq!(dir.stockade(["verify", "ans"]).output().code, Some(0));
+
+    // The host is upgraded: the old file goes, the link changes, the program stays.
+    library(&dir, "3.0");
+    let verified = dir.stockade(["verify", "ans"]).output();
+    assert_eq!(verified.code, Some(1), "{}", verified.stderr);
+    for expected in [
+        format!(
+            "stale {lib}/libans.so.1\n      the host has it otherwise now\n      \
+             leads to libans.so.1.3.0, led to libans.so.1.2.0\n"
+        ),
+        format!(
+            "stale {lib}/libans.so.1.2.0\n      its source {lib}/libans.so.1.2.0 is gone\n      \
+             {lib}/libans.so.1.3.0 seems to replace it\n"
+        ),
+        format!("stale {lib}/libans.so.1.3.0\n      the host has it now, the tree has not\n"),
+        format!("hint: `stockade build {}` makes the tree anew\n", dir.join("ans.toml").display()),
+        "jail `ans`: 0 altered, 0 missing, 0 added, 3 stale of ".to_owned(),
+    ] {
+        assert!(verified.stdout.contains(&expected), "{expected}\nin\n{}", verified.stdout);
+    }
+
+    // It serves while the tree is built, and goes on as it was until it is started anew.
+    let done = AtomicBool::new(false);
+    let (told, asked) = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let mut asked = 0;
+            while !done.load(Ordering::Relaxed) || asked == 0 {
+                assert_eq!(ask(&socket), "version 2.0");
+                asked += 1;
+            }
+            asked
+        });
+        let built = dir.stockade(["build", "./ans.toml"]).output();
+        done.store(true, Ordering::Relaxed);
+        (built, asking.join().unwrap())
+    });
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    assert!(told.stderr.contains("since generation 1: 1 added, 1 changed, 1 removed; "), "{}", told.stderr);
+    println!("asked {asked} times during the build");
+    assert_eq!(ask(&socket), "version 2.0");
+    let verified = dir.stockade(["verify", "ans"]).output();
+    let outdated = format!(
+        "stale /\n      process {} still runs it from generation 1, and 2 is the current one\n      \
+         it has {lib}/libans.so.1.2.0 mapped as it was there\n      hint: start the jail anew\n",
+        daemon.0.id()
+    );
+    assert_eq!(verified.code, Some(1));
+    assert!(verified.stdout.starts_with(&outdated), "{outdated}\nin\n{}", verified.stdout);
+
+    daemon.stop();
+    let daemon = Daemon::start(&dir);
+    assert_eq!(ask(&socket), "version 3.0");
+    assert_eq!(dir.stockade(["verify", "ans"]).output().code, Some(0));
+
+    dir.stockade(["build", "--rollback", "./ans.toml"]).expect(0, "", "jail `ans` is back at generation 1\n");
+    assert_eq!(ask(&socket), "version 3.0");
+    daemon.stop();
+    let daemon = Daemon::start(&dir);
+    assert_eq!(ask(&socket), "version 2.0");
+    daemon.stop();
+}
+
+#[test]
+fn a_test_whose_client_would_find_the_running_jail_is_refused() {
+    let dir = jail("update-beside");
+    common::compile_static(
+        &dir.join("program"),
+        "#include <unistd.h>\nint main(void) { write(1, \"r\\n\", 2); pause(); }",
+    );
+    let text = manifest(&dir, "namespaces.network = \"host\"\ntest.command = [\"true\"]\n");
+    dir.write("web.toml", text);
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    succeeds(&dir, &["build", "./web.toml"]);
+    let mut command = dir.stockade(["run", "./web.toml"]).inner;
+    let mut running = Daemon(command.stdout(Stdio::piped()).spawn().unwrap());
+    running.0.stdout.as_mut().unwrap().read_exact(&mut [0; 2]).unwrap();
+    let refused = dir.stockade(["build", "--test", "./web.toml"]).output();
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""));
+    let why =
+        format!("why: process {} runs it in the host's network, where the test's client", running.0.id());
+    assert!(refused.stderr.contains(&why), "{}", refused.stderr);
+    assert_eq!(generations(&dir), ["1"]);
+    running.stop();
+    succeeds(&dir, &["build", "--test", "./web.toml"]);
+}
+
+/// Numbers that look random, the same in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
+#[test]
+fn a_build_killed_at_any_moment_leaves_the_old_tree_or_the_new_one() {
+    let kills: u32 = std::env::var("STOCKADE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
+    let dir = jail("update-killed");
+    let mut files = String::new();
+    let here = dir.path().display().to_string();
+    for number in 0..40 {
+        let _ = writeln!(files, "  {{ path = \"{here}/data/{number}\", target = \"/data/{number}\" }},");
+        // What never changes stands between what does, so that a tree has files of both kinds.
+        dir.write(format!("data/{number}"), vec![b'x'; 30_000]);
+    }
+    common::compile_static(&dir.join("program"), READER);
+    let text = manifest(&dir, "");
+    dir.write("web.toml", text.strip_suffix("]\n").unwrap().to_owned() + &files + "]\n");
+    let version = |number: u32| {
+        for at in (0..40).step_by(2) {
+            dir.write(format!("data/{at}"), format!("version {number}\n"));
+        }
+    };
+    // Moments are drawn from a little more than the time that a build of this kind takes. Nothing is asserted of it.
+    let mut span = Duration::MAX;
+    for _ in 0..3 {
+        version(0);
+        let began = Instant::now();
+        succeeds(&dir, &["build", "./web.toml"]);
+        span = span.min(began.elapsed());
+    }
+    let mut numbers = Numbers(11);
+    let (mut old, mut new, mut landed) = (0, 0, 0);
+    let mut current = 0;
+    for kill in 1..=kills {
+        version(kill);
+        let mut command = dir.stockade(["build", "./web.toml"]).inner;
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(span * numbers.below(1100) as u32 / 1000);
+        landed += u32::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let said = said(&dir);
+        match said.as_str() {
+            text if text == format!("version {current}\n") => old += 1,
+            text if text == format!("version {kill}\n") => {
+                new += 1;
+                current = kill;
+            }
+            text => panic!("kill {kill}: {text:?} is neither version {current} nor {kill}"),
+        }
+        // What a verification finds is the upgrade at most.
+        let verified = dir.stockade(["verify", "web"]).output();
+        assert!(!verified.stdout.is_empty() && verified.stderr.is_empty(), "{}", verified.stderr);
+        let stale = verified.stdout.lines().last().unwrap().contains(": 0 altered, 0 missing, 0 added, ");
+        assert!(verified.code == Some(0) || stale, "{}", verified.stdout);
+    }
+    println!("{kills} kills, {landed} of them before the end: {old} left the old tree, {new} the new one");
+    assert!(kills < 20 || (old > 0 && landed > 0), "none was in time");
+    succeeds(&dir, &["build", "./web.toml"]);
+    assert_eq!(said(&dir), format!("version {kills}\n"));
+    succeeds(&dir, &["remove", "web"]);
+    let left: Vec<_> =
+        fs::read_dir(dir.join("state")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| name == ".run"), "{left:?}");
+}
+
+/// Says what is in the files that change, once if it is the same in all of them, and each that differs; and that the others are whole.
+const READER: &str = r#"
+#include <stdio.h>
+#include <string.h>
+int main(void) {
+    static char first[100], text[40000], path[100];
+    for (int at = 0; at < 40; at++) {
+        snprintf(path, sizeof path, "/data/%d", at);
+        FILE *file = fopen(path, "r");
+        size_t length = file ? fread(text, 1, sizeof text - 1, file) : 0;
+        text[length] = 0;
+        if (at % 2) {
+            if (length != 30000 || strspn(text, "x") != 30000) printf("%s is not whole\n", path);
+        } else if (at == 0) {
+            strcpy(first, text);
+            fputs(text, stdout);
+        } else if (strcmp(first, text)) {
+            printf("%s: %s", path, text);
+        }
+        if (file) fclose(file);
+    }
+}
+"#;

@@ -55,18 +55,19 @@ fn the_chain_is_told_through_links_to_the_manifest() {
     let dir = jail("why-chain");
     let here = dir.path().display().to_string();
     let size = dir.join("libb.so.1").metadata().unwrap().len();
+    let json = dir.stockade(["why", "--json", "./web.toml", "/short/libb.so.1"]).output();
+    let value: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    let owner = format!("{}:{}", value["entry"]["uid"], value["entry"]["gid"]);
     dir.stockade(["why", "web", "/short/libb.so.1"]).expect(
         0,
         &format!(
             "/short: a link to {here}\n    because: ./web.toml:4\n\
-             {here}/libb.so.1: a file, mode 0755, owner 0:0, {size} bytes\n    copied from {here}/libb.so.1\n    \
+             {here}/libb.so.1: a file, mode 0755, owner {owner}, {size} bytes\n    copied from {here}/libb.so.1\n    \
              because: DT_NEEDED libb.so.1 of {here}/liba.so.1\n    because: DT_NEEDED liba.so.1 of {here}/p\n    \
              because: ./web.toml:1\n"
         ),
         "",
     );
-    let json = dir.stockade(["why", "--json", "./web.toml", "/short/libb.so.1"]).output();
-    let value: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(value["path"], format!("{here}/libb.so.1"));
     assert_eq!(value["links"][0]["path"], "/short");
     assert_eq!(value["reasons"][2], "./web.toml:1");

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::libc;
 
 use super::prepare::{Jail, Result};
+use super::select;
 use crate::cli;
 use crate::error::{self, Failure, exit};
 use crate::manifest::finding::Finding;
@@ -82,15 +83,15 @@ pub(super) fn refuse_beside_a_running(jail: &Jail) -> Result<()> {
     if network != Some(Network::Host) || test.value.command.is_none() || !test.value.arguments.is_empty() {
         return Ok(());
     }
-    let pids: Vec<_> = jail.store()?.holders(&jail.name).into_iter().flat_map(|(_, pids)| pids).collect();
-    if pids.is_empty() {
-        return Ok(());
-    }
-    let pids = pids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    let running = select::all()?;
+    let Some(run) = running.iter().find(|run| run.entry.jail == jail.name) else { return Ok(()) };
     let finding =
         Finding::error(format!("jail `{}` cannot be tested while it runs", jail.name), &test.origin);
     let finding = finding
-        .why(format!("process {pids} runs it in the host's network, where the test's client would find that one"))
+        .why(format!(
+            "process {} runs it in the host's network, where the test's client would find that one",
+            run.supervisor
+        ))
         .hint("give the tested one another port with `arguments` under [test], stop the running one, or build without `--test`");
     Err(jail.findings(vec![finding]))
 }

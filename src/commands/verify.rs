@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::build::{self, Foreseen};
 use super::prepare::{Jail, Result, state_directory};
-use super::remove;
+use super::{remove, select};
 use crate::cli;
 use crate::error::{self, Failure, exit};
 use crate::jail;
@@ -236,20 +236,24 @@ fn source_differs(entry: &Entry) -> Option<String> {
     }
 }
 
-/// What running jails have of older trees, or of files that are gone.
+/// What running jails have of older trees, or of files that are gone. Which run is told by their records; where these cannot be
+/// read, `list` says why.
 fn running(store: &Store, current: &Generation, record: &Record) -> Vec<Row> {
-    let own = std::process::id();
     let mut rows = Vec::new();
-    for (generation, pids) in store.holders(&current.jail) {
-        let older = (generation.number != current.number).then(|| store.record(&generation).ok()).flatten();
-        let differs = older.map(|older| tree::changes(&older.entries, &record.entries)).unwrap_or_default();
-        for supervisor in pids.into_iter().filter(|pid| *pid != own) {
-            let mapped = jail::mapped(supervisor);
+    for run in select::all().unwrap_or_default().iter().filter(|run| run.entry.jail == current.jail) {
+        let supervisor = run.supervisor.unsigned_abs();
+        let mapped = jail::mapped(supervisor);
+        let number = run.entry.tree.parent().and_then(|place| place.file_name()?.to_str()?.parse().ok());
+        let generation = number.filter(|number| *number != current.number);
+        let generation = generation.and_then(|number| store.numbered(&current.jail, number));
+        if let Some(generation) = generation {
+            let older = store.record(&generation).map(|older| older.entries).unwrap_or_default();
+            let differs = tree::changes(&older, &record.entries);
             if !differs.is_empty() {
                 rows.push(outdated(&generation, current, supervisor, &differs, &mapped));
             }
-            rows.extend(mapped.iter().filter(|file| is_gone(file)).map(deleted));
         }
+        rows.extend(mapped.iter().filter(|file| is_gone(file)).map(deleted));
     }
     rows
 }

@@ -37,7 +37,7 @@ use super::record::{Digest, FORMAT, Record};
 use super::remove::remove;
 use super::trust::{find_store, open_store};
 use crate::plan::JailName;
-use crate::sys::fs::{Lock, lock_holders, try_lock};
+use crate::sys::fs::{Lock, try_lock};
 
 /// The state directory of root.
 const SYSTEM: &str = "/var/lib/stockade";
@@ -219,25 +219,6 @@ impl Store {
     pub fn numbered(&self, jail: &JailName, number: u64) -> Option<Generation> {
         let generation = self.generation(jail, number);
         self.tree(&generation).is_ok().then_some(generation)
-    }
-
-    /// Who runs from which generation of a jail: the supervisors' process ids, as far as /proc tells.
-    pub fn holders(&self, jail: &JailName) -> Vec<(Generation, Vec<u32>)> {
-        let place = Path::new(jail.as_str()).join("generations");
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-        let Ok(generations) = open_below(&self.directory, &place, flags, false) else { return Vec::new() };
-        let mut numbers: Vec<u64> = names(&generations)
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|name| name.to_str().ok()?.parse().ok())
-            .collect();
-        numbers.sort_unstable();
-        let held = numbers.into_iter().map(|number| {
-            let generation = self.generation(jail, number);
-            let directory = open_below(&self.directory, &below(&generation), flags, false);
-            (generation, directory.map(|directory| lock_holders(&directory)).unwrap_or_default())
-        });
-        held.filter(|(_, pids)| !pids.is_empty()).collect()
     }
 
     /// Goes back to the generation before the current one, which is removed, unless somebody runs from it; with what of it could
