@@ -1,4 +1,4 @@
-//! SIGKILL at random moments, of whoever is there: supervisor, PID 1, program, a build, a removal. Afterwards, and after the next
+//! SIGKILL at random moments, of whoever is there: supervisor, PID 1, program, a build, a removal, a verification. Afterwards, and after the next
 //! command of stockade where something was left on disk, nothing is there: no process, mount, cgroup, directory or record.
 //!
 //! `STOCKADE_KILLS` says how many (default 60). This process is the subreaper of all it starts, see prctl(2): whoever survives
@@ -403,12 +403,13 @@ fn kills(as_nobody: bool, count: u64) {
     }
     let run_span = field.span("run", &shapes[0]);
     let build_span = field.span("build", &shapes[0]);
+    let verify_span = field.span("verify", &shapes[0]);
     let remove_span = field.span("remove", &shapes[0]);
     field.succeeds("build", &shapes[0], &[]);
-    let mut landed = [0; 5];
+    let mut landed = [0; 6];
     for round in 0..count {
         let shape = &shapes[numbers.below(4) as usize];
-        match round % 5 {
+        match round % 6 {
             kind @ 0..3 => {
                 let victim = [Victim::Supervisor, Victim::First, Victim::Program][kind as usize];
                 let most = ["0", "0", "60"][numbers.below(3) as usize];
@@ -427,7 +428,8 @@ fn kills(as_nobody: bool, count: u64) {
                 field.assert_only_the_tree(shape);
             }
             kind => {
-                let (verb, span) = [("build", build_span), ("remove", remove_span)][kind as usize - 3];
+                let verbs = [("build", build_span), ("remove", remove_span), ("verify", verify_span)];
+                let (verb, span) = verbs[kind as usize - 3];
                 let mut child = field.command(verb, shape, &[]).spawn().unwrap();
                 pause(span * numbers.below(1100) as u32 / 1000);
                 landed[kind as usize] += u64::from(child.try_wait().unwrap().is_none());
@@ -444,7 +446,7 @@ fn kills(as_nobody: bool, count: u64) {
             }
         }
     }
-    println!("{count} kills: {landed:?} of supervisor, PID 1, program, build, removal");
+    println!("{count} kills: {landed:?} of supervisor, PID 1, program, build, removal, verification");
     assert!(landed.iter().all(|landed| count < 100 || *landed > 0), "some were never hit: {landed:?}");
     // Nobody holds a lock, and nothing is in the way of anything.
     for shape in &shapes {

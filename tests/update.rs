@@ -140,6 +140,27 @@ fn what_a_program_may_write_to_is_shared_with_nobody() {
 }
 
 #[test]
+fn a_tree_that_is_shared_is_not_given_to_a_program_that_may_write_to_it() {
+    let dir = jail("update-generation");
+    succeeds(&dir, &["build", "./web.toml"]);
+    dir.write("b", "new\n");
+    succeeds(&dir, &["build", "./web.toml"]);
+    let run = |arguments: &[&str]| dir.stockade([&["run"], arguments, &["./web.toml"]].concat()).output();
+    let older = run(&["--generation", "1"]);
+    assert_eq!((older.code, older.stdout.as_str()), (Some(0), "one\ntwo\n"), "{}", older.stderr);
+    let refused = run(&["--generation", "1", "--set", "root.read_only=false"]);
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(125), ""));
+    assert!(
+        refused.stderr.starts_with("error: generation 1 of jail `web` may share files with others\n"),
+        "{}",
+        refused.stderr
+    );
+    let none = run(&["--generation", "7"]);
+    assert_eq!((none.code, none.stdout.as_str()), (Some(125), ""));
+    assert!(none.stderr.starts_with("error: jail `web` has no generation 7\n"), "{}", none.stderr);
+}
+
+#[test]
 fn what_was_tampered_with_is_not_shared() {
     let dir = jail("update-tampered");
     succeeds(&dir, &["build", "./web.toml"]);
@@ -315,6 +336,15 @@ fn all_jails_that_were_built_are_built_again_as_they_were() {
     assert_eq!(fs::read_to_string(tree(&dir, "2", "b")).unwrap(), "new\n");
     assert!(tree(&dir, "2", "set").is_dir());
     assert!(!dir.join("state/never").exists());
+    // A manifest that is of another jail by now does not make that one instead.
+    let text = fs::read_to_string(dir.join("web.toml")).unwrap();
+    dir.write("web.toml", format!("name = \"renamed\"\n{text}"));
+    let all = dir.stockade(["build", "--all", "--json"]).output();
+    assert_eq!((all.code, all.stdout.as_str()), (Some(1), "[]\n"));
+    assert!(
+        all.stderr.contains("error: the manifest that jail `web` was built from is of jail `renamed` now\n")
+    );
+    assert!(!dir.join("state/renamed").exists());
 }
 
 #[test]
@@ -499,6 +529,36 @@ fn a_library_that_an_upgrade_gives_another_name_is_found_updated_and_gone_back_f
     daemon.stop();
     let daemon = Daemon::start(&dir);
     assert_eq!(ask(&socket), "version 2.0");
+    daemon.stop();
+}
+
+#[test]
+fn a_deleted_library_of_the_hosts_that_a_jail_still_maps_is_stale() {
+    if !needs(Need::Program("cc")) || !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = serving("update-deleted");
+    let lib = dir.join("lib").display().to_string();
+    // The host's libraries are shown instead of copied ones.
+    let text = fs::read_to_string(dir.join("ans.toml")).unwrap();
+    dir.write("ans.toml", format!("{text}[[mounts]]\nsource = \"{lib}\"\ntarget = \"{lib}\"\n"));
+    succeeds(&dir, &["build", "./ans.toml"]);
+    let daemon = Daemon::start(&dir);
+    assert_eq!(dir.stockade(["verify", "ans"]).output().code, Some(0));
+    library(&dir, "3.0");
+    succeeds(&dir, &["build", "./ans.toml"]);
+    let verified = dir.stockade(["verify", "ans"]).output();
+    assert_eq!(verified.code, Some(1));
+    let expected = format!("stale {lib}/libans.so.1.2.0\n      process ");
+    let at = verified.stdout.find(&expected).unwrap_or_else(|| panic!("{expected}\nin\n{}", verified.stdout));
+    assert!(
+        verified.stdout[at..]
+            .contains(" has it mapped, and it is deleted\n      hint: start the jail anew\n")
+    );
+    daemon.stop();
+    let daemon = Daemon::start(&dir);
+    assert_eq!(ask(&dir.join("run/socket")), "version 3.0");
+    assert_eq!(dir.stockade(["verify", "ans"]).output().code, Some(0));
     daemon.stop();
 }
 

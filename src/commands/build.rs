@@ -1,6 +1,6 @@
 //! `build`: makes a jail's tree anew, says beforehand what that would change, or goes back to the tree before.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::prepare::{Jail, Result, state_directory};
 use super::test;
@@ -18,20 +18,48 @@ use crate::tree::{self, Built, Change, ChangeKind, Generation, Record, Store};
 /// Builds one jail's tree, or those of all jails that have one.
 pub(super) fn build(options: &cli::Build, request: &Request) -> Result<u8> {
     if !options.all {
-        return one(options, request);
+        let jail = Jail::load(request)?;
+        if options.rollback {
+            return roll_back(options, &jail);
+        }
+        let value = one(options, &jail, request)?;
+        return Ok(if options.json { print(&value) } else { 0 });
     }
     let mut code = 0;
-    for jail in built_jails()? {
-        match jail.and_then(|request| one(options, &request)) {
-            Ok(done) => code = code.max(done),
+    let mut values = Vec::new();
+    for (name, request) in built_jails()? {
+        let done = request.and_then(|request| Ok((named_so(&name, Jail::load(&request)?)?, request)));
+        match done.and_then(|(jail, request)| one(options, &jail, &request)) {
+            Ok(value) => values.push(value),
             Err(failure) => code = code.max(failure.report()),
         }
     }
-    Ok(code)
+    Ok(if options.json { code.max(print(&values.into())) } else { code })
+}
+
+/// A jail, if its manifest still calls it what its tree is called.
+fn named_so(name: &JailName, jail: Jail) -> Result<Jail> {
+    if jail.name == *name {
+        return Ok(jail);
+    }
+    let other = Diagnostic::error(format!(
+        "the manifest that jail `{name}` was built from is of jail `{}` now",
+        jail.name
+    ))
+    .why(format!("it is `{}`", jail.loaded.path.display()))
+    .hint(format!(
+        "build that by its path, and write `stockade remove {name}` if this one is not wanted any more"
+    ));
+    Err(Failure::new(other, exit::FINDING))
+}
+
+/// Prints JSON.
+fn print(value: &Value) -> u8 {
+    error::print(&format!("{value:#}\n"))
 }
 
 /// What every jail of the state directory was built from, to be asked for again.
-fn built_jails() -> Result<Vec<Result<Request>>> {
+fn built_jails() -> Result<Vec<(JailName, Result<Request>)>> {
     let state = state_directory()?;
     let cannot = |error: &tree::Error| {
         let failed =
@@ -44,7 +72,7 @@ fn built_jails() -> Result<Vec<Result<Request>>> {
     for name in jails.iter().filter_map(|name| JailName::parse(name).ok()) {
         // What was never finished is no jail.
         if let Some(generation) = store.latest(&name).map_err(|error| cannot(&error))? {
-            requests.push(request_of(&store, &generation));
+            requests.push((name, request_of(&store, &generation)));
         }
     }
     Ok(requests)
@@ -68,31 +96,25 @@ pub(super) fn made_from(record: &Record) -> Option<Request> {
     Some(Request { jail: from.path.0.clone().into(), sets: from.sets.clone(), extra_arguments: Vec::new() })
 }
 
-fn one(options: &cli::Build, request: &Request) -> Result<u8> {
-    let jail = Jail::load(request)?;
-    if options.rollback {
-        return roll_back(options, &jail);
-    }
+/// Builds one jail, or says what a build would change; the same for programs.
+fn one(options: &cli::Build, jail: &Jail, request: &Request) -> Result<Value> {
     if options.dry_run {
-        return dry_run(options, &jail);
+        return dry_run(options, jail);
     }
     if options.test {
-        test::refuse_beside_a_running(&jail)?;
+        test::refuse_beside_a_running(jail)?;
     }
     let mut refused = None;
     let mut trial = |generation: &Generation| {
-        let passed = if options.test { test::trial(&jail, request, generation) } else { Ok(()) };
+        let passed = if options.test { test::trial(jail, request, generation) } else { Ok(()) };
         refused = passed.err();
         refused.is_none()
     };
     match jail.build(options.keep, &mut trial) {
         Ok((built, warnings)) => {
-            announce(&jail, &built, &warnings);
-            if options.json {
-                let since = built.since.as_ref().map(|(number, changes)| (*number, &changes[..]));
-                return Ok(error::print(&json_text(&jail, Some(built.generation.number), since)));
-            }
-            Ok(0)
+            announce(jail, &built, &warnings);
+            let since = built.since.as_ref().map(|(number, changes)| (*number, &changes[..]));
+            Ok(value(jail, Some(built.generation.number), since))
         }
         Err(failure) => Err(match refused {
             Some(mut refused) => {
@@ -105,22 +127,24 @@ fn one(options: &cli::Build, request: &Request) -> Result<u8> {
 }
 
 /// Says what a build would change. That something would is no failure: the exit code is a build's.
-fn dry_run(options: &cli::Build, jail: &Jail) -> Result<u8> {
+fn dry_run(options: &cli::Build, jail: &Jail) -> Result<Value> {
     let Foreseen { since, changes, stay, warnings } = foresee(jail, jail.record()?.as_ref())?;
     let all: Vec<_> = jail.loaded.warnings.iter().chain(&warnings).cloned().map(Diagnostic::from).collect();
     error::eprint_all(&all, &jail.loaded.path.display().to_string());
-    if options.json {
-        let since = since.map(|number| (number, &changes[..]));
-        return Ok(error::print(&json_text(jail, None, since.or(Some((0, &changes))))));
+    if !options.json {
+        let against = since.map_or_else(
+            || format!("jail `{}` is not built yet; a build would make:\n", jail.name),
+            |number| format!("jail `{}`, compared with generation {number}:\n", jail.name),
+        );
+        let rows: Vec<Row> = changes.iter().map(row).collect();
+        let text = rows::text(&rows, Style::for_stdout().has_colour());
+        let summary = format!("{}; {stay} stay as they are\n", counted(&changes));
+        let code = error::print(&[against, text, summary].concat());
+        if code != 0 {
+            return Err(Failure { diagnostics: Vec::new(), subject: String::new(), code });
+        }
     }
-    let against = since.map_or_else(
-        || format!("jail `{}` is not built yet; a build would make:\n", jail.name),
-        |number| format!("jail `{}`, compared with generation {number}:\n", jail.name),
-    );
-    let rows: Vec<Row> = changes.iter().map(row).collect();
-    let text = rows::text(&rows, Style::for_stdout().has_colour());
-    let summary = format!("{}; {stay} stay as they are\n", counted(&changes));
-    Ok(error::print(&[against, text, summary].concat()))
+    Ok(value(jail, None, Some((since.unwrap_or(0), &changes))))
 }
 
 /// What a build would come to.
@@ -167,17 +191,16 @@ fn counted(changes: &[Change]) -> String {
 }
 
 /// What a build changed or would change, for programs: `generation` is null for a dry run, `since` for a first build.
-fn json_text(jail: &Jail, generation: Option<u64>, since: Option<(u64, &[Change])>) -> String {
+fn value(jail: &Jail, generation: Option<u64>, since: Option<(u64, &[Change])>) -> Value {
     let (since, changes) = since.unwrap_or_default();
     let rows: Vec<Row> = changes.iter().map(row).collect();
-    let value = json!({
+    json!({
         "format": 1,
         "jail": jail.name.as_str(),
         "generation": generation,
         "since": (since != 0).then_some(since),
         "changes": rows::json(&rows),
-    });
-    format!("{value:#}\n")
+    })
 }
 
 /// Goes back to the generation before.

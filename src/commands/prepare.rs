@@ -213,9 +213,21 @@ impl Jail {
         }
     }
 
-    /// One generation of the tree, whatever it was built from.
+    /// One generation of the tree, whatever it was built from; but none that may share files with others to a program that may
+    /// write to them.
     pub(super) fn held_as(&self, number: u64) -> Result<Held> {
         let store = self.store()?;
+        let is_shared =
+            |generation: &Generation| store.record(generation).map_or(true, |record| !record.head.writable);
+        if self.writable
+            && store.numbered(&self.name, number).is_some_and(|generation| is_shared(&generation))
+        {
+            let message = format!("generation {number} of jail `{}` may share files with others", self.name);
+            let shared = Diagnostic::error(message)
+                .why("it was built for a program that may not write to its tree, as this one may")
+                .hint("build it for this one: `stockade build` with the same manifest and `--set`");
+            return Err(Failure::new(shared, exit::FAILED));
+        }
         let found =
             store.numbered(&self.name, number).map(|generation| (store.hold(&generation), generation));
         match found {

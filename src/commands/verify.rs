@@ -130,7 +130,7 @@ fn one(store: Option<&Store>, state: &Path, name: &JailName, lenient: bool) -> R
             .and_then(|record| Ok((tree::verify(store, &generation, &record)?, record)));
         match verified {
             Ok((verified, record)) => {
-                return compared(store, generation, verified, &record).map(Some);
+                return Ok(Some(compared(store, generation, verified, &record)));
             }
             // A build replaced it in between; its record went first.
             Err(Error::Gone { .. } | Error::Store { errno: nix::errno::Errno::ENOENT, .. }) => {
@@ -144,13 +144,13 @@ fn one(store: Option<&Store>, state: &Path, name: &JailName, lenient: bool) -> R
 }
 
 /// Adds what the host has to say to what the tree had.
-fn compared(store: &Store, generation: Generation, verified: Verified, record: &Record) -> Result<Report> {
+fn compared(store: &Store, generation: Generation, verified: Verified, record: &Record) -> Report {
     let cure = format!("`stockade build {}` makes the tree anew", build_word(record));
     let mut rows: Vec<Row> =
         verified.deviations.iter().map(|deviation| tampered(deviation, record, &cure)).collect();
-    rows.extend(stale(record, &cure)?);
+    rows.extend(stale(record, &cure));
     rows.extend(running(store, &generation, record));
-    Ok(Report { generation, verified, rows })
+    Report { generation, verified, rows }
 }
 
 /// What `build` is to be given: the manifest's path, or the jail's name.
@@ -174,7 +174,7 @@ fn tampered(deviation: &Deviation, record: &Record, cure: &str) -> Row {
 }
 
 /// What the host has otherwise by now, as the manifest asks for it.
-fn stale(record: &Record, cure: &str) -> Result<Vec<Row>> {
+fn stale(record: &Record, cure: &str) -> Vec<Row> {
     let row = |path: &Path, details: Vec<String>, reason: &str| Row {
         word: "stale",
         path: path.to_owned(),
@@ -183,23 +183,26 @@ fn stale(record: &Record, cure: &str) -> Result<Vec<Row>> {
         hint: Some(cure.to_owned()),
     };
     let jail = match build::made_from(record).map(|request| Jail::load(&request)) {
+        Some(Ok(jail)) if jail.name.as_str() == record.head.jail => jail,
         // What it would be built from cannot be asked, but the sources can.
-        None | Some(Err(_)) => {
+        _ => {
+            error::note(&format!(
+                "the manifest of jail `{}` cannot be used any more: its sources alone are looked at",
+                record.head.jail
+            ));
             let gone = record.entries.iter().filter_map(|entry| Some((entry, source_differs(entry)?)));
-            return Ok(gone.map(|(entry, detail)| row(&entry.path.0, vec![detail], &entry.reason)).collect());
+            return gone.map(|(entry, detail)| row(&entry.path.0, vec![detail], &entry.reason)).collect();
         }
-        Some(jail) => jail?,
     };
     match build::foresee(&jail, Some(record)) {
-        Ok(Foreseen { changes, .. }) => Ok(changes
-            .iter()
-            .map(|change| row(&change.path, changed(change, record), &change.reason))
-            .collect()),
+        Ok(Foreseen { changes, .. }) => {
+            changes.iter().map(|change| row(&change.path, changed(change, record), &change.reason)).collect()
+        }
         // It cannot be built any more as things are: told as a build would, and a finding.
         Err(failure) => {
             failure.report();
             let detail = "a build would fail now".to_owned();
-            Ok(vec![row(Path::new("/"), vec![detail], "the manifest and the host as they are now")])
+            vec![row(Path::new("/"), vec![detail], "the manifest and the host as they are now")]
         }
     }
 }
@@ -246,14 +249,15 @@ fn running(store: &Store, current: &Generation, record: &Record) -> Vec<Row> {
         let number = run.entry.tree.parent().and_then(|place| place.file_name()?.to_str()?.parse().ok());
         let generation = number.filter(|number| *number != current.number);
         let generation = generation.and_then(|number| store.numbered(&current.jail, number));
+        let mut older = Vec::new();
         if let Some(generation) = generation {
-            let older = store.record(&generation).map(|older| older.entries).unwrap_or_default();
+            older = store.record(&generation).map(|older| older.entries).unwrap_or_default();
             let differs = tree::changes(&older, &record.entries);
             if !differs.is_empty() {
                 rows.push(outdated(&generation, current, supervisor, &differs, &mapped));
             }
         }
-        rows.extend(mapped.iter().filter(|file| is_gone(file)).map(deleted));
+        rows.extend(mapped.iter().filter(|file| is_gone(file, [&older, &record.entries])).map(deleted));
     }
     rows
 }
@@ -286,10 +290,13 @@ fn outdated(
     }
 }
 
-/// Whether a mapped file was deleted that is not the program's own affair.
-fn is_gone(file: &jail::Mapped) -> bool {
+/// Whether a mapped file was deleted that is not the program's own affair: one that a tree has too, or one elsewhere than where
+/// programs put such files.
+fn is_gone(file: &jail::Mapped, built: [&[Entry]; 2]) -> bool {
     let path = file.path.as_os_str().as_encoded_bytes();
-    file.is_deleted && !OWN_FILES.iter().any(|own| path.starts_with(own.as_bytes()))
+    let is_own = || OWN_FILES.iter().any(|own| path.starts_with(own.as_bytes()));
+    let is_built = || built.iter().any(|entries| entries.iter().any(|entry| entry.path.0 == file.path));
+    file.is_deleted && (is_built() || !is_own())
 }
 
 /// A file that a running program maps and that has no name any more.

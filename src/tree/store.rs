@@ -37,7 +37,7 @@ use super::record::{Digest, FORMAT, Record};
 use super::remove::remove;
 use super::trust::{find_store, open_store};
 use crate::plan::JailName;
-use crate::sys::fs::{Lock, try_lock};
+use crate::sys::fs::{Lock, entries, try_lock};
 
 /// The state directory of root.
 const SYSTEM: &str = "/var/lib/stockade";
@@ -309,11 +309,16 @@ pub fn is_alone(generation: &OwnedFd) -> bool {
 /// Whether a directory of generations, where there are more, or on btrfs and others, which do not count, has no more than are
 /// kept, and nothing half-made.
 fn is_tidy(generations: &OwnedFd) -> bool {
+    // Room for some hundred; with more there is something to tidy up in any case.
+    let mut buffer = [0; 4 << 10];
+    let Ok(names) = entries(generations.as_fd(), &mut buffer) else { return true };
+    let (mut numbered, mut others) = (0, 0);
+    for (name, _) in names {
+        *(if name.as_bytes().starts_with(b".") { &mut others } else { &mut numbered }) += 1;
+    }
     let kept = readlinkat(generations, "../keep").ok().and_then(|text| text.to_str()?.parse().ok());
-    names(generations).is_ok_and(|names| {
-        names.len() <= kept.unwrap_or(KEPT) as usize + 1
-            && names.iter().all(|name| !name.to_bytes().starts_with(b"."))
-    })
+    // Beside the current one; `.` and `..` are always there.
+    numbered <= kept.unwrap_or(KEPT).saturating_add(1) && others == 2
 }
 
 /// The directory that a generation is in.

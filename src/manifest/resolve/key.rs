@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use crate::manifest::schema::{Manifest, Mount, MountKind};
+use crate::plan::step::RootMethod;
 use crate::plan::{At, capability};
 use crate::sys::host::Host;
 
@@ -49,7 +50,8 @@ fn values<T>(list: &[At<T>]) -> Vec<&T> {
 }
 
 /// Whether the program may come to write to its tree, whose files are then shared with no other: its root is writable, or a
-/// capability would let it make it so, or it is shown the state directory to write to. Links on the way to that are not looked at:
+/// capability would let it make it so, or the host's own mounts stay below its root, or it is shown the state directory to write to.
+/// Links on the way to that are not looked at:
 /// who shows it to a jail under another name has given away more than this keeps.
 pub fn may_write_tree(manifest: &Manifest, state: &Path) -> bool {
     let privileges = &manifest.privileges;
@@ -62,6 +64,7 @@ pub fn may_write_tree(manifest: &Manifest, state: &Path) -> bool {
         MountKind::Tmpfs { .. } | MountKind::Mqueue => false,
     };
     manifest.root.read_only.as_ref().is_some_and(|read_only| !read_only.value)
+        || manifest.root.method.as_ref().is_some_and(|method| method.value != RootMethod::Pivot)
         || all.any(|capability| POWERFUL.contains(&capability::NAMES[usize::from(capability.value)]))
         || manifest.mounts.iter().any(|mount| shows_state(&mount.value))
 }
@@ -149,6 +152,8 @@ mod tests {
         assert!(!writes(&|_| {}));
         assert!(!writes(&|manifest| manifest.root.read_only = Some(at(true))));
         assert!(writes(&|manifest| manifest.root.read_only = Some(at(false))));
+        assert!(!writes(&|manifest| manifest.root.method = Some(at(RootMethod::Pivot))));
+        assert!(writes(&|manifest| manifest.root.method = Some(at(RootMethod::Chroot))));
         for (name, expected) in [("NET_BIND_SERVICE", false), ("SYS_ADMIN", true), ("MKNOD", true)] {
             let number = capability::number(name).unwrap();
             assert_eq!(writes(&|manifest| manifest.privileges.capabilities = vec![at(number)]), expected);
