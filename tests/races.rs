@@ -459,6 +459,8 @@ fn a_jail_that_swaps_its_own_tree_gets_no_further_by_the_next_run_or_build() {
         for _ in 0..8 {
             runs += u32::from(field.finish("run").0 == Some(0));
         }
+        // Whatever it makes of its tree while that is looked at.
+        assert_eq!(field.finish("verify").0, Some(1));
         let (code, told) = field.finish("remove");
         assert!(code == Some(125) && told.contains("it from `"), "{told}");
         // The raced tree stays until its racer ends, and then as the one to go back to.

@@ -563,6 +563,93 @@ fn a_deleted_library_of_the_hosts_that_a_jail_still_maps_is_stale() {
 }
 
 #[test]
+fn nothing_of_a_test_is_left_when_the_build_is_killed() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = jail("update-orphan");
+    common::compile_static(&dir.join("program"), "#include <unistd.h>\nint main(void) { for (;;) pause(); }");
+    let mark = dir.path().display().to_string();
+    let client = format!("[\"sh\", \"-c\", \"echo > {mark}/asked; exec sleep 1000\"]");
+    let text = manifest(&dir, &format!("test.command = {client}\ntest.timeout = \"1000s\"\n"));
+    dir.write("web.toml", text);
+    let mut child = dir.stockade(["build", "--test", "./web.toml"]).inner.spawn().unwrap();
+    while !dir.join("asked").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let running = || -> Vec<String> {
+        let all = fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| fs::read(entry.path().join("environ")).ok());
+        let ours =
+            all.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).filter(|text| text.contains(&mark));
+        ours.collect()
+    };
+    assert!(running().len() >= 3, "the build, the jail's supervisor and the client");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let end = Instant::now() + Duration::from_secs(30);
+    while !running().is_empty() {
+        assert!(Instant::now() < end, "left: {:?}", running());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // The tree that was on trial is no tree, and the next build sweeps it.
+    let none = dir.stockade(["verify", "web"]).output();
+    assert_eq!((none.code, none.stdout.as_str()), (Some(1), ""));
+    assert_eq!(generations(&dir), ["1"]);
+    succeeds(&dir, &["build", "./web.toml"]);
+    assert_eq!(generations(&dir), ["1"]);
+    assert_eq!(dir.stockade(["verify", "web"]).output().code, Some(0));
+}
+
+#[test]
+fn a_program_that_writes_to_its_tree_reaches_no_other() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = jail("update-written");
+    common::compile_static(
+        &dir.join("program"),
+        r#"#include <fcntl.h>
+        #include <sys/stat.h>
+        #include <unistd.h>
+        int main(void) {
+            chmod("/a", 0777);
+            int fd = open("/a", O_RDWR);
+            write(1, fd < 0 ? "refused\n" : "open\n", fd < 0 ? 8 : 5);
+            write(fd, "BAD\n", 4);
+        }"#,
+    );
+    // As root inside, whom no mode holds back.
+    let user = if nix::unistd::geteuid().is_root() { "program.user = \"root\"\n" } else { "" };
+    dir.write("web.toml", manifest(&dir, user));
+    let run = |arguments: &[&str]| dir.stockade([&["run"], arguments, &["./web.toml"]].concat()).output();
+    succeeds(&dir, &["build", "--keep", "9", "./web.toml"]);
+    assert_eq!(run(&[]).stdout, "refused\n");
+    let writable = ["--set", "root.read_only=false"];
+    for turn in 0..2 {
+        dir.write("b", format!("{turn}\n"));
+        let written = run(&writable);
+        assert_eq!(written.stdout, "open\n", "{}", written.stderr);
+        // What comes next is as the host has it, and what was before is as it was.
+        dir.write("b", format!("{turn} again\n"));
+        succeeds(&dir, &["build", "./web.toml"]);
+        assert_eq!(dir.stockade(["verify", "web"]).output().code, Some(0));
+    }
+    let content = |generation: &String| fs::read_to_string(tree(&dir, generation, "a")).unwrap();
+    let all = generations(&dir);
+    let contents: Vec<String> = all.iter().map(content).collect();
+    assert_eq!(contents, ["one\n", "BAD\n", "one\n", "BAD\n", "one\n"]);
+    // A writable tree that was written to is told, with why that may be.
+    let again = run(&writable);
+    assert_eq!(again.stdout, "open\n", "{}", again.stderr);
+    let verified = dir.stockade(["verify", "web"]).output();
+    assert_eq!(verified.code, Some(1));
+    assert!(verified.stdout.contains("the program may write to its tree, so this may be its own doing\n"));
+}
+
+#[test]
 fn a_test_whose_client_would_find_the_running_jail_is_refused() {
     let dir = jail("update-beside");
     common::compile_static(

@@ -6,6 +6,7 @@ mod common;
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
+use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -221,6 +222,31 @@ fn nothing_that_is_planted_is_waited_for_or_entered() {
     );
     // Not std's removal: too deep for it.
     assert_eq!(dir.stockade(["remove", "web"]).output().code, Some(0));
+}
+
+#[test]
+fn a_lease_on_a_file_is_not_waited_for() {
+    let dir = jail("verify-lease");
+    common::compile_static(
+        &dir.join("lease"),
+        "#define _GNU_SOURCE\n#include <fcntl.h>\n#include <signal.h>\n#include <unistd.h>\n\
+         int main(int argc, char **argv) { signal(SIGIO, SIG_IGN); int fd = open(argv[1], O_RDWR);\
+         if (fcntl(fd, F_SETLEASE, F_WRLCK)) return 1; write(1, \"r\\n\", 2); pause(); }",
+    );
+    let mut holder = std::process::Command::new(dir.join("lease"));
+    let mut holder = holder.arg(tree(&dir, "d/b")).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    holder.stdout.take().unwrap().take(2).read_to_string(&mut line).unwrap();
+    if line == "r\n" {
+        let said = found(&dir);
+        assert_eq!(facts(&said)[..2], ["altered /d/b", "content, which cannot be read: Try again"]);
+        // Nor by a build, which makes a copy of its own instead.
+        assert_eq!(dir.stockade(["build", "./web.toml"]).output().code, Some(0));
+        assert_eq!(dir.stockade(["verify", "web"]).output().code, Some(0));
+    }
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    assert_eq!(line, "r\n", "no lease was given");
 }
 
 #[test]

@@ -174,7 +174,7 @@ impl Running {
         command.arg(&request.jail).arg("--").args(&request.extra_arguments).args(&test.arguments);
         let errors = writer.try_clone().map_err(|error| cannot("copy a pipe", error))?;
         let input = if test.input.is_some() { Stdio::piped() } else { Stdio::null() };
-        let mut supervisor = command
+        let mut supervisor = process::killed_with_parent(&mut command)
             .stdin(input)
             .stdout(writer)
             .stderr(errors)
@@ -311,7 +311,8 @@ fn ask(client: &[std::ffi::OsString], test: &Test, deadline: Instant) -> std::re
     let errors = writer.try_clone().map_err(|error| failed("given a pipe", &error))?;
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(writer).stderr(errors).process_group(0);
-    let mut asking = command.spawn().map_err(|error| failed("started", &error))?;
+    let mut asking =
+        process::killed_with_parent(&mut command).spawn().map_err(|error| failed("started", &error))?;
     drop(command);
     let deadline = deadline.max(Instant::now() + LAST_CHANCE);
     let answer = std::thread::spawn(move || {

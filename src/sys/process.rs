@@ -3,6 +3,8 @@
 
 use std::ffi::{CStr, CString, c_char};
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::ptr;
 
 use nix::errno::Errno;
@@ -291,6 +293,22 @@ pub fn pidfd_open(pid: i32) -> Result<OwnedFd, Errno> {
 pub fn kill(pid: i32, signal: i32) -> Result<(), Errno> {
     // SAFETY: two integers.
     check(libc::c_long::from(unsafe { libc::kill(pid, signal) })).map(drop)
+}
+
+/// Has a command killed when the thread that starts it ends, however that comes about, see PR_SET_PDEATHSIG(2const). The setting
+/// stays through execve(2) of a program that is not setuid.
+pub fn killed_with_parent(command: &mut Command) -> &mut Command {
+    let parent = std::process::id();
+    // SAFETY: what runs between fork and exec makes two system calls and allocates nothing.
+    unsafe {
+        command.pre_exec(move || {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong, 0, 0, 0) != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+            // It may have ended before.
+            if libc::getppid().unsigned_abs() == parent { Ok(()) } else { Err(Errno::ESRCH.into()) }
+        })
+    }
 }
 
 /// One of the standard descriptors 0 to 2, which are open from [`fill_standard_descriptors`] on and are never closed.

@@ -312,13 +312,17 @@ fn is_tidy(generations: &OwnedFd) -> bool {
     // Room for some hundred; with more there is something to tidy up in any case.
     let mut buffer = [0; 4 << 10];
     let Ok(names) = entries(generations.as_fd(), &mut buffer) else { return true };
-    let (mut numbered, mut others) = (0, 0);
+    let (mut numbered, mut others, mut newest) = (0, 0, None);
     for (name, _) in names {
         *(if name.as_bytes().starts_with(b".") { &mut others } else { &mut numbered }) += 1;
+        newest = newest.max(name.to_str().and_then(|name| name.parse::<u64>().ok()));
     }
-    let kept = readlinkat(generations, "../keep").ok().and_then(|text| text.to_str()?.parse().ok());
-    // Beside the current one; `.` and `..` are always there.
-    numbered <= kept.unwrap_or(KEPT).saturating_add(1) && others == 2
+    let link = |name| readlinkat(generations, name).ok();
+    let kept = link("../keep").and_then(|text| text.to_str()?.parse().ok());
+    // Beside the current one, than which none is newer; `.` and `..` are always there.
+    let current =
+        link("../current").and_then(|text| Path::new(&text).file_name()?.to_str()?.parse::<u64>().ok());
+    numbered <= kept.unwrap_or(KEPT).saturating_add(1) && others == 2 && newest <= current
 }
 
 /// The directory that a generation is in.

@@ -386,11 +386,11 @@ impl Task<'_> {
             return Ok((!same).then(detail));
         }
         let read = readable(found).map(|file| reader.digest(&Source { file, stat: *stat }));
+        if let Ok(Ok(Some(_))) = read {
+            self.found().verified.bytes += size;
+        }
         Ok(match read {
-            Ok(Ok(Some(digest))) if Some(digest) == entry.sha256 => {
-                self.found().verified.bytes += size;
-                None
-            }
+            Ok(Ok(Some(digest))) if Some(digest) == entry.sha256 => None,
             Ok(Ok(Some(_))) => Some("content".to_owned()),
             Ok(Ok(None)) => Some("content, which changed while it was read".to_owned()),
             Ok(Err(Cause::Interrupted)) => return Err(Interrupted),
