@@ -36,6 +36,7 @@ enum Verb {
     Doctor(Doctor),
     Verify(Verify),
     List(List),
+    Exec(Exec),
     Stop(Stop),
     Why(Why),
     Remove(Remove),
@@ -175,6 +176,18 @@ pub(crate) struct List {
     pub(crate) jails: Vec<String>,
 }
 
+/// run another program in a running jail, confined as the jail is; the program and its arguments follow `--`
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "exec")]
+pub(crate) struct Exec {
+    /// as this user of the jail, with that user's own group; `-u USER` for short
+    #[argh(option, arg_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// its name, or its manifest's path; NAME@PID for one of several runs
+    #[argh(positional, arg_name = "JAIL")]
+    pub(crate) jail: String,
+}
+
 /// stop running jails: SIGTERM to the program, then, after a time, SIGKILL to everything in the jail
 #[derive(FromArgs, Debug, PartialEq, Eq)]
 #[argh(subcommand, name = "stop")]
@@ -233,6 +246,8 @@ pub(crate) enum Command {
     Verify(Verify),
     /// `stockade list`
     List(List),
+    /// `stockade exec`, with the program and its arguments
+    Exec(Exec, Vec<OsString>),
     /// `stockade stop`
     Stop(Stop),
     /// `stockade why`
@@ -262,7 +277,7 @@ impl Early {
 
 /// The verbs, and every option with whether it takes a value. Kept by hand because argh tells neither before it parses; a
 /// test compares them with the structs.
-const VERBS: [(&str, &[(&str, bool)]); 11] = [
+const VERBS: [(&str, &[(&str, bool)]); 12] = [
     ("check", &[("--json", false)]),
     ("plan", &[("--explain", false), ("--json", false), ("--all", false), ("--set", true)]),
     (
@@ -282,6 +297,7 @@ const VERBS: [(&str, &[(&str, bool)]); 11] = [
     ("doctor", &[("--json", false)]),
     ("verify", &[("--all", false), ("--json", false)]),
     ("list", &[("--json", false), ("--names", false)]),
+    ("exec", &[("--user", true)]),
     ("stop", &[("--timeout", true), ("--all", false)]),
     ("why", &[("--json", false)]),
     ("remove", &[]),
@@ -329,7 +345,7 @@ fn command(verb: Verb, extra_arguments: Vec<OsString>, split: bool) -> Result<Co
         sets: sets.to_vec(),
         extra_arguments,
     };
-    if split && !matches!(verb, Verb::Run(_) | Verb::Plan(_)) {
+    if split && !matches!(verb, Verb::Run(_) | Verb::Plan(_) | Verb::Exec(_)) {
         return Err(usage(
             "`--` and what follows it mean nothing here".into(),
             "only `stockade run JAIL -- ARGUMENTS` passes them on",
@@ -353,6 +369,15 @@ fn command(verb: Verb, extra_arguments: Vec<OsString>, split: bool) -> Result<Co
         Verb::Doctor(doctor) => Command::Doctor(doctor),
         Verb::Verify(verify) => Command::Verify(verify),
         Verb::List(list) => Command::List(list),
+        Verb::Exec(exec) => match extra_arguments.first() {
+            Some(_) => Command::Exec(exec, extra_arguments),
+            None => {
+                return Err(usage(
+                    "no program is named".into(),
+                    format!("write `stockade exec {} -- PROGRAM`", exec.jail),
+                ));
+            }
+        },
         Verb::Stop(stop) => Command::Stop(stop),
         Verb::Why(why) => Command::Why(why),
         Verb::Remove(remove) => Command::Remove(remove),
@@ -375,6 +400,8 @@ fn normalised(words: Vec<String>) -> Result<Vec<String>, Early> {
                 out.push(word);
                 continue;
             }
+            // The one short option there is.
+            let word = if word == "-u" { "--user".to_owned() } else { word };
             let (name, value) = match word.split_once('=') {
                 Some((name, value)) => (name, Some(value.to_owned())),
                 None => (word.as_str(), None),
@@ -415,6 +442,7 @@ fn kind_of_value(option: &str) -> &'static str {
         "--keep" => "COUNT",
         "--generation" => "NUMBER",
         "--timeout" => "10s",
+        "--user" => "USER",
         _ => "FILE",
     }
 }

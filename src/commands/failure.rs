@@ -71,6 +71,8 @@ fn purpose(action: &Action) -> String {
         Action::MakeControlGroups { .. } => "make the control groups".into(),
         Action::EnterControlGroups { .. } => "join the control groups".into(),
         Action::MakeUserNamespace { .. } => "make a user namespace".into(),
+        Action::JoinControlGroups { .. } => "join the jail's control groups".into(),
+        Action::JoinNamespaces { .. } => "join the jail's namespaces".into(),
         Action::EnterNetwork => "enter the jail's network".into(),
         Action::EnterUserNamespace => "enter the jail's user namespace".into(),
         Action::Clone { .. } => "make the new namespaces".into(),
@@ -116,6 +118,7 @@ fn purpose(action: &Action) -> String {
         Action::SetCapabilities { set } => format!("set the capabilities to: {set}"),
         Action::SetAmbient { set } => format!("set the ambient capabilities to: {set}"),
         Action::NoNewPrivileges => "set no_new_privs".into(),
+        Action::DieWithJoiner => "bind the program's life to that of `stockade exec`".into(),
         Action::DieWithParent => "bind the jail's life to its supervisor's".into(),
         Action::ForkProgram { .. } => "make the program's process".into(),
         Action::ResetSignals => "reset the signals".into(),
@@ -188,6 +191,19 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
         }
         (Action::MakeControlGroups { .. }, Errno::ENOENT) => {
             "this kernel has not the file of one of the limits, such as for swap without CONFIG_SWAP: leave that limit out".into()
+        }
+        (Action::JoinNamespaces { .. } | Action::EnterUserNamespace, Errno::ESRCH) => {
+            "the jail has ended meanwhile: see `stockade list`".into()
+        }
+        (Action::JoinControlGroups { .. }, Errno::EACCES | Errno::EPERM) => {
+            "moving a process takes the right to write to cgroup.procs where it is and where it goes, and above both: start \
+             `stockade exec` in the group from which the jail was started (cgroups(7))"
+                .into()
+        }
+        (Action::JoinNamespaces { .. }, Errno::EPERM) => {
+            "joining namespaces needs CAP_SYS_ADMIN and CAP_SYS_CHROOT, and CAP_SYS_PTRACE over the jail's first process, which root \
+             lacks inside many containers"
+                .into()
         }
         (Action::CloneTree { source, .. }, Errno::ENOENT) => {
             format!("`{source}` is not on the host: correct `source`, or say `optional = true`")

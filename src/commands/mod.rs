@@ -3,6 +3,7 @@
 mod build;
 mod diagnose;
 mod doctor;
+mod exec;
 mod failure;
 mod limits;
 mod list;
@@ -30,6 +31,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Doctor(doctor) => Ok(doctor::doctor(&doctor)),
         Command::Verify(verify) => verify::verify(&verify),
         Command::List(list) => list::list(&list),
+        Command::Exec(exec, command) => exec::exec(&exec, command),
         Command::Stop(stop) => stop::stop(&stop),
         Command::Why(why) => why::why(&why),
         Command::Remove(remove) => remove::remove(&remove.jails),

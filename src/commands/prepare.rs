@@ -12,7 +12,7 @@ use crate::manifest::finding::Finding;
 use crate::manifest::resolve::accounts::Accounts;
 use crate::manifest::resolve::run::{self, Run};
 use crate::manifest::resolve::tree::{Nodes, TreeSteps, tree_steps};
-use crate::manifest::resolve::{command, ids, may_write_tree, tree_key};
+use crate::manifest::resolve::{command, ids, join, may_write_tree, tree_key};
 use crate::manifest::{self, Loaded, Request};
 use crate::plan::{HostPath, JailName, JailPath, LayerState, Plan, Step, order};
 use crate::report::diagnostic::Diagnostic;
@@ -56,6 +56,18 @@ impl Jail {
     pub(super) fn load(request: &Request) -> Result<Self> {
         let loaded =
             manifest::load(request).map_err(|findings| Failure::manifest(findings, &request.jail))?;
+        Self::of(loaded, request.sets.clone())
+    }
+
+    /// A jail that runs, as it was started, whatever its manifest says by now.
+    pub(super) fn of_running(entry: &state::Entry) -> Result<Self> {
+        let loaded = manifest::load_again(&entry.sources, &entry.sets)
+            .map_err(|findings| Failure::findings(findings, Path::new("")))?;
+        Self::of(loaded, entry.sets.clone())
+    }
+
+    /// With the facts it is resolved against.
+    fn of(loaded: Loaded, sets: Vec<String>) -> Result<Self> {
         let state = state_directory()?;
         let host = Host::current(&state);
         let writable = may_write_tree(&loaded.manifest, &state);
@@ -64,7 +76,6 @@ impl Jail {
         let Some(name) = loaded.manifest.name.as_ref().map(|name| name.value.clone()) else {
             return Err(Failure::new(Diagnostic::error("the jail has no name"), exit::FINDING));
         };
-        let sets = request.sets.clone();
         Ok(Self { loaded, name, host, state, key, writable, sets, opened: OnceCell::new() })
     }
 
@@ -99,6 +110,22 @@ impl Jail {
         let accounts = if named { self.accounts()? } else { Accounts::default() };
         let first_id = || self.first_id();
         run::run_steps(&self.loaded.manifest, &self.host, &accounts, &self.name, tree, command, first_id)
+            .map_err(|findings| self.findings(findings))
+    }
+
+    /// What runs `command` in a jail that is running already, in `tree`, with `first` for its first id outside, and in these groups.
+    pub(super) fn join_steps(
+        &self,
+        tree: &HostPath,
+        command: &JailPath,
+        first: Option<u32>,
+        groups: &[HostPath],
+    ) -> Result<Run> {
+        let unknown = || Finding::plain(format!("jail `{}` has no ids of its own by now", self.name));
+        let (manifest, accounts) = (&self.loaded.manifest, self.accounts()?);
+        let first_id = || first.ok_or_else(unknown);
+        run::run_steps(manifest, &self.host, &accounts, &self.name, tree, command, first_id)
+            .and_then(|run| join::join_steps(run, &self.host, groups).map_err(|finding| vec![finding]))
             .map_err(|findings| self.findings(findings))
     }
 
@@ -260,6 +287,8 @@ impl Jail {
             tree: tree.as_path().to_owned(),
             init,
             cgroups: crate::jail::control_groups(steps),
+            sources: self.loaded.sources.clone(),
+            sets: self.sets.clone(),
         };
         state::Draft { place: records(&self.state), entry }
     }
@@ -300,7 +329,7 @@ pub(super) fn records(state: &Path) -> PathBuf {
 }
 
 /// A path the store made.
-fn host_path(path: PathBuf) -> Result<HostPath> {
+pub(super) fn host_path(path: PathBuf) -> Result<HostPath> {
     HostPath::parse(path).map_err(|why| {
         Failure::new(Diagnostic::error("the state directory cannot be used").why(why), exit::FAILED)
     })

@@ -24,7 +24,7 @@ use crate::report::run::{self as report, Ended, LimitHit};
 /// Exit code of a program that is there but cannot be executed.
 const NOT_EXECUTABLE: u8 = 126;
 /// Exit code of a program that is not there.
-const NOT_FOUND: u8 = 127;
+pub(super) const NOT_FOUND: u8 = 127;
 
 /// Runs a jail; the program's exit code, by the conventions in README.
 pub(super) fn run(options: &cli::Run, request: &Request) -> Result<u8> {
@@ -106,30 +106,43 @@ fn run_in(jail: &Jail, tree: &HostPath, course: &mut Course) -> Result<u8> {
     jail::sweep(&plan.steps);
     let result = jail::run_as(&program, watch, Notice { record: Some(&record) });
     course.hits = limits::tell(jail, &plan.steps, &program, &result);
+    if let Ok(end) = result {
+        explain_loader(end, jail, &plan.steps, tree, &command);
+        explain_filter(end, jail, &plan.steps);
+    }
+    outcome(jail, &plan.steps, tree, result, &mut course.ended)
+}
+
+/// The exit code for how a program ended, or did not even begin.
+pub(super) fn outcome(
+    jail: &Jail,
+    steps: &[Step],
+    tree: &HostPath,
+    result: std::result::Result<End, jail::Error>,
+    course: &mut Ended,
+) -> Result<u8> {
     match result {
         Ok(end) => {
-            course.ended = ended(end);
-            explain_loader(end, jail, &plan.steps, tree, &command);
-            explain_filter(end, jail, &plan.steps);
+            *course = ended(end);
             Ok(end.exit_code())
         }
         Err(jail::Error::Failed { step, error }) => {
-            if let Some(Action::Execute { path, .. }) = plan.steps.get(step).map(|step| &step.action) {
-                let finding = not_executed(jail, &plan.steps, step, error, tree, path);
+            if let Some(Action::Execute { path, .. }) = steps.get(step).map(|step| &step.action) {
+                let finding = not_executed(jail, steps, step, error, tree, path);
                 jail.findings(vec![finding]).report();
                 return Ok(if error.errno == Errno::ENOENT { NOT_FOUND } else { NOT_EXECUTABLE });
             }
-            Err(jail.findings(not_done(jail, &plan.steps, step, error, tree)))
+            Err(jail.findings(not_done(jail, steps, step, error, tree)))
         }
         // The first process could not even be made.
         Err(jail::Error::Supervisor(error)) if error.call == "clone" => {
-            let step = plan.steps.iter().position(|step| matches!(step.action, Action::Clone { .. }));
-            Err(jail.findings(not_done(jail, &plan.steps, step.unwrap_or(0), error, tree)))
+            let step = steps.iter().position(|step| matches!(step.action, Action::Clone { .. }));
+            Err(jail.findings(not_done(jail, steps, step.unwrap_or(0), error, tree)))
         }
         Err(jail::Error::Interrupted { signal, .. }) => Ok(128 + signal as u8),
         // The program ran, but somebody who reads only its exit code must not take its output for whole.
         Err(ref error @ jail::Error::Output { end, .. }) => {
-            course.ended = ended(end);
+            *course = ended(end);
             let finding = Finding::plain(format!("the output of jail `{}` could not be written", jail.name));
             Err(jail.findings(vec![finding.why(error.to_string())]))
         }
@@ -167,7 +180,7 @@ fn ended(end: End) -> Ended {
 }
 
 /// A plan that cannot be lowered: a NUL byte in something of the manifest's.
-fn not_lowered(steps: &[Step], error: &jail::Error) -> Finding {
+pub(super) fn not_lowered(steps: &[Step], error: &jail::Error) -> Finding {
     let origin = match error {
         jail::Error::NulByte { step } | jail::Error::Misplaced { step } => {
             steps.get(*step).map(|step| step.origin.clone())

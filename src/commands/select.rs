@@ -24,6 +24,24 @@ pub(super) fn some(jail: &str) -> Result<Vec<Running>> {
     if meant.is_empty() { Err(absent(jail, &others)) } else { Ok(meant) }
 }
 
+/// The one of them that is meant.
+pub(super) fn one(jail: &str) -> Result<Running> {
+    let mut meant = some(jail)?;
+    match (meant.pop(), meant.as_slice()) {
+        (Some(running), []) => Ok(running),
+        (last, others) => {
+            let names = others
+                .iter()
+                .chain(&last)
+                .map(|running| format!("{}@{}", running.entry.jail, running.supervisor));
+            let names: Vec<String> = names.collect();
+            let several = Diagnostic::error(format!("jail `{jail}` runs {} times", names.len()));
+            let hint = format!("name one of them: {}", suggest::listed(names.iter().map(String::as_str)));
+            Err(Failure::new(several.hint(hint), exit::FINDING))
+        }
+    }
+}
+
 /// What is meant, whether or not it runs.
 pub(super) fn selector(jail: &str) -> Result<Selector> {
     let is_path =

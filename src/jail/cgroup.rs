@@ -281,6 +281,21 @@ fn sweep_named(path: &Path) -> bool {
     is_clean
 }
 
+/// The groups that a name of a group may mean: it, and those that have got a number behind.
+pub(super) fn named(path: &Path) -> Vec<PathBuf> {
+    let (Some(parent), Some(prefix)) = (path.parent(), path.file_name().and_then(|name| name.to_str()))
+    else {
+        return Vec::new();
+    };
+    let is_it =
+        |name: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_it))
+        .collect()
+}
+
 /// Removes what a supervisor that was killed has left of these groups; whether nothing is left. They may have got numbers.
 pub(super) fn swept(paths: &[PathBuf]) -> bool {
     // Each of them, whatever becomes of another.

@@ -110,6 +110,7 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
         Operation::MakeControlGroups { name, groups } => program.groups.make(name, groups),
         Operation::EnterControlGroups { namespace } => program.groups.enter(*namespace),
         Operation::MakeUserNamespace(wanted) => spaces::make(wanted, &program.spaces),
+        Operation::JoinNamespaces(kinds) => enter(program.joined.take(), *kinds),
         Operation::EnterNetwork => enter(program.spaces.network.take(), libc::CLONE_NEWNET),
         Operation::EnterUserNamespace => enter(program.spaces.of(IdSpace::Jail).take(), libc::CLONE_NEWUSER),
         Operation::LoopbackUp => crate::sys::network::loopback_up(),
@@ -184,6 +185,7 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
                     lent(&program.slots[*slot], |mount| landlock::allow_beneath(ruleset, mount, *access))
                 }
                 Parent::Standard(number) => allow_standard(ruleset, *number, *access),
+                Parent::Path(path) => allow_mount(ruleset, path, *access),
             })
             .map_err(Error::of("landlock_add_rule"))
         }
@@ -221,6 +223,7 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
         }
         Operation::NoNewPrivileges => process::set_no_new_privileges().map_err(Error::of("prctl")),
         Operation::DieWithParent => die_with_parent(inherited),
+        Operation::DieWithJoiner => die_with_joiner(inherited),
         Operation::ResetSignals => {
             signal::reset_dispositions().map_err(Error::of("rt_sigaction"))?;
             signal::set_mask(SignalSet::EMPTY).map(drop).map_err(Error::of("rt_sigprocmask"))
@@ -280,6 +283,16 @@ fn allow_standard(ruleset: BorrowedFd<'_>, number: RawFd, access: u64) -> Result
         // A file in no directory, as memfd_create(2) makes one: no rule can be about it, and none is needed.
         Err(Errno::EBADFD) => Ok(()),
         other => other,
+    }
+}
+
+/// A rule for a mount of the jail's that was joined. Whoever runs in it may have moved what leads there, so no link is followed, and
+/// what is not the root of a mount gets no rule: less is allowed then, never more.
+fn allow_mount(ruleset: BorrowedFd<'_>, path: &CStr, access: u64) -> Result<(), Errno> {
+    match fs::open_mount(path) {
+        Ok(Some(mount)) => landlock::allow_beneath(ruleset, mount.as_fd(), access),
+        Ok(None) | Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EACCES) => Ok(()),
+        Err(errno) => Err(errno),
     }
 }
 
@@ -393,4 +406,13 @@ fn die_with_parent(inherited: Inherited<'_>) -> Result<(), Error> {
         0 => Ok(()),
         _ => process::exit(FAILED),
     }
+}
+
+/// The same for a program whose parent has joined the jail from outside: to it that parent has no number, until it is gone.
+fn die_with_joiner(inherited: Inherited<'_>) -> Result<(), Error> {
+    process::die_with_parent().map_err(Error::of("prctl"))?;
+    let mut socket = [nix::poll::PollFd::new(inherited.status, nix::poll::PollFlags::empty())];
+    let supervised =
+        nix::poll::poll(&mut socket, nix::poll::PollTimeout::ZERO).map_err(Error::of("poll"))? == 0;
+    if supervised && nix::unistd::getppid().as_raw() == 0 { Ok(()) } else { process::exit(FAILED) }
 }

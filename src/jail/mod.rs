@@ -174,9 +174,6 @@ pub fn run_as(program: &Program, watch: Watch, notice: Notice<'_>) -> Result<End
     signal::ignore(libc::SIGPIPE).map_err(sys::Error::of("rt_sigaction"))?;
     // Ignored, as some callers leave it, it would let the kernel collect children before we have seen how they ended.
     signal::reset(libc::SIGCHLD).map_err(sys::Error::of("rt_sigaction"))?;
-    // Before the limit on files, which may be less than the record is long.
-    let _record = notice.record.map(state::Draft::write).transpose()?;
-    let _limit = FileSize::limit(program)?;
     let (status, child_status) = report::channel()?;
     let pipes = program.outputs.iter().map(|onto| Output::open(onto, program.owner));
     let (outputs, child_outputs) = pipes.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
@@ -187,11 +184,7 @@ pub fn run_as(program: &Program, watch: Watch, notice: Notice<'_>) -> Result<End
     // Blocked in the child too, until just before execve: nothing may end PID 1 half-way but SIGKILL.
     let before = signal::set_mask(SignalSet(u64::MAX)).map_err(sys::Error::of("rt_sigprocmask"))?;
     let child = ChildEnds { status: child_status, outputs: child_outputs };
-    let result = start(program, watch, &child, Ends { status, relay, outputs }).and_then(|supervisor| {
-        drop(child);
-        supervisor.run()
-    });
-    program.groups.finish();
+    let result = supervise(program, watch, notice, child, Ends { status, relay, outputs });
     // What was meant for the program and came too late is not ours to die of; what asks for an end is.
     for number in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM] {
         signal::ignore(number).map_err(sys::Error::of("rt_sigaction"))?;
@@ -203,6 +196,26 @@ pub fn run_as(program: &Program, watch: Watch, notice: Notice<'_>) -> Result<End
         }
         other => other,
     })
+}
+
+/// All of it during which every signal is blocked, so that the record goes before one ends this process.
+fn supervise(
+    program: &Program,
+    watch: Watch,
+    notice: Notice<'_>,
+    child: ChildEnds,
+    ends: Ends,
+) -> Result<End, Error> {
+    // Before the limit on files, which may be less than the record is long.
+    let _record = notice.record.map(state::Draft::write).transpose()?;
+    let _limit = FileSize::limit(program)?;
+    let result = start(program, watch, &child, ends).and_then(|supervisor| {
+        drop(child);
+        supervisor.run()
+    });
+    // While there is a record that tells of them.
+    program.groups.finish();
+    result
 }
 
 /// The supervisor's ends of what it shares with the jail.

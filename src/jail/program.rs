@@ -20,7 +20,7 @@ use crate::plan::landlock::Beneath;
 use crate::plan::step::{Action, Ceiling, IdSpace, Idmap, Namespaces, Reopen, RootMethod, Scheduling, Step};
 use crate::plan::system_calls::{INIT_PROGRAM, Instruction};
 use crate::plan::{Bound, ControlGroup};
-use crate::plan::{JailPath, Phase, calls};
+use crate::plan::{HostPath, JailPath, Phase, calls};
 use crate::sys;
 use crate::sys::creds;
 use crate::sys::mount::attribute;
@@ -38,6 +38,8 @@ pub struct Program {
     pub(super) groups: ControlGroups,
     /// The namespaces made by those.
     pub(super) spaces: Spaces,
+    /// A process of a running jail that is joined.
+    pub(super) joined: Cell<Option<OwnedFd>>,
     /// Detached mounts on their way from the host's tree to the jail's.
     pub(super) slots: Vec<Cell<Option<OwnedFd>>>,
     /// The descriptors that become the program's own terminal.
@@ -82,6 +84,7 @@ pub(super) enum Operation {
         namespace: bool,
     },
     MakeUserNamespace(NewSpace),
+    JoinNamespaces(libc::c_int),
     EnterNetwork,
     EnterUserNamespace,
     LoopbackUp,
@@ -150,6 +153,7 @@ pub(super) enum Operation {
     SetAmbient(u64),
     NoNewPrivileges,
     DieWithParent,
+    DieWithJoiner,
     ForkProgram {
         filter: Option<Vec<sock_filter>>,
     },
@@ -171,12 +175,14 @@ pub(super) enum Operation {
 }
 
 /// What a rule of Landlock is about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) enum Parent {
     /// The mount in this slot.
     Slot(usize),
     /// A standard descriptor.
     Standard(i32),
+    /// The mount at this path of a jail that was joined.
+    Path(CString),
 }
 
 impl Program {
@@ -189,6 +195,7 @@ impl Program {
             prepared: 0,
             groups: ControlGroups::default(),
             spaces: Spaces::default(),
+            joined: Cell::new(None),
             slots: Vec::new(),
             terminal: Vec::new(),
             outputs: Vec::new(),
@@ -198,6 +205,7 @@ impl Program {
         };
         let mut detached: Vec<(JailPath, usize)> = Vec::new();
         let mut ruleset = None;
+        let mut joined = false;
         let mut bounding = u64::MAX;
         for (index, step) in steps.iter().enumerate().filter(|(_, step)| step.phase != Phase::Build) {
             let operation = match &step.action {
@@ -232,6 +240,16 @@ impl Program {
                             })
                             .collect(),
                     })
+                }
+                Action::JoinControlGroups { directories } => {
+                    let file = |path: &HostPath| {
+                        Ok((text(index, path.as_path().join("cgroup.procs"))?, b"0".to_vec()))
+                    };
+                    Operation::WriteFiles(directories.iter().map(file).collect::<Result<_, super::Error>>()?)
+                }
+                Action::JoinNamespaces { namespaces } => {
+                    joined = true;
+                    Operation::JoinNamespaces(clone_flags(*namespaces))
                 }
                 Action::EnterNetwork => Operation::EnterNetwork,
                 Action::EnterUserNamespace => Operation::EnterUserNamespace,
@@ -317,6 +335,7 @@ impl Program {
                 Action::AllowAccess { beneath, access } => Operation::AllowAccess {
                     ruleset: ruleset.ok_or(super::Error::Misplaced { step: index })?,
                     beneath: match beneath {
+                        Beneath::Mount(target) if joined => Parent::Path(text(index, target.as_path())?),
                         Beneath::Mount(target) => Parent::Slot(slot_of(index, &detached, target)?.1),
                         Beneath::Descriptor(number) => Parent::Standard(*number),
                     },
@@ -394,6 +413,7 @@ impl Program {
                 Action::SetAmbient { set } => Operation::SetAmbient(set.0),
                 Action::NoNewPrivileges => Operation::NoNewPrivileges,
                 Action::DieWithParent => Operation::DieWithParent,
+                Action::DieWithJoiner => Operation::DieWithJoiner,
                 Action::ForkProgram { filtered } => {
                     Operation::ForkProgram { filter: filtered.then(|| instructions(&INIT_PROGRAM)) }
                 }
@@ -447,6 +467,13 @@ impl Program {
     /// The control groups that could not be removed when it had ended, and why.
     pub fn left_groups(&self) -> Vec<(PathBuf, Errno)> {
         self.groups.left()
+    }
+
+    /// The process whose namespaces are joined, for a plan that joins any.
+    pub fn join(&self, process: OwnedFd) -> std::io::Result<()> {
+        self.spaces.of(IdSpace::Jail).set(Some(process.try_clone()?));
+        self.joined.set(Some(process));
+        Ok(())
     }
 
     /// How many operations there are.

@@ -90,6 +90,17 @@ pub struct Facts {
     pub tasks: u64,
 }
 
+/// How a jail is confined, as far as it can be compared with how somebody who joins it would be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confinement {
+    /// What its first id is outside; `None` if ids inside are the host's.
+    pub first_id: Option<u32>,
+    /// The capabilities it can ever have.
+    pub bounding: u64,
+    /// Whether it can gain rights by execve(2).
+    pub no_new_privileges: bool,
+}
+
 /// What a name means that is given for a running jail: `NAME`, or `NAME@NUMBER` for one of several runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
@@ -274,6 +285,51 @@ impl Running {
     /// Kills PID 1, and with it every process of the jail, however fast they make more: see pid_namespaces(7).
     pub fn kill(&self) -> Result<(), sys::Error> {
         self.signal_first(libc::SIGKILL)
+    }
+
+    /// A process by whose descriptor the jail is joined: PID 1, or, where the caller may not trace that (an ordinary user's is a copy of
+    /// the supervisor, whose memory belongs to no user namespace but the host's), the program. A program of an ordinary user's has no
+    /// right by which it could be in other namespaces than those of its jail.
+    pub fn door(&self, all: &Processes) -> Result<OwnedFd, sys::Error> {
+        let first =
+            || self.first_fd.try_clone().map_err(|_| sys::Error { call: "fcntl", errno: Errno::EMFILE });
+        if std::fs::read_link(format!("/proc/{}/ns/mnt", self.first)).is_ok() {
+            return first();
+        }
+        let Some(program) = self.program(all) else { return first() };
+        let pidfd = process::pidfd_open(program).map_err(sys::Error::of("pidfd_open"))?;
+        let is_program = Process::read(program).is_some_and(|found| {
+            found.parent == self.first && found.numbers.len() == 2 && !has_ended(&pidfd)
+        });
+        if is_program { Ok(pidfd) } else { first() }
+    }
+
+    /// The control groups that it is in, of those its record names: each by that name, or with a number behind where others had it.
+    pub fn control_groups(&self) -> Vec<PathBuf> {
+        let holds = |path: &PathBuf| {
+            let members = std::fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+            members.lines().any(|pid| pid.parse() == Ok(self.first))
+        };
+        self.entry.cgroups.iter().filter_map(|path| cgroup::named(path).into_iter().find(holds)).collect()
+    }
+
+    /// What the kernel says of its PID 1's confinement, if that can be read and is ours.
+    pub fn confinement(&self) -> Option<Confinement> {
+        let status = std::fs::read(format!("/proc/{}/status", self.first)).ok()?;
+        let status = String::from_utf8_lossy(&status);
+        let field = |name: &str| {
+            status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+        };
+        let map = std::fs::read_to_string(format!("/proc/{}/uid_map", self.first)).ok()?;
+        let mut map = map.split_whitespace().map(|word| word.parse().unwrap_or(u32::MAX));
+        Some(Confinement {
+            first_id: match (map.next()?, map.next()?, map.next()?) {
+                (0, 0, u32::MAX) => None,
+                (_, outside, _) => Some(outside),
+            },
+            bounding: u64::from_str_radix(field("CapBnd")?, 16).ok()?,
+            no_new_privileges: field("NoNewPrivs")? == "1",
+        })
     }
 
     fn signal_first(&self, number: i32) -> Result<(), sys::Error> {

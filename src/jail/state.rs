@@ -14,13 +14,14 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, open};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{unlink, write};
 
-use crate::plan::JailName;
+use crate::plan::{JailName, Source};
 use crate::sys;
 use crate::sys::fs::{Lock, try_lock};
 
@@ -54,6 +55,11 @@ pub struct Entry {
     pub tree: PathBuf,
     /// Whether PID 1 is ours; otherwise it is the program.
     pub init: bool,
+    /// What its manifest was read from, the manifest itself first; so that whoever joins it is confined as it is, whatever has been
+    /// written since.
+    pub sources: Vec<Rc<Source>>,
+    /// Each `--set` of its start.
+    pub sets: Vec<String>,
     /// The cgroups of its own, if it has any: their directories, one for each hierarchy; with a number behind, if others have them.
     pub cgroups: Vec<PathBuf>,
 }
@@ -70,7 +76,8 @@ impl Written {
     /// The bytes of the file: fields of a name and a value, ended by NUL each, as a path or a manifest's text may hold anything else.
     pub(super) fn encode(&self) -> Vec<u8> {
         let Self { entry, supervisor } = self;
-        let mut bytes = Vec::with_capacity(512);
+        let texts: usize = entry.sources.iter().map(|source| source.text.len() + 256).sum();
+        let mut bytes = Vec::with_capacity(512 + texts);
         let mut field = |name: &str, value: &OsStr| {
             bytes.extend_from_slice(name.as_bytes());
             bytes.push(b'=');
@@ -82,6 +89,13 @@ impl Written {
         field("supervisor", supervisor.to_string().as_ref());
         field("init", if entry.init { "true" } else { "false" }.as_ref());
         field("tree", entry.tree.as_os_str());
+        for source in &entry.sources {
+            field("source", source.path.as_os_str());
+            field("text", source.text.as_ref());
+        }
+        for set in &entry.sets {
+            field("set", set.as_ref());
+        }
         for cgroup in &entry.cgroups {
             field("cgroup", cgroup.as_os_str());
         }
@@ -106,11 +120,16 @@ impl Written {
         };
         let one = |name: &'static str| all(name).next()?.to_str();
         (one("format")? == FORMAT).then_some(())?;
+        let source = |(path, text): (&OsStr, &OsStr)| {
+            Some(Rc::new(Source { path: path.into(), text: text.to_str()?.to_owned() }))
+        };
         Some(Self {
             entry: Entry {
                 jail: JailName::parse(one("jail")?).ok()?,
                 tree: all("tree").next()?.into(),
                 init: one("init")?.parse().ok()?,
+                sources: all("source").zip(all("text")).map(source).collect::<Option<_>>()?,
+                sets: all("set").map(|set| set.to_str().map(str::to_owned)).collect::<Option<_>>()?,
                 cgroups: all("cgroup").map(PathBuf::from).collect(),
             },
             supervisor: one("supervisor")?.parse().ok().filter(|number| *number > 0)?,
@@ -215,6 +234,10 @@ mod tests {
             jail: JailName::parse("web-1.x").unwrap(),
             tree: OsStr::from_bytes(b"/var/lib/a=b\xff/tree").into(),
             init: true,
+            sources: [("web.toml", "a = 1\n[b]\n"), ("base.toml", "")]
+                .map(|(path, text)| Rc::new(Source { path: path.into(), text: text.into() }))
+                .into(),
+            sets: vec!["program.nice=5".into()],
             cgroups: vec!["/sys/fs/cgroup/memory/web".into(), "/sys/fs/cgroup/pids/web".into()],
         };
         Written { entry, supervisor: 4711 }

@@ -22,10 +22,21 @@ pub(super) struct Layers {
     pub(super) table: Table,
     /// What went wrong.
     pub(super) findings: Vec<Finding>,
+    /// Every file that was read, the first the manifest itself.
+    pub(super) sources: Vec<Rc<Source>>,
+    /// Texts that were read before, to be taken in the place of the files.
+    given: Option<Vec<Rc<Source>>>,
     /// Every file read.
     seen: Vec<FileId>,
     /// The files that are being read: each includes the next.
     open: Vec<(FileId, PathBuf)>,
+}
+
+/// A text that was read before. It is told apart from the others by its place among them.
+fn remembered(given: &[Rc<Source>], path: &Path) -> Result<(Rc<Source>, FileId), Finding> {
+    let at = given.iter().position(|source| source.path == path);
+    at.map(|at| (Rc::clone(&given[at]), (0, at as u64)))
+        .ok_or_else(|| Finding::plain(format!("nothing is known of `{}`", path.display())))
 }
 
 /// What a list does to a list of an earlier layer.
@@ -38,9 +49,18 @@ enum Lists {
 }
 
 impl Layers {
+    /// No layer yet, and texts to be taken in the place of the files.
+    pub(super) fn again(given: Vec<Rc<Source>>) -> Self {
+        Self { given: Some(given), ..Self::default() }
+    }
+
     /// Adds a file, after everything it includes. Returns its text, when it could be read.
     pub(super) fn file(&mut self, path: &Path, asked: Option<&Origin>) -> Option<Rc<Source>> {
-        let (source, id) = match lookup::read(path, asked) {
+        let read = match &self.given {
+            None => lookup::read(path, asked),
+            Some(given) => remembered(given, path),
+        };
+        let (source, id) = match read {
             Ok(read) => read,
             Err(finding) => {
                 self.findings.push(finding);
@@ -56,6 +76,7 @@ impl Layers {
             return None;
         }
         self.seen.push(id);
+        self.sources.push(Rc::clone(&source));
         match text::parse(&source) {
             Ok(table) => {
                 self.open.push((id, path.to_owned()));

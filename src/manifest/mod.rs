@@ -25,11 +25,12 @@ mod text;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use self::finding::{Finding, Severity};
 use self::layers::Layers;
 use self::schema::Manifest;
-use crate::plan::{At, JailName, Origin};
+use crate::plan::{At, JailName, Origin, Source};
 
 /// What a user asks for on the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,13 +52,26 @@ pub struct Loaded {
     pub path: PathBuf,
     /// What is probably not meant.
     pub warnings: Vec<Finding>,
+    /// The files it was read from, with their texts; the first is [`path`](Self::path).
+    pub sources: Vec<Rc<Source>>,
 }
 
 /// Reads, merges, decodes and checks a manifest. Every finding is returned, at least one of them an error; without an error,
 /// the manifest.
 pub fn load(request: &Request) -> Result<Loaded, Vec<Finding>> {
     let path = lookup::find(&request.jail).map_err(|finding| vec![finding])?;
-    let mut layers = Layers::default();
+    merge(path, request, Layers::default())
+}
+
+/// The same from the texts that a manifest was read from before, whatever its files say by now.
+pub fn load_again(sources: &[Rc<Source>], sets: &[String]) -> Result<Loaded, Vec<Finding>> {
+    let path = sources.first().map(|source| source.path.clone()).unwrap_or_default();
+    let request = Request { sets: sets.to_vec(), ..Request::default() };
+    merge(path, &request, Layers::again(sources.to_vec()))
+}
+
+/// Reads the manifest at `path` and makes one of its layers.
+fn merge(path: PathBuf, request: &Request, mut layers: Layers) -> Result<Loaded, Vec<Finding>> {
     let source = layers.file(&path, None);
     for set in &request.sets {
         layers.option(set);
@@ -67,6 +81,7 @@ pub fn load(request: &Request) -> Result<Loaded, Vec<Finding>> {
         return Err(sorted(layers.findings));
     };
 
+    let sources = std::mem::take(&mut layers.sources);
     let top = text::Locator::new(&source).origin(&(0..0));
     let program = layers.table.get("program").map_or(top.clone(), |entry| entry.node.origin.clone());
     let mut findings = Vec::new();
@@ -82,7 +97,7 @@ pub fn load(request: &Request) -> Result<Loaded, Vec<Finding>> {
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Err(findings);
     }
-    Ok(Loaded { manifest, path, warnings: findings })
+    Ok(Loaded { manifest, path, warnings: findings, sources })
 }
 
 /// The name of a jail whose manifest gives none: the file's.

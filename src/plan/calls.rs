@@ -75,6 +75,14 @@ impl Action {
                 .into_iter()
                 .chain(onto.iter().map(|fd| call("dup2", format!("<terminal>, {fd}"))))
                 .collect(),
+            Self::JoinControlGroups { directories } => directories
+                .iter()
+                .flat_map(|path| write(&path.as_path().join("cgroup.procs").to_string_lossy(), "0"))
+                .collect(),
+            Self::JoinNamespaces { namespaces } => {
+                let flags = join("|", namespaces.flags().map(|(flag, _)| flag.to_owned()));
+                vec![call("setns", format!("<jail>, {flags}")), call("close", "<jail>")]
+            }
             Self::EnterNetwork => {
                 vec![call("setns", "<network>, CLONE_NEWNET"), call("close", "<network>")]
             }
@@ -204,6 +212,9 @@ impl Action {
                 }))
                 .collect(),
             Self::NoNewPrivileges => vec![call("prctl", "PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0")],
+            Self::DieWithJoiner => {
+                vec![call("prctl", "PR_SET_PDEATHSIG, SIGKILL"), call("getppid", "")]
+            }
             Self::DieWithParent => vec![
                 call("prctl", "PR_SET_PDEATHSIG, SIGKILL"),
                 call("close", "<supervisor>"),

@@ -62,6 +62,8 @@ pub enum Class {
     HostName,
     /// The jail's own user namespace being entered.
     Entering,
+    /// Joining a running jail.
+    JoiningJail,
     /// Limits and priorities whose raising needs a capability.
     Limits,
     /// The bounding set.
@@ -88,6 +90,8 @@ pub enum Class {
     Confinement,
     /// The parent-death signal.
     ParentDeath,
+    /// The same for a program whose parent stands outside its PID namespace.
+    JoinerDeath,
     /// The fork of the program's process.
     Fork,
     /// A process group for the program.
@@ -125,7 +129,9 @@ impl Class {
             Self::Clone => matches!(action, A::Clone { .. }),
             Self::UserNamespaces => matches!(action, A::MakeUserNamespace { .. }),
             Self::ControlGroups => matches!(action, A::MakeControlGroups { .. }),
-            Self::Joining => matches!(action, A::EnterControlGroups { .. }),
+            Self::Joining => {
+                matches!(action, A::EnterControlGroups { .. } | A::JoinControlGroups { .. })
+            }
             Self::Joined => Self::Inside.has(action) && !Self::Joining.has(action),
             Self::Inside => {
                 let outside = [Self::Clone, Self::UserNamespaces, Self::ControlGroups];
@@ -173,6 +179,7 @@ impl Class {
             Self::OomScore => matches!(action, A::SetOomScore { .. }),
             Self::Undumpable => matches!(action, A::SetUndumpable),
             Self::HostName => matches!(action, A::SetHostname { .. }),
+            Self::JoiningJail => matches!(action, A::JoinNamespaces { .. }),
             Self::Entering => matches!(action, A::EnterUserNamespace),
             Self::Limits => matches!(
                 action,
@@ -203,6 +210,7 @@ impl Class {
                 classes.iter().any(|class| class.has(action))
             }
             Self::ParentDeath => matches!(action, A::DieWithParent),
+            Self::JoinerDeath => matches!(action, A::DieWithJoiner),
             Self::Fork => matches!(action, A::ForkProgram { .. }),
             Self::ProcessGroup => matches!(action, A::NewProcessGroup { .. }),
             Self::Foreground => matches!(action, A::NewProcessGroup { terminal: Some(_) }),
@@ -220,7 +228,10 @@ impl Class {
                     Self::Ruleset,
                 ];
                 classes.iter().any(|class| class.has(action))
-                    || matches!(action, A::LoopbackUp | A::EnterNetwork | A::EnterUserNamespace)
+                    || matches!(
+                        action,
+                        A::LoopbackUp | A::EnterNetwork | A::EnterUserNamespace | A::JoinNamespaces { .. }
+                    )
             }
             Self::Filter => matches!(action, A::FilterSystemCalls { privileged: false, .. }),
             Self::PrivilegedFilter => matches!(action, A::FilterSystemCalls { privileged: true, .. }),
@@ -260,6 +271,7 @@ impl Class {
             Self::OomScore => "the out-of-memory score",
             Self::Undumpable => "making memory undumpable",
             Self::HostName => "the host name",
+            Self::JoiningJail => "joining the namespaces of a running jail",
             Self::Entering => "entering the jail's user namespace",
             Self::Limits => "limits, priority and out-of-memory score",
             Self::Bounding => "the bounding set",
@@ -274,6 +286,7 @@ impl Class {
             Self::Credentials => "ids, groups and capabilities",
             Self::Confinement => "everything that takes rights away",
             Self::ParentDeath => "the parent-death signal",
+            Self::JoinerDeath => "the parent-death signal of a program that has joined",
             Self::Fork => "the fork",
             Self::ProcessGroup => "the process group",
             Self::Foreground => "taking the foreground",

@@ -64,6 +64,16 @@ impl fmt::Display for Action {
             Self::AttachTerminal { onto } => {
                 write!(f, "ioctl(<terminal>, TIOCSCTTY), dup2 onto {}", join(" ", onto))
             }
+            Self::JoinControlGroups { directories } => {
+                let procs = directories
+                    .iter()
+                    .map(|path| Quoted::of(&path.as_path().join("cgroup.procs")).to_string());
+                write!(f, "write({} \"0\")", procs.collect::<Vec<_>>().join(", "))
+            }
+            Self::JoinNamespaces { namespaces } => {
+                let flags: Vec<_> = namespaces.flags().map(|(flag, _)| flag).collect();
+                write!(f, "setns(<jail>, {})", flags.join("|"))
+            }
             Self::EnterNetwork => f.write_str("setns(<network>, CLONE_NEWNET)"),
             Self::LoopbackUp => f.write_str("ioctl(SIOCSIFFLAGS, \"lo\", IFF_UP|IFF_RUNNING)"),
             Self::SetHostname { name } => write!(f, "sethostname({})", Quoted::of(name)),
@@ -148,7 +158,7 @@ impl fmt::Display for Action {
             Self::SetAmbient { set } if set.0 == 0 => f.write_str("prctl(PR_CAP_AMBIENT, clear)"),
             Self::SetAmbient { set } => write!(f, "prctl(PR_CAP_AMBIENT, clear, raise {set})"),
             Self::NoNewPrivileges => f.write_str("prctl(PR_SET_NO_NEW_PRIVS, 1)"),
-            Self::DieWithParent => f.write_str("prctl(PR_SET_PDEATHSIG, SIGKILL)"),
+            Self::DieWithParent | Self::DieWithJoiner => f.write_str("prctl(PR_SET_PDEATHSIG, SIGKILL)"),
             Self::ForkProgram { .. } => f.write_str("fork()"),
             Self::ResetSignals => f.write_str("sigaction(every signal, SIG_DFL), sigprocmask(none)"),
             Self::NewProcessGroup { terminal: None } => f.write_str("setpgid(0, 0)"),
@@ -279,6 +289,7 @@ mod tests {
             "clone(CLONE_NEWUSER|CLONE_NEWNET), write(uid_map \"0 524288 65536\", gid_map \"0 524288 65536\")",
             "clone(CLONE_NEWNS|CLONE_NEWUSER|CLONE_NEWPID|SIGCHLD)",
             r#"write(cgroup.procs, "0"), unshare(CLONE_NEWCGROUP)"#,
+            r#"write("/sys/fs/cgroup/pids/web/cgroup.procs" "0")"#,
             r#"write(setgroups "deny", uid_map "33 1000 1", gid_map "33 1000 1")"#,
             r#"write("/proc/sys/user/max_user_namespaces", "0")"#,
             r#"mount("/", private, recursive)"#,
@@ -295,6 +306,7 @@ mod tests {
             "fsmount(\"proc\" \u{2192} \"/proc\", rw nosuid nodev noexec, subset=pid)",
             r#"open("/srv/input" → descriptor 0, ro nosuid nodev noexec, O_RDONLY)"#,
             "dup2(<pipe>) onto 1 2",
+            "setns(<jail>, CLONE_NEWNS|CLONE_NEWPID)",
             "landlock_create_ruleset(16 rights over files, bind_tcp, connect_tcp, scope of abstract_unix_socket signal)",
             r#"landlock_add_rule("/var/www", write_file change)"#,
             r#"pivot_root(".", ".")"#,
@@ -318,6 +330,7 @@ mod tests {
             "prctl(PR_SET_NO_NEW_PRIVS, 1)",
             "prctl(PR_SET_PDEATHSIG, SIGKILL)",
             "fork()",
+            "prctl(PR_SET_PDEATHSIG, SIGKILL)",
             "setpgid(0, 0), tcsetpgrp(0)",
             "close_range(3, ~0)",
             "sigaction(every signal, SIG_DFL), sigprocmask(none)",

@@ -217,6 +217,36 @@ pub const RULES: &[Rule] = &[
         "a child does not inherit it: it is PID 1, the supervisor's own child, that has to die, and the kernel kills the rest",
     ),
     rule(
+        Class::Fork,
+        Class::JoinerDeath,
+        "a child does not inherit it, and no end of a PID namespace ends the one without the other",
+    ),
+    rule(
+        Class::Standard,
+        Class::JoiningJail,
+        "the caller's files and terminal are the host's: paths of the jail lead elsewhere",
+    ),
+    rule(
+        Class::OomScore,
+        Class::JoiningJail,
+        "the jail's own /proc may be read-only, reduced or absent; the host's is not",
+    ),
+    rule(
+        Class::Joining,
+        Class::JoiningJail,
+        "they are joined through the host's cgroup file systems, of which a jail has none",
+    ),
+    rule(
+        Class::JoiningJail,
+        Class::Rule,
+        "a rule names a mount of the jail's, which is found only in its mount namespace",
+    ),
+    rule(
+        Class::JoiningJail,
+        Class::Confinement,
+        "joining namespaces needs rights over them, which are given up",
+    ),
+    rule(
         Class::Undumpable,
         Class::Fork,
         "from the fork on the program lives beside PID 1 under the same user id and could trace it",

@@ -74,6 +74,7 @@ fn control_group() -> ControlGroup {
 fn enter() -> Vec<Action> {
     vec![
         Action::EnterControlGroups { groups: 1, namespace: true },
+        Action::JoinControlGroups { directories: vec![host("/sys/fs/cgroup/pids/web")] },
         Action::MapIds { map: IdMap::one(Owner { uid: 33, gid: 33 }, Owner { uid: 1000, gid: 1000 }) },
         Action::ForbidUserNamespaces,
         Action::MakePrivate,
@@ -118,6 +119,7 @@ fn enter() -> Vec<Action> {
             file: (1, 2),
         },
         Action::RelayOutput { onto: vec![1, 2] },
+        Action::JoinNamespaces { namespaces: Namespaces { mount: true, pid: true, ..Namespaces::default() } },
         Action::CreateRuleset {
             handled: AccessSet::known_to(7),
             network: NetworkSet::TCP,
@@ -172,6 +174,7 @@ pub(crate) fn run() -> Vec<Step> {
     ];
     let exec = [
         Action::ForkProgram { filtered: true },
+        Action::DieWithJoiner,
         Action::NewProcessGroup { terminal: Some(0) },
         Action::CloseDescriptors,
         Action::ResetSignals,

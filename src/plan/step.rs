@@ -324,6 +324,8 @@ pub enum Action {
     /// This process joins the control groups, so many of them, and whatever it makes is in them too; with `namespace`, what it can
     /// see of their hierarchies begins there.
     EnterControlGroups { groups: usize, namespace: bool },
+    /// This process joins control groups that a running jail is in.
+    JoinControlGroups { directories: Vec<HostPath> },
     /// The id maps of the user namespace an ordinary user's jail is made in: what the user itself may map.
     MapIds { map: IdMap },
     /// No user namespace can be made inside this one.
@@ -338,6 +340,8 @@ pub enum Action {
     SetUndumpable,
     /// The program's own terminal, relayed by the supervisor, becomes the controlling one and these descriptors.
     AttachTerminal { onto: Vec<i32> },
+    /// The namespaces of a jail that runs already, and with its mount namespace its root; from here on every path is the jail's.
+    JoinNamespaces { namespaces: Namespaces },
     /// The network namespace that was made together with the jail's user namespace.
     EnterNetwork,
     /// `lo` up in the new network namespace.
@@ -419,6 +423,8 @@ pub enum Action {
     // Exec
     /// PID 1 forks the program's process and stays to reap; if it is filtered, it makes from then on only the calls that takes.
     ForkProgram { filtered: bool },
+    /// The program dies with the process that has joined a running jail for it.
+    DieWithJoiner,
     /// Default signal dispositions, empty mask.
     ResetSignals,
     /// The program's own process group, in the foreground if it has a terminal (as this descriptor).

@@ -158,6 +158,12 @@ fn action(action: &Action) -> Value {
                 .map(|Ceiling { resource, soft, hard }| json!({ "resource": resource, "soft": soft, "hard": hard }))
                 .collect::<Vec<_>>(),
         }),
+        Action::JoinControlGroups { directories } => json!({
+            "kind": "join_control_groups", "directories": directories.iter().map(|path| text(path.as_path())).collect::<Vec<_>>(),
+        }),
+        Action::JoinNamespaces { namespaces } => json!({
+            "kind": "join_namespaces", "namespaces": namespaces.flags().map(|(flag, _)| flag).collect::<Vec<_>>(),
+        }),
         Action::EnterNetwork => json!({ "kind": "enter_network" }),
         Action::EnterUserNamespace => json!({ "kind": "enter_user_namespace" }),
         Action::Clone { namespaces } => json!({
@@ -237,6 +243,7 @@ fn action(action: &Action) -> Value {
         Action::SetAmbient { set } => json!({ "kind": "set_ambient", "set": capabilities(*set) }),
         Action::NoNewPrivileges => json!({ "kind": "no_new_privileges" }),
         Action::DieWithParent => json!({ "kind": "die_with_parent" }),
+        Action::DieWithJoiner => json!({ "kind": "die_with_joiner" }),
         Action::ForkProgram { filtered } => json!({ "kind": "fork_program", "filtered": filtered }),
         Action::ResetSignals => json!({ "kind": "reset_signals" }),
         Action::NewProcessGroup { terminal } => json!({ "kind": "new_process_group", "terminal": terminal }),

@@ -43,6 +43,24 @@ pub fn reopen(file: impl AsFd, flags: OFlag) -> Result<OwnedFd, Errno> {
     nix::fcntl::open(path, flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY, Mode::empty())
 }
 
+/// Opens (`O_PATH`) a path on which something is mounted, following no link; `None` if nothing is, see `STATX_ATTR_MOUNT_ROOT` in
+/// statx(2). Nothing is allocated.
+pub fn open_mount(path: &CStr) -> Result<Option<OwnedFd>, Errno> {
+    let how = nix::fcntl::OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(
+        nix::fcntl::ResolveFlag::RESOLVE_NO_SYMLINKS | nix::fcntl::ResolveFlag::RESOLVE_NO_MAGICLINKS,
+    );
+    let opened = nix::fcntl::openat2(nix::fcntl::AT_FDCWD, path, how)?;
+    let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
+    // SAFETY: an empty path is a C string; the kernel writes one struct statx, all of whose bytes may have any value.
+    let found = unsafe {
+        let flags = libc::AT_EMPTY_PATH;
+        Errno::result(libc::statx(opened.as_raw_fd(), c"".as_ptr(), flags, 0, found.as_mut_ptr()))?;
+        found.assume_init()
+    };
+    let is_mount = found.stx_attributes & libc::STATX_ATTR_MOUNT_ROOT as u64 != 0;
+    Ok(is_mount.then_some(opened))
+}
+
 /// How flock(2) locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {

@@ -9,7 +9,7 @@ fn what_runs_is_listed_and_what_does_not_is_not() {
     expect(&jail, &["list"], 0, "", "");
     expect(&jail, &["list", "--names"], 0, "", "");
     expect(&jail, &["list", "--json"], 0, "{\n  \"format\": 1,\n  \"jails\": []\n}\n", "");
-    let mut running = jail.start(&["sleep 1000 & echo ready; sleep 1000; :"]);
+    let mut running = jail.start(&["sleep 1000 & sleep 1000 & echo ready; wait"]);
     running.expect("ready");
     let table = told(&jail, &["list"]);
     let rows: Vec<Vec<&str>> = table.lines().iter().map(|line| line.split_whitespace().collect()).collect();

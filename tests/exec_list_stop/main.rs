@@ -13,11 +13,15 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod exec;
+mod hostile;
 mod list;
 mod records;
 mod stop;
 #[path = "../run_jail/support.rs"]
 mod support;
+#[path = "../run_jail/pty.rs"]
+mod terminal;
 
 use std::process::Command;
 

@@ -24,6 +24,7 @@ mod filesystems;
 pub mod glob;
 mod identity;
 pub mod ids;
+pub mod join;
 mod key;
 mod landlock;
 mod layers;

@@ -233,3 +233,10 @@ pub(super) const DIE_WITH_PARENT: Text = Text {
     man: &["prctl(2)", "pid_namespaces(7)"],
     without: "After `kill -9` of the supervisor the jail runs on, with nobody to keep its time limit, collect its status or stop it.",
 };
+
+pub(super) const DIE_WITH_JOINER: Text = Text {
+    why: "The process that has joined the jail stays outside its PID namespace, so the end of that namespace is not what ends the \
+          program when `stockade exec` is killed: the parent-death signal is. Whether the joiner had died before is asked afterwards.",
+    man: &["prctl(2)"],
+    without: "A killed `stockade exec` would leave its program in the jail for as long as that runs.",
+};

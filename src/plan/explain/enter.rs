@@ -118,6 +118,22 @@ pub(super) const RELAY_OUTPUT: Text = Text {
               it; an intruder would remove his traces. If the user owns the file, it could be made set-user-id, with a program in it.",
 };
 
+pub(super) const JOIN_CONTROL_GROUPS: Text = Text {
+    why: "Whoever comes into a jail uses up what the jail may: its memory, tasks and time on processors count in the same groups. It is \
+          the first thing done, so that nothing is used outside them, and while the host's cgroup file systems are in reach.",
+    man: &["cgroups(7)"],
+    without: "A program started by `stockade exec` would be free of the jail's limits, and `freeze` and `cgroup.kill` would pass it over.",
+};
+
+pub(super) const JOIN_NAMESPACES: Text = Text {
+    why: "All namespaces are entered by one call, through a descriptor of the jail's first process that no number given again can \
+          turn into another. The new mount namespace brings its root and working directory; the PID namespace counts for \
+          processes made from now on, so that this one, which is still privileged, is no process of the jail's at any time \
+          (CVE-2016-9962).",
+    man: &["setns(2)", "pidfd_open(2)", "namespaces(7)"],
+    without: "The program would run on the host, with the host's files and processes in sight.",
+};
+
 pub(super) const ENTER_NETWORK: Text = Text {
     why: "The network that was made together with the jail's user namespace holds a loopback interface, already up, and nothing else: \
           127.0.0.1 and ::1 reach no further than the jail.",

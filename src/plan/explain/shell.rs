@@ -73,6 +73,16 @@ pub(super) fn line(action: &Action) -> Option<String> {
             let descriptors = join(" ", onto.iter().map(|fd| format!("{fd}> >(cat >> file)")));
             format!("\u{2026} {descriptors}")
         }
+        Action::JoinControlGroups { directories } => {
+            let lines = directories
+                .iter()
+                .map(|path| format!("echo $$ > {}", word(path.as_path().join("cgroup.procs"))));
+            lines.collect::<Vec<_>>().join("; ")
+        }
+        Action::JoinNamespaces { namespaces } => {
+            let options: Vec<_> = namespaces.flags().map(|(_, name)| format!("--{name}")).collect();
+            format!("nsenter --target=$jail {} \u{2026}", options.join(" "))
+        }
         Action::EnterNetwork => "nsenter --net=/proc/$jail/ns/net \u{2026}".into(),
         Action::EnterUserNamespace => "nsenter --user=/proc/$jail/ns/user \u{2026}".into(),
         Action::LoopbackUp => "ip link set lo up".into(),
@@ -149,7 +159,7 @@ pub(super) fn line(action: &Action) -> Option<String> {
         }
         Action::SetAmbient { set } => format!("setpriv --ambient-caps={} \u{2026}", kept(*set)),
         Action::NoNewPrivileges => "setpriv --no-new-privs \u{2026}".into(),
-        Action::DieWithParent => "setpriv --pdeathsig=KILL \u{2026}".into(),
+        Action::DieWithParent | Action::DieWithJoiner => "setpriv --pdeathsig=KILL \u{2026}".into(),
         Action::ForkProgram { .. } => {
             "trap 'kill -TERM $program' TERM; \u{2026} & program=$!; wait $program".into()
         }

@@ -1,0 +1,116 @@
+//! `exec`: runs another program in a jail that runs, confined as the jail's own.
+
+use std::ffi::OsString;
+
+use super::prepare::{Jail, Result, host_path};
+use super::{run, select};
+use crate::cli;
+use crate::error::{Failure, exit};
+use crate::jail::running::{Confinement, Processes, Running};
+use crate::jail::{self, Notice, Program};
+use crate::manifest::resolve::run::Run;
+use crate::manifest::resolve::standard;
+use crate::plan::step::{Action, Watch};
+use crate::plan::{Account, At, Origin, Step};
+use crate::report::diagnostic::Diagnostic;
+use crate::report::run::Ended;
+
+/// Runs a program in a running jail; its exit code, by the conventions of `run`.
+pub(super) fn exec(options: &cli::Exec, command: Vec<OsString>) -> Result<u8> {
+    // Whatever is wrong before the program runs, the exit code tells it from the program's own.
+    attempt(options, command).map_err(|failure| failure.code(exit::FAILED))
+}
+
+fn attempt(options: &cli::Exec, command: Vec<OsString>) -> Result<u8> {
+    let running = select::one(&options.jail)?;
+    let mut jail = Jail::of_running(&running.entry)?;
+    if let Some(finding) = standard::refused(&jail.host) {
+        return Err(jail.findings(vec![finding]));
+    }
+    // Its control groups are there, and joined.
+    jail.loaded.manifest.limits.controls.clear();
+    let program = &mut jail.loaded.manifest.program;
+    program.command = Some(At { value: command, origin: Origin::CommandLine("exec".into()) });
+    // The jail has a PID 1 already; what is needed is a process that joins it, and one in it that becomes the program.
+    program.init = None;
+    if let Some(user) = &options.user {
+        let value = Account::parse(user).map_err(|why| wrong_user(user, why))?;
+        program.user = Some(At { value, origin: Origin::CommandLine(format!("--user {user}")) });
+        (program.group, program.supplementary_groups) = (None, Vec::new());
+    }
+    let tree = host_path(running.entry.tree.clone())?;
+    let path = match jail.command(&tree) {
+        Ok(path) => path,
+        Err(mut failure) => {
+            // The jail runs: what is not in it now is not brought by a build.
+            for diagnostic in &mut failure.diagnostics {
+                (diagnostic.hint, diagnostic.origin) = (None, None);
+            }
+            failure.subject.clear();
+            failure.report();
+            return Ok(run::NOT_FOUND);
+        }
+    };
+    let confinement = running.confinement().ok_or_else(|| gone(&running))?;
+    let groups: Vec<_> = running.control_groups().into_iter().map(host_path).collect::<Result<_>>()?;
+    let Run { steps, layers, .. } = jail.join_steps(&tree, &path, confinement.first_id, &groups)?;
+    if let Some(difference) = difference(&steps, confinement, running.entry.init) {
+        return Err(differs(&running, difference));
+    }
+    let plan = jail.plan(steps, layers)?;
+    let lowered = Program::lower(&plan.steps)
+        .map_err(|error| jail.findings(vec![run::not_lowered(&plan.steps, &error)]))?;
+    let door = running.door(&Processes::now()).map_err(|error| cannot(&running, &error.to_string()))?;
+    lowered.join(door).map_err(|error| cannot(&running, &error.to_string()))?;
+    let result = jail::run_as(&lowered, Watch::default(), Notice::default());
+    run::outcome(&jail, &plan.steps, &tree, result, &mut Ended::Failed)
+}
+
+/// What somebody who joins would have otherwise than the jail: then this host is not what it was when the jail was started.
+fn difference(steps: &[Step], confinement: Confinement, init: bool) -> Option<&'static str> {
+    let mut own_ids = false;
+    let (mut keep, mut no_new_privileges) = (u64::MAX, false);
+    for step in steps {
+        match &step.action {
+            Action::EnterUserNamespace => own_ids = true,
+            Action::JoinNamespaces { namespaces } => own_ids |= namespaces.user,
+            Action::DropBounding { keep: kept } => keep = kept.0,
+            Action::NoNewPrivileges => no_new_privileges = true,
+            _ => {}
+        }
+    }
+    if own_ids != confinement.first_id.is_some() {
+        Some("its ids")
+    } else if init && keep & !confinement.bounding != 0 {
+        Some("its capabilities")
+    } else if init && confinement.no_new_privileges && !no_new_privileges {
+        Some("whether it can gain privileges")
+    } else {
+        None
+    }
+}
+
+/// It has ended between two looks at it.
+fn gone(running: &Running) -> Failure {
+    Failure::new(Diagnostic::error(format!("jail `{}` has just ended", running.entry.jail)), exit::FAILED)
+}
+
+/// It would not be the same confinement.
+fn differs(running: &Running, what: &str) -> Failure {
+    let jail = &running.entry.jail;
+    let differs = Diagnostic::error(format!("jail `{jail}` cannot be joined as it was started"))
+        .why(format!("of what confines it, this differs by now: {what}"));
+    Failure::new(differs.hint("start the jail again"), exit::FAILED)
+}
+
+/// Its processes cannot be taken hold of.
+fn cannot(running: &Running, why: &str) -> Failure {
+    let jail = &running.entry.jail;
+    Failure::new(Diagnostic::error(format!("cannot join jail `{jail}`")).why(why), exit::FAILED)
+}
+
+/// A user that nobody can be.
+fn wrong_user(user: &str, why: String) -> Failure {
+    let wrong = Diagnostic::error(format!("`--user {user}` names nobody")).why(why);
+    Failure::new(wrong.hint("write a name that the jail or the host knows, or a number"), exit::USAGE)
+}

@@ -1,0 +1,52 @@
+//! A jail that lies in wait for whoever joins it.
+
+use crate::support::{Jail, Running, is_root};
+use crate::{common, expect, stockade};
+
+/// Joins a jail again and again whose program, with these rights, tries to take hold of the joiner.
+fn join_a_grabber(rights: &str) {
+    let jail = Jail::shell("grabber", "");
+    assert!(common::compile(&jail.path("grab"), include_str!("grab.c"), &["-w"]));
+    jail.write_manifest(
+        "[\"/grab\"]",
+        &format!(
+            "program.user = \"root\"\nroot.proc = \"full\"\nprivileges.system_calls = \"all\"\nprivileges.landlock = false\n{rights}\n\
+             mounts = [{{ type = \"tmpfs\", target = \"/tmp\" }}, {{ source = \"{{here}}/grab\", target = \"/grab\", executable = true }}]"
+        ),
+    );
+    let mut running = Running::start(jail.build().command(&[]).stdout(std::process::Stdio::piped()));
+    running.expect("ready");
+    for _ in 0..60 {
+        expect(&jail, &["exec", "grabber", "--", "/bin/busybox", "true"], 0, "", "");
+    }
+    // One joiner that is long in coming: its environment and arguments are large, and copied while it is looked for.
+    let long = "x".repeat(100_000);
+    for _ in 0..20 {
+        let status = stockade(&jail, &["exec", "grabber", "--", "/bin/busybox", "true", &long])
+            .env("SECRET", &long)
+            .status();
+        assert!(status.unwrap().success());
+    }
+    expect(&jail, &["exec", "grabber", "--", "/bin/busybox", "touch", "/tmp/end"], 0, "", "");
+    let said = running.line();
+    println!("{rights:?}: {said}");
+    assert!(said.starts_with("got nothing after"), "{said}");
+    assert_eq!(running.wait(), 0);
+}
+
+#[test]
+fn who_joins_a_jail_cannot_be_grabbed_by_its_root() {
+    join_a_grabber(
+        "privileges.capabilities = [\"SYS_PTRACE\", \"DAC_OVERRIDE\", \"DAC_READ_SEARCH\", \"SYS_ADMIN\", \"KILL\"]",
+    );
+    join_a_grabber("privileges.no_new_privileges = false");
+}
+
+#[test]
+fn nor_by_a_root_that_is_the_hosts() {
+    if is_root() {
+        join_a_grabber(
+            "namespaces.user = false\nprivileges.capabilities = [\"DAC_OVERRIDE\", \"DAC_READ_SEARCH\", \"KILL\"]",
+        );
+    }
+}
