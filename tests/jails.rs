@@ -91,6 +91,73 @@ fn redis_answers_redis_cli() {
 }
 
 #[test]
+fn lighttpd_answers_curl() {
+    passes("lighttpd", &["lighttpd", "curl"]);
+}
+
+#[test]
+fn memcached_answers_netcat() {
+    passes("memcached", &["memcached", "nc"]);
+}
+
+#[test]
+fn named_answers_dig() {
+    passes("named", &["named", "dig"]);
+}
+
+#[test]
+fn dnsmasq_answers_dig() {
+    passes("dnsmasq", &["dnsmasq", "dig"]);
+}
+
+#[test]
+fn tinyproxy_fetches_for_curl() {
+    passes("tinyproxy", &["tinyproxy", "curl", "nc"]);
+}
+
+#[test]
+fn php_fpm_answers_a_fastcgi_client() {
+    passes("php-fpm", &["php-fpm8.2", "cgi-fcgi"]);
+}
+
+// Those that drop to their own user by themselves need two ids at least, which an ordinary user's jail has not.
+
+#[test]
+fn vsftpd_answers_curl() {
+    if needs(Need::Root) {
+        passes("vsftpd", &["vsftpd", "curl"]);
+    }
+}
+
+#[test]
+fn tftpd_answers_curl() {
+    if needs(Need::Root) {
+        passes("tftpd", &["in.tftpd", "curl"]);
+    }
+}
+
+#[test]
+fn sshd_answers_sftp_and_refuses_to_be_written_to() {
+    if needs(Need::Root) {
+        passes("sftp", &["sshd", "sftp"]);
+    }
+}
+
+#[test]
+fn postfix_takes_mail_and_relays_none() {
+    if needs(Need::Root) {
+        passes("postfix", &["postconf", "curl"]);
+    }
+}
+
+#[test]
+fn chrony_tells_the_time_to_another_chronyd() {
+    if needs(Need::Root) {
+        passes("chrony", &["chronyd", "chronyc"]);
+    }
+}
+
+#[test]
 fn python_runs_a_script() {
     if Path::new("/usr/bin/python3").exists() {
         passes("python", &[]);
@@ -106,7 +173,25 @@ fn every_jail_has_a_test_of_its_own_here() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["hello.toml", "nginx.toml", "python.toml", "redis.toml", "shell.toml"]);
+    let expected = [
+        "chrony",
+        "dnsmasq",
+        "hello",
+        "lighttpd",
+        "memcached",
+        "named",
+        "nginx",
+        "php-fpm",
+        "postfix",
+        "python",
+        "redis",
+        "sftp",
+        "shell",
+        "tftpd",
+        "tinyproxy",
+        "vsftpd",
+    ];
+    assert_eq!(names, expected.map(|name| format!("{name}.toml")));
     for name in names {
         let text = fs::read_to_string(jail(&name)).unwrap();
         assert!(
