@@ -38,6 +38,9 @@ enum Verb {
     List(List),
     Exec(Exec),
     Stop(Stop),
+    Limit(Limit),
+    Freeze(Freeze),
+    Thaw(Thaw),
     Why(Why),
     Remove(Remove),
 }
@@ -203,6 +206,36 @@ pub(crate) struct Stop {
     pub(crate) jails: Vec<String>,
 }
 
+/// change limits of running jails, until they end: memory, swap, tasks and the like under `[limits]`
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "limit")]
+pub(crate) struct Limit {
+    /// a name, or a manifest's path; NAME@PID for one of several runs
+    #[argh(positional, arg_name = "JAIL")]
+    pub(crate) jail: String,
+    /// limits as in a manifest, such as memory=64M tasks=100 cpu=150%
+    #[argh(positional, arg_name = "KEY=VALUE")]
+    pub(crate) limits: Vec<String>,
+}
+
+/// stop all processes of running jails where they are, until they are thawed
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "freeze")]
+pub(crate) struct Freeze {
+    /// names, or manifests' paths; NAME@PID for one of several runs
+    #[argh(positional, arg_name = "JAIL")]
+    pub(crate) jails: Vec<String>,
+}
+
+/// let frozen jails go on
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "thaw")]
+pub(crate) struct Thaw {
+    /// names, or manifests' paths; NAME@PID for one of several runs
+    #[argh(positional, arg_name = "JAIL")]
+    pub(crate) jails: Vec<String>,
+}
+
 /// tell where a path of a jail comes from, and who needs it
 #[derive(FromArgs, Debug, PartialEq, Eq)]
 #[argh(subcommand, name = "why")]
@@ -250,6 +283,12 @@ pub(crate) enum Command {
     Exec(Exec, Vec<OsString>),
     /// `stockade stop`
     Stop(Stop),
+    /// `stockade limit`
+    Limit(Limit),
+    /// `stockade freeze`
+    Freeze(Freeze),
+    /// `stockade thaw`
+    Thaw(Thaw),
     /// `stockade why`
     Why(Why),
     /// `stockade remove`
@@ -277,7 +316,7 @@ impl Early {
 
 /// The verbs, and every option with whether it takes a value. Kept by hand because argh tells neither before it parses; a
 /// test compares them with the structs.
-const VERBS: [(&str, &[(&str, bool)]); 12] = [
+const VERBS: [(&str, &[(&str, bool)]); 15] = [
     ("check", &[("--json", false)]),
     ("plan", &[("--explain", false), ("--json", false), ("--all", false), ("--set", true)]),
     (
@@ -299,6 +338,9 @@ const VERBS: [(&str, &[(&str, bool)]); 12] = [
     ("list", &[("--json", false), ("--names", false)]),
     ("exec", &[("--user", true)]),
     ("stop", &[("--timeout", true), ("--all", false)]),
+    ("limit", &[]),
+    ("freeze", &[]),
+    ("thaw", &[]),
     ("why", &[("--json", false)]),
     ("remove", &[]),
 ];
@@ -379,6 +421,9 @@ fn command(verb: Verb, extra_arguments: Vec<OsString>, split: bool) -> Result<Co
             }
         },
         Verb::Stop(stop) => Command::Stop(stop),
+        Verb::Limit(limit) => Command::Limit(limit),
+        Verb::Freeze(freeze) => Command::Freeze(freeze),
+        Verb::Thaw(thaw) => Command::Thaw(thaw),
         Verb::Why(why) => Command::Why(why),
         Verb::Remove(remove) => Command::Remove(remove),
     })

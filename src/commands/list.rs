@@ -36,6 +36,7 @@ fn row(running: &Running, processes: &Processes) -> Row {
             State::Starting => "starting",
             State::Running => "running",
             State::Stopped => "stopped",
+            State::Frozen => "frozen",
         },
         pid: facts.program,
         supervisor: running.supervisor,

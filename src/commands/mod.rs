@@ -1,6 +1,7 @@
 //! One function for each verb; only commands join manifest, tree, jail and report.
 
 mod build;
+mod control;
 mod diagnose;
 mod doctor;
 mod exec;
@@ -32,6 +33,9 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Verify(verify) => verify::verify(&verify),
         Command::List(list) => list::list(&list),
         Command::Exec(exec, command) => exec::exec(&exec, command),
+        Command::Limit(limit) => control::limit(&limit),
+        Command::Freeze(freeze) => control::freeze(&freeze),
+        Command::Thaw(thaw) => control::thaw(&thaw),
         Command::Stop(stop) => stop::stop(&stop),
         Command::Why(why) => why::why(&why),
         Command::Remove(remove) => remove::remove(&remove.jails),

@@ -105,6 +105,13 @@ impl ControlGroups {
         self.made.borrow().iter().for_each(|made| drop(made.processes.take()));
     }
 
+    /// The group of version 1 by which the jail may be stopped: one that is to die has to go on.
+    pub(super) fn freezer(&self) -> Option<OwnedFd> {
+        let made = self.made.borrow();
+        let stops = |made: &&Made| made.version == Version::One && freezer(&made.directory).is_some();
+        made.iter().find(stops).and_then(|made| made.directory.try_clone().ok())
+    }
+
     /// When every process of the jail has ended: keeps what the kernel has counted, and removes the groups.
     pub(super) fn finish(&self) {
         let made = self.made.take();
@@ -217,8 +224,57 @@ fn fill(path: &Path, wanted: &ControlGroup) -> Result<Made, Error> {
     })
 }
 
+/// How all processes of a group are stopped and let go on.
+pub(super) struct Switch {
+    /// What is written to.
+    pub(super) file: &'static str,
+    /// To stop them.
+    pub(super) on: &'static str,
+    /// To let them go on.
+    pub(super) off: &'static str,
+    /// What tells that they have all stopped, and how.
+    told: (&'static str, &'static str),
+}
+
+impl Switch {
+    /// That of a version.
+    pub(super) const fn of(version: Version) -> Self {
+        match version {
+            Version::One => {
+                Self { file: "freezer.state", on: "FROZEN", off: "THAWED", told: ("freezer.state", "FROZEN") }
+            }
+            Version::Two => {
+                Self { file: "cgroup.freeze", on: "1", off: "0", told: ("cgroup.events", "frozen 1") }
+            }
+        }
+    }
+}
+
+/// The version by which a group's processes can be stopped, and whether they are; none if not by this group.
+pub(super) fn freezer(directory: &OwnedFd) -> Option<(Version, bool)> {
+    [Version::One, Version::Two].into_iter().find_map(|version| {
+        let (file, word) = Switch::of(version).told;
+        let mut text = String::new();
+        let file = openat(directory, file, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+        std::fs::File::from(file).read_to_string(&mut text).ok()?;
+        Some((version, text.lines().any(|line| line == word)))
+    })
+}
+
+/// Lets the processes of a group go on that may have been stopped: in version 1 not even SIGKILL ends one that is.
+pub(super) fn thaw(directory: &OwnedFd) {
+    if let Some((version, _)) = freezer(directory) {
+        let Switch { file, off, .. } = Switch::of(version);
+        let opened = openat(directory, file, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty());
+        // A group that is gone, or whose processes go on, needs nothing.
+        match opened.map(|file| write_to(&file, off.as_bytes())) {
+            Ok(Ok(()) | Err(_)) | Err(_) => {}
+        }
+    }
+}
+
 /// A group's directory.
-fn directory(path: &Path) -> Result<OwnedFd, Errno> {
+pub(super) fn directory(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     open(path, flags, Mode::empty())
 }
@@ -261,6 +317,11 @@ fn sweep_one(path: &Path) -> Swept {
         Err(Errno::ENOENT) => Swept::Gone,
         Ok((Ok(()), _locked)) if std::fs::remove_dir(path).is_ok() => Swept::Gone,
         Ok((Err(Errno::EWOULDBLOCK), _)) => Swept::InUse,
+        Ok((Ok(()), directory)) => {
+            // Of a jail whose supervisor was killed while it was stopped: it dies when it goes on.
+            thaw(&directory);
+            Swept::Busy
+        }
         Ok(_) | Err(_) => Swept::Busy,
     }
 }

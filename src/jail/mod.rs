@@ -18,6 +18,7 @@
 
 mod cgroup;
 mod child;
+pub mod groups;
 mod init;
 mod mapped;
 mod output;
@@ -260,6 +261,7 @@ fn start(program: &Program, watch: Watch, child: &ChildEnds, ends: Ends) -> Resu
         outputs,
         deadline,
         collected: false,
+        freezer: program.groups.freezer(),
         program: None,
     })
 }

@@ -20,6 +20,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
 use super::cgroup;
+use super::groups::Groups;
 use super::processes::{self, Process};
 use super::state::{Entry, Written, parse_file_name};
 use crate::plan::JailName;
@@ -73,6 +74,8 @@ pub enum State {
     Running,
     /// Its program is stopped, as by SIGSTOP.
     Stopped,
+    /// All its processes are, by `stockade freeze`.
+    Frozen,
 }
 
 /// What can be told of a running jail.
@@ -252,7 +255,9 @@ impl Running {
     pub fn facts(&self, all: &Processes) -> Facts {
         let members = processes::members(&all.0, self.first);
         let program = self.program(all);
+        let is_frozen = self.groups().is_some_and(|groups| groups.is_frozen());
         let state = match program.and_then(|pid| members.iter().find(|member| member.pid == pid)) {
+            _ if is_frozen => State::Frozen,
             Some(program) if matches!(program.state, 'T' | 't') => State::Stopped,
             Some(_) => State::Running,
             None => State::Starting,
@@ -277,14 +282,33 @@ impl Running {
         all.0.iter().find(is_program).map(|process| process.pid)
     }
 
+    /// Its control groups; none if it has ended meanwhile.
+    pub fn groups(&self) -> Option<Groups> {
+        let groups = Groups::of(self.first);
+        // It was there after they were found, so they are its.
+        (!has_ended(&self.first_fd)).then_some(groups)
+    }
+
+    /// Lets it go on if it is stopped: else it takes no signal, in version 1 of control groups not even SIGKILL.
+    fn thaw(&self) {
+        // Without groups it cannot be stopped so.
+        match self.groups().map(|groups| groups.thaw()) {
+            None | Some(Ok(()) | Err(_)) => {}
+        }
+    }
+
     /// Asks the program to end: by PID 1, which passes SIGTERM on, also when the program is not there yet.
     pub fn terminate(&self) -> Result<(), sys::Error> {
-        self.signal_first(libc::SIGTERM)
+        let asked = self.signal_first(libc::SIGTERM);
+        self.thaw();
+        asked
     }
 
     /// Kills PID 1, and with it every process of the jail, however fast they make more: see pid_namespaces(7).
     pub fn kill(&self) -> Result<(), sys::Error> {
-        self.signal_first(libc::SIGKILL)
+        let killed = self.signal_first(libc::SIGKILL);
+        self.thaw();
+        killed
     }
 
     /// A process by whose descriptor the jail is joined: PID 1, or, where the caller may not trace that (an ordinary user's is a copy of

@@ -8,6 +8,7 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Whence, lseek};
 
+use super::cgroup;
 use super::init::FORWARDED;
 use super::output::Output;
 use super::report::{self, Received, Report};
@@ -47,6 +48,8 @@ pub(super) struct Supervisor {
     pub(super) deadline: Option<Instant>,
     /// Whether PID 1 has ended and been waited for.
     pub(super) collected: bool,
+    /// The control group of version 1 by which the jail may be stopped, if it has one.
+    pub(super) freezer: Option<OwnedFd>,
     /// The program's own process, once it has started.
     pub(super) program: Option<Running>,
 }
@@ -263,7 +266,10 @@ impl Supervisor {
 
     /// Kills PID 1, and with it every process of its namespace.
     fn kill_all(&self) -> Result<(), Error> {
-        self.signal_first(libc::SIGKILL)
+        let killed = self.signal_first(libc::SIGKILL);
+        // SIGKILL waits for it, so that nothing runs any more.
+        self.freezer.iter().for_each(cgroup::thaw);
+        killed
     }
 
     /// Signals PID 1. Its number will do too: it is our child, and nobody else's until it has been waited for.

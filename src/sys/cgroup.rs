@@ -20,8 +20,18 @@ pub struct Hierarchy {
 
 /// Those of this process, as the files below `root` say.
 pub fn hierarchies(root: &Path) -> Vec<Hierarchy> {
-    let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap_or_default();
-    parse(&read("proc/self/cgroup"), &read("proc/self/mountinfo"))
+    read(root, "self")
+}
+
+/// Those of another, as far as this one can see them.
+pub fn hierarchies_of(root: &Path, pid: i32) -> Vec<Hierarchy> {
+    read(root, &pid.to_string())
+}
+
+/// Those of a process, through the mounts of this one.
+fn read(root: &Path, process: &str) -> Vec<Hierarchy> {
+    let read = |name: &str| std::fs::read_to_string(root.join("proc").join(name)).unwrap_or_default();
+    parse(&read(&format!("{process}/cgroup")), &read("self/mountinfo"))
 }
 
 /// Those that the two files tell of.

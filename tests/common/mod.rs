@@ -168,6 +168,8 @@ pub(crate) enum Need {
     Program(&'static str),
     /// To run and compile programs for 32-bit x86.
     Narrow,
+    /// To be able to make control groups.
+    ControlGroups,
 }
 
 impl Need {
@@ -188,6 +190,13 @@ impl Need {
                 let path = std::env::var_os("PATH").unwrap_or_default();
                 let found = std::env::split_paths(&path).any(|directory| directory.join(name).is_file());
                 (!found).then(|| format!("needs the program `{name}`"))
+            }
+            Self::ControlGroups => {
+                let host = stockade::sys::host::Host::current(Path::new("/"));
+                let available = stockade::manifest::resolve::control_groups::available;
+                let wanted = ["memory", "pids", "cpu"];
+                let missing = wanted.into_iter().find_map(|controller| available(&host, controller).err());
+                missing.map(|missing| format!("needs control groups ({missing})"))
             }
             Self::Narrow => {
                 let place = Dir::new("narrow");

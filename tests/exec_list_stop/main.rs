@@ -13,6 +13,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod control;
 mod exec;
 mod hostile;
 mod list;

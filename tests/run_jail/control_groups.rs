@@ -11,19 +11,9 @@ use serde_json::{Value, json};
 use crate::common::{Need, needs};
 use crate::support::{Jail, finish, is_root, until};
 
-/// Whether this user can have groups here; says why not.
+/// Whether this user can have groups here.
 fn has_groups() -> bool {
-    if !needs(Need::Root) {
-        return false;
-    }
-    let host = stockade::sys::host::Host::current(Path::new("/"));
-    let missing = ["memory", "pids", "cpu"].into_iter().find_map(|controller| {
-        stockade::manifest::resolve::control_groups::available(&host, controller).err()
-    });
-    if let Some(missing) = &missing {
-        println!("SKIP: {missing}");
-    }
-    missing.is_none()
+    needs(Need::Root) && needs(Need::ControlGroups)
 }
 
 /// The groups of a jail that are there.
