@@ -42,6 +42,7 @@ fn nothing_of_a_test_is_left_when_the_build_is_killed() {
     dir.write("web.toml", text);
     let mut child = dir.stockade(["build", "--test", "./web.toml"]).inner.spawn().unwrap();
     while !dir.join("asked").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "the build ended before it was killed");
         std::thread::sleep(Duration::from_millis(5));
     }
     let running = || -> Vec<String> {
