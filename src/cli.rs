@@ -132,7 +132,7 @@ pub(crate) struct Run {
 #[derive(FromArgs, Debug, PartialEq, Eq)]
 #[argh(subcommand, name = "test")]
 pub(crate) struct Test {
-    /// test every jail that can be named
+    /// test every jail that can be named and whose program is installed; what is built for that is removed again
     #[argh(switch)]
     pub(crate) all: bool,
     /// manifests' paths or names

@@ -13,6 +13,7 @@ mod remove;
 mod run;
 mod select;
 mod stop;
+mod suite;
 mod test;
 mod verify;
 mod view;
@@ -28,7 +29,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Plan(plan, request) => view::plan(&plan, &request),
         Command::Build(build, request) => build::build(&build, &request),
         Command::Run(run, request) => run::run(&run, &request),
-        Command::Test(test) => test::test(&test),
+        Command::Test(test) => suite::test(&test),
         Command::Doctor(doctor) => Ok(doctor::doctor(&doctor)),
         Command::Verify(verify) => verify::verify(&verify),
         Command::List(list) => list::list(&list),

@@ -97,7 +97,7 @@ pub(super) fn absent(store: Option<&Store>, state: &Path, name: &JailName) -> Fa
 }
 
 /// A failure of the tree's, as a message.
-fn failed(what: &str, error: &tree::Error) -> Failure {
+pub(super) fn failed(what: &str, error: &tree::Error) -> Failure {
     let failed = Diagnostic { hint: error.hint(), ..Diagnostic::error(what) };
     Failure::new(failed.why(error.to_string()), exit::FAILED)
 }

@@ -1,4 +1,4 @@
-//! `test`: starts a jail for real, probes it with a real client, stops it, and says whether it did what its `[test]` expects.
+//! A test: starts a jail for real, probes it with a real client, stops it, and says whether it did what its `[test]` expects.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -10,13 +10,10 @@ use nix::libc;
 
 use super::prepare::{Jail, Result};
 use super::select;
-use crate::cli;
-use crate::error::{self, Failure, exit};
+use crate::manifest::Request;
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::{Network, Test};
-use crate::manifest::{self, Request};
 use crate::plan::{At, Span};
-use crate::report::diagnostic::Diagnostic;
 use crate::sys::process;
 use crate::tree::Generation;
 
@@ -27,48 +24,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How long a client that was asked shortly before the end may still take.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
 
-/// Tests each of these jails; 1 if any fails.
-pub(super) fn test(test: &cli::Test) -> Result<u8> {
-    let named = test.jails.iter().map(|jail| Request { jail: jail.into(), ..Request::default() });
-    let requests = if test.all { all() } else { named.collect() };
-    if requests.is_empty() {
-        let nothing = Diagnostic::error("no jail is named")
-            .hint("write `stockade test JAIL`, or `stockade test --all`");
-        return Err(Failure::new(nothing, exit::USAGE));
-    }
-    let mut code = 0;
-    for request in &requests {
-        let started = Instant::now();
-        let verdict = match one(request) {
-            Ok(what) => format!("test {what} ... ok ({} ms)\n", started.elapsed().as_millis()),
-            Err(failure) => {
-                code = code.max(failure.report().max(exit::FINDING));
-                format!("test {} ... FAILED\n", request.jail.display())
-            }
-        };
-        code = code.max(error::print(&verdict));
-    }
-    Ok(code)
-}
-
-/// Every manifest that has a `[test]`, as requests.
-fn all() -> Vec<Request> {
-    let requests =
-        manifest::lookup::all().into_iter().map(|path| Request { jail: path.into(), ..Request::default() });
-    // A manifest that cannot be loaded stays in the list: its test fails, and says why.
-    requests
-        .filter(|request| manifest::load(request).map_or(true, |loaded| loaded.manifest.test.is_some()))
-        .collect()
-}
-
-/// Tests one jail; its name.
-fn one(request: &Request) -> Result<String> {
-    let jail = Jail::load(request)?;
-    let test = wanted(&jail)?;
-    // Built first, so that the time a build takes is not the test's.
-    drop(jail.held(|_, _| {})?);
-    tried(&jail, request, test, None)?;
-    Ok(jail.name.to_string())
+/// Tests a jail in its current tree, which is there.
+pub(super) fn test(jail: &Jail, request: &Request) -> Result<()> {
+    tried(jail, request, wanted(jail)?, None)
 }
 
 /// Tests a jail in a generation that is not the current one.
@@ -97,7 +55,7 @@ pub(super) fn refuse_beside_a_running(jail: &Jail) -> Result<()> {
 }
 
 /// The test of a manifest.
-fn wanted(jail: &Jail) -> Result<&At<Test>> {
+pub(super) fn wanted(jail: &Jail) -> Result<&At<Test>> {
     jail.loaded.manifest.test.as_ref().ok_or_else(|| {
         jail.findings(vec![Finding::plain(format!("jail `{}` has no test", jail.name))
             .hint("end its manifest with a [test] table: a `command` that probes it, or what its output is to `expect`")])

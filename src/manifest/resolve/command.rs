@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use super::content::Content;
 use super::draft::Draft;
+use super::expand;
 use super::programs::{self, Role};
+use super::view::View;
 use crate::manifest::finding::{Finding, Severity};
 use crate::manifest::libs::{self, Machine, Resolver};
 use crate::manifest::links::Root;
@@ -116,6 +118,28 @@ pub fn in_tree(manifest: &Manifest, host: &Host, tree: &Path) -> Result<JailPath
     JailPath::parse(found).map_err(|error| Finding::error(error, origin))
 }
 
+/// The first program of a manifest that neither the host has nor the manifest brings by other means: what it is about is not installed.
+pub fn not_installed(manifest: &Manifest, host: &Host) -> Option<PathBuf> {
+    let view = View::new(host, manifest);
+    let is_on_host = |path: &Path| match expand::pattern(&view, path) {
+        Ok(Some(pattern)) => !pattern.matches(&view).is_empty(),
+        Ok(None) => view.follow(path).is_some(),
+        // What is no pattern is for a build to say.
+        Err(_) => true,
+    };
+    let listed = manifest.tree.programs.iter().map(|entry| entry.value.path.as_path());
+    if let Some(missing) = listed.into_iter().find(|path| !is_on_host(path)) {
+        return Some(missing.to_owned());
+    }
+    let command = manifest.program.command.as_ref()?;
+    let name = command.value.first()?;
+    let candidates = candidates(manifest, name, &command.origin).ok()?;
+    let is_there = |path: &PathBuf| {
+        mounted(manifest, path).is_some() || is_named(manifest, path) || view.follow(path).is_some()
+    };
+    (!candidates.iter().any(is_there)).then(|| name.into())
+}
+
 /// The processor that the program is for. Of a tree that is not built yet, the host's file of that path tells.
 pub(super) fn machine(manifest: &Manifest, host: &Host, tree: &Path, program: &JailPath) -> Option<Machine> {
     let path = program.as_path();
@@ -190,6 +214,13 @@ fn runnable(draft: &Draft<'_>, path: &Path, bare: bool) -> bool {
 
 /// Whether an entry of the manifest names a path that is not in the tree, and something has gone wrong.
 fn failed_to_bring(draft: &Draft<'_>, manifest: &Manifest, path: &Path) -> bool {
+    draft.findings.iter().any(|finding| finding.severity == Severity::Error)
+        && draft.find(path).is_none()
+        && is_named(manifest, path)
+}
+
+/// Whether an entry of the manifest is to bring a path, or a directory above it.
+fn is_named(manifest: &Manifest, path: &Path) -> bool {
     let tree = &manifest.tree;
     let files = tree
         .files
@@ -197,9 +228,7 @@ fn failed_to_bring(draft: &Draft<'_>, manifest: &Manifest, path: &Path) -> bool 
         .map(|entry| entry.value.target.as_ref().map_or(entry.value.path.as_path(), JailPath::as_path));
     let programs = tree.programs.iter().map(|entry| entry.value.path.as_path());
     let texts = tree.text.iter().map(|entry| entry.value.path.as_path());
-    draft.findings.iter().any(|finding| finding.severity == Severity::Error)
-        && draft.find(path).is_none()
-        && files.chain(programs).chain(texts).any(|named| path.starts_with(named))
+    files.chain(programs).chain(texts).any(|named| path.starts_with(named))
 }
 
 fn not_found(
