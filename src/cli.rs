@@ -37,6 +37,7 @@ enum Verb {
     Verify(Verify),
     List(List),
     Exec(Exec),
+    Signal(Signal),
     Stop(Stop),
     Limit(Limit),
     Freeze(Freeze),
@@ -191,6 +192,18 @@ pub(crate) struct Exec {
     pub(crate) jail: String,
 }
 
+/// send the program of a running jail a signal
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "signal")]
+pub(crate) struct Signal {
+    /// its name, or its manifest's path; NAME@PID for one of several runs
+    #[argh(positional, arg_name = "JAIL")]
+    pub(crate) jail: String,
+    /// a name, with or without SIG, or a number
+    #[argh(positional, arg_name = "SIGNAL")]
+    pub(crate) signal: String,
+}
+
 /// stop running jails: SIGTERM to the program, then, after a time, SIGKILL to everything in the jail
 #[derive(FromArgs, Debug, PartialEq, Eq)]
 #[argh(subcommand, name = "stop")]
@@ -281,6 +294,8 @@ pub(crate) enum Command {
     List(List),
     /// `stockade exec`, with the program and its arguments
     Exec(Exec, Vec<OsString>),
+    /// `stockade signal`
+    Signal(Signal),
     /// `stockade stop`
     Stop(Stop),
     /// `stockade limit`
@@ -316,7 +331,7 @@ impl Early {
 
 /// The verbs, and every option with whether it takes a value. Kept by hand because argh tells neither before it parses; a
 /// test compares them with the structs.
-const VERBS: [(&str, &[(&str, bool)]); 15] = [
+const VERBS: [(&str, &[(&str, bool)]); 16] = [
     ("check", &[("--json", false)]),
     ("plan", &[("--explain", false), ("--json", false), ("--all", false), ("--set", true)]),
     (
@@ -337,6 +352,7 @@ const VERBS: [(&str, &[(&str, bool)]); 15] = [
     ("verify", &[("--all", false), ("--json", false)]),
     ("list", &[("--json", false), ("--names", false)]),
     ("exec", &[("--user", true)]),
+    ("signal", &[]),
     ("stop", &[("--timeout", true), ("--all", false)]),
     ("limit", &[]),
     ("freeze", &[]),
@@ -420,6 +436,7 @@ fn command(verb: Verb, extra_arguments: Vec<OsString>, split: bool) -> Result<Co
                 ));
             }
         },
+        Verb::Signal(words) => Command::Signal(words),
         Verb::Stop(stop) => Command::Stop(stop),
         Verb::Limit(limit) => Command::Limit(limit),
         Verb::Freeze(freeze) => Command::Freeze(freeze),
@@ -561,6 +578,9 @@ fn explained(output: &str, verb: Option<&str>) -> Early {
         );
     };
     let help = format!("`stockade {verb} --help` tells more");
+    if output.starts_with("Required positional") && verb == "signal" {
+        return usage("a jail and a signal are wanted".into(), "write `stockade signal JAIL HUP`");
+    }
     if output.starts_with("Required positional") && verb == "why" {
         return usage("a jail and a path are wanted".into(), "write `stockade why JAIL PATH`");
     }

@@ -32,7 +32,7 @@ fn attempt(options: &cli::Exec, command: Vec<OsString>) -> Result<u8> {
     let program = &mut jail.loaded.manifest.program;
     program.command = Some(At { value: command, origin: Origin::CommandLine("exec".into()) });
     // The jail has a PID 1 already; what is needed is a process that joins it, and one in it that becomes the program.
-    program.init = None;
+    (program.init, program.kind) = (None, None);
     if let Some(user) = &options.user {
         let value = Account::parse(user).map_err(|why| wrong_user(user, why))?;
         program.user = Some(At { value, origin: Origin::CommandLine(format!("--user {user}")) });

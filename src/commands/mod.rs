@@ -12,6 +12,7 @@ mod prepare;
 mod remove;
 mod run;
 mod select;
+mod signal;
 mod stop;
 mod suite;
 mod test;
@@ -37,6 +38,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Limit(limit) => control::limit(&limit),
         Command::Freeze(freeze) => control::freeze(&freeze),
         Command::Thaw(thaw) => control::thaw(&thaw),
+        Command::Signal(words) => signal::signal(&words),
         Command::Stop(stop) => stop::stop(&stop),
         Command::Why(why) => why::why(&why),
         Command::Remove(remove) => remove::remove(&remove.jails),

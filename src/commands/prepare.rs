@@ -13,6 +13,7 @@ use crate::manifest::resolve::accounts::Accounts;
 use crate::manifest::resolve::run::{self, Run};
 use crate::manifest::resolve::tree::{Nodes, TreeSteps, tree_steps};
 use crate::manifest::resolve::{command, ids, join, may_write_tree, tree_key};
+use crate::manifest::schema::ProgramType;
 use crate::manifest::{self, Loaded, Request};
 use crate::plan::{HostPath, JailName, JailPath, LayerState, Plan, Step, order};
 use crate::report::diagnostic::Diagnostic;
@@ -282,10 +283,12 @@ impl Jail {
 
     /// What others are to know of a run from this tree.
     pub(super) fn notice(&self, tree: &HostPath, steps: &[Step], init: bool) -> state::Draft {
+        let kind = self.loaded.manifest.program.kind.as_ref();
         let entry = state::Entry {
             jail: self.name.clone(),
             tree: tree.as_path().to_owned(),
             init,
+            forking: kind.is_some_and(|kind| kind.value == ProgramType::Forking),
             cgroups: crate::jail::control_groups(steps),
             sources: self.loaded.sources.clone(),
             sets: self.sets.clone(),

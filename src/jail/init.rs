@@ -34,6 +34,7 @@ pub(super) const FORWARDED: [i32; 9] = [
 /// Makes the program's process, which runs `child`, and serves as PID 1 until the program has ended: its exit code.
 pub(super) fn serve(
     inherited: Inherited<'_>,
+    forking: bool,
     filter: Option<&[libc::sock_filter]>,
     child: &impl Fn() -> libc::c_int,
 ) -> Result<libc::c_int, Error> {
@@ -51,11 +52,24 @@ pub(super) fn serve(
     if let Some(filter) = filter {
         seccomp::install(filter).map_err(Error::of("seccomp"))?;
     }
-    Ok(reap(program, inherited, &signals))
+    let mut served = Served { program, code: 0, killed: false, forking };
+    Ok(reap(&mut served, inherited, &signals))
+}
+
+/// What PID 1 serves.
+struct Served {
+    /// The program's process; 0 once it has gone into the background.
+    program: i32,
+    /// What the jail's exit code is to be then: that of the process that has ended last, but for one that was killed.
+    code: libc::c_int,
+    /// Whether one was.
+    killed: bool,
+    /// Whether it may go there.
+    forking: bool,
 }
 
 /// Waits for the program, reaping and forwarding; returns its exit code by the shells' convention.
-fn reap(program: i32, inherited: Inherited<'_>, signals: &OwnedFd) -> libc::c_int {
+fn reap(served: &mut Served, inherited: Inherited<'_>, signals: &OwnedFd) -> libc::c_int {
     let status = inherited.status;
     loop {
         let mut ready =
@@ -70,24 +84,41 @@ fn reap(program: i32, inherited: Inherited<'_>, signals: &OwnedFd) -> libc::c_in
         }
         while let Ok(Some((number, _))) = signal::next(signals.as_fd()) {
             if number == libc::SIGCHLD {
-                if let Some(ended) = collect(program, inherited) {
+                if let Some(ended) = collect(served, inherited) {
                     return ended;
                 }
-            } else if process::kill(program, number).is_err() {
+            } else if pass(served, number).is_err() {
                 // It has just ended, or has become another user's: SIGCHLD says the rest, and the supervisor can signal both.
             }
         }
     }
 }
 
-/// Collects every child that changed; the program's exit code if it is among those that ended.
-fn collect(program: i32, inherited: Inherited<'_>) -> Option<libc::c_int> {
+/// Passes a signal on. Which of the processes in the background is meant the supervisor knows, and signals it; what reaches PID 1 all
+/// the same is for everybody, if it asks for an end.
+fn pass(served: &Served, number: i32) -> Result<(), Errno> {
+    match (served.program, number) {
+        (0, libc::SIGTERM | libc::SIGINT | libc::SIGQUIT) => process::kill(-1, number),
+        (0, _) => Ok(()),
+        (program, _) => process::kill(program, number),
+    }
+}
+
+/// Collects every child that changed; the jail's exit code if it has ended by that.
+fn collect(served: &mut Served, inherited: Inherited<'_>) -> Option<libc::c_int> {
     loop {
         match process::wait_any() {
-            Ok(Waited::Ended { pid, status: raw }) if pid == program => {
+            Ok(Waited::Ended { pid, status: raw }) if pid == served.program => {
                 let code = process::exit_code(raw);
                 if inherited.shares_input && report_input(inherited).is_err() {
                     return Some(LOST);
+                }
+                if served.forking && raw == 0 {
+                    served.program = 0;
+                    match Report::Background.send(inherited.status) {
+                        Ok(()) => continue,
+                        Err(_) => return Some(LOST),
+                    }
                 }
                 // PID 1's own exit code says it all, unless it was a signal: told as code 128 + n, it would pass for an exit.
                 if libc::WIFSIGNALED(raw) && (Report::Ended { status: raw }).send(inherited.status).is_err() {
@@ -95,15 +126,23 @@ fn collect(program: i32, inherited: Inherited<'_>) -> Option<libc::c_int> {
                 }
                 return Some(code);
             }
+            Ok(Waited::Ended { status: raw, .. }) if served.program == 0 && !served.killed => {
+                (served.code, served.killed) = (process::exit_code(raw), libc::WIFSIGNALED(raw));
+                if served.killed && (Report::Ended { status: raw }).send(inherited.status).is_err() {
+                    return Some(LOST);
+                }
+            }
+            // Nobody is left.
+            Err(Errno::ECHILD) if served.program == 0 => return Some(served.code),
             // Told only where the supervisor listens, which is where it has a terminal to give back: elsewhere the messages of a
             // program that is stopped again and again would fill the socket.
-            Ok(Waited::Stopped { pid, signal }) if pid == program && inherited.terminal.is_some() => {
+            Ok(Waited::Stopped { pid, signal }) if pid == served.program && inherited.terminal.is_some() => {
                 if (Report::Stopped { signal }).send(inherited.status).is_err() {
                     return Some(LOST);
                 }
             }
             Ok(Waited::Ended { .. } | Waited::Stopped { .. }) | Err(Errno::EINTR) => {}
-            // ECHILD cannot be: the program is a child until it is collected above.
+            // ECHILD cannot be before: the program is a child until it is collected above.
             Ok(Waited::Nothing) | Err(_) => return None,
         }
     }

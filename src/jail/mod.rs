@@ -263,5 +263,6 @@ fn start(program: &Program, watch: Watch, child: &ChildEnds, ends: Ends) -> Resu
         collected: false,
         freezer: program.groups.freezer(),
         program: None,
+        forking: program.is_forking(),
     })
 }

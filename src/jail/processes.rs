@@ -2,7 +2,10 @@
 //! arguments, decides nothing: see proc_pid_status(5) for what the kernel says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+
+use crate::sys::process;
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +66,19 @@ pub(super) fn children(pid: i32) -> Vec<i32> {
     all.map(|process| process.pid).collect()
 }
 
+/// The child of a process that has been there the longest, held by its pidfd.
+pub(super) fn oldest_child(parent: i32) -> Option<(i32, OwnedFd)> {
+    let mut children: Vec<(u64, i32)> =
+        children(parent).into_iter().filter_map(|pid| Some((started(pid)?, pid))).collect();
+    children.sort_unstable();
+    children.into_iter().find_map(|(_, pid)| {
+        let pidfd = process::pidfd_open(pid).ok()?;
+        // Still a child, and so the same: what has ended is not yet another while its parent has not waited for it.
+        let found = Process::read(pid)?;
+        (found.parent == parent && found.state != 'Z').then_some((pid, pidfd))
+    })
+}
+
 /// The processes in a jail, of all that there are: what has descended from PID 1, which orphans come to, and what has joined it.
 pub(super) fn members(all: &[Process], first: i32) -> Vec<&Process> {
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
@@ -100,12 +116,17 @@ fn namespace(pid: i32) -> Option<PathBuf> {
 
 /// For how many seconds a process has been there, by proc_pid_stat(5) and proc_uptime(5).
 pub(super) fn age(pid: i32) -> Option<u64> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let ticks = start_time(&String::from_utf8_lossy(&stat))?;
+    let ticks = started(pid)?;
     let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()??;
     let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
     let uptime: u64 = uptime.split('.').next()?.parse().ok()?;
     Some(uptime.saturating_sub(ticks.checked_div(per_second as u64)?))
+}
+
+/// When a process was started, in ticks since the machine was.
+fn started(pid: i32) -> Option<u64> {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    start_time(&String::from_utf8_lossy(&stat))
 }
 
 /// The 22nd field. The second, a name, may have blanks and parentheses in it.

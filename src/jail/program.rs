@@ -155,6 +155,8 @@ pub(super) enum Operation {
     DieWithParent,
     DieWithJoiner,
     ForkProgram {
+        /// Whether PID 1 stays until the last process has ended.
+        forking: bool,
         filter: Option<Vec<sock_filter>>,
     },
     ResetSignals,
@@ -414,8 +416,9 @@ impl Program {
                 Action::NoNewPrivileges => Operation::NoNewPrivileges,
                 Action::DieWithParent => Operation::DieWithParent,
                 Action::DieWithJoiner => Operation::DieWithJoiner,
-                Action::ForkProgram { filtered } => {
-                    Operation::ForkProgram { filter: filtered.then(|| instructions(&INIT_PROGRAM)) }
+                Action::ForkProgram { filtered, forking } => {
+                    let filter = filtered.then(|| instructions(&INIT_PROGRAM));
+                    Operation::ForkProgram { forking: *forking, filter }
                 }
                 Action::ResetSignals => Operation::ResetSignals,
                 Action::NewProcessGroup { terminal } => Operation::NewProcessGroup { terminal: *terminal },
@@ -484,6 +487,13 @@ impl Program {
     /// Whether PID 1 stays ours, and the program has a process of its own.
     pub fn keeps_init(&self) -> bool {
         self.operations.iter().any(|(_, operation)| matches!(operation, Operation::ForkProgram { .. }))
+    }
+
+    /// Whether the program puts itself into the background.
+    pub fn is_forking(&self) -> bool {
+        self.operations
+            .iter()
+            .any(|(_, operation)| matches!(operation, Operation::ForkProgram { forking: true, .. }))
     }
 
     /// How many of them, from the first, the supervisor runs before there is a child.

@@ -23,6 +23,8 @@ pub(super) enum Report {
     Stopped { signal: i32 },
     /// The program was killed; its raw wait status.
     Ended { status: i32 },
+    /// The program has gone into the background: its own process has ended in peace, and left others.
+    Background,
     /// The program has ended, and its standard input was read up to this offset.
     Read { offset: i64 },
 }
@@ -103,6 +105,7 @@ impl Report {
             Self::Failed { operation, error } => (1, operation as i32, error.errno as i32, error.call),
             Self::Stopped { signal } => (2, signal, 0, ""),
             Self::Ended { status } => (3, status, 0, ""),
+            Self::Background => (5, 0, 0, ""),
             Self::Read { offset } => (4, offset as i32, (offset >> 32) as i32, ""),
         };
         let mut message = [0; SIZE];
@@ -133,6 +136,7 @@ impl Report {
             }
             2 => Self::Stopped { signal: first },
             3 => Self::Ended { status: first },
+            5 => Self::Background,
             4 => Self::Read { offset: i64::from(first as u32) | i64::from(second) << 32 },
             _ => return None,
         })
@@ -224,6 +228,7 @@ mod tests {
             Report::Stopped { signal: 20 },
             Report::Ended { status: 0x100 },
             Report::Read { offset: 0x9_8000_0001 },
+            Report::Background,
         ] {
             report.send(theirs.as_fd()).unwrap();
             assert_eq!(receive(ours.as_fd()).unwrap(), Received::Message(report, std::process::id() as i32));

@@ -271,7 +271,8 @@ impl Running {
         }
     }
 
-    /// The number of its program's process: the first that PID 1 has made, so that its number inside is 2.
+    /// The number of its program's process: the first that PID 1 has made, so that its number inside is 2; of one that has gone into
+    /// the background the oldest that PID 1 has inherited.
     pub fn program(&self, all: &Processes) -> Option<i32> {
         if !self.entry.init {
             return Some(self.first);
@@ -279,7 +280,9 @@ impl Running {
         let is_program = |process: &&Process| {
             process.parent == self.first && matches!(process.numbers.as_slice(), [.., 2])
         };
-        all.0.iter().find(is_program).map(|process| process.pid)
+        let program = all.0.iter().find(is_program).map(|process| process.pid);
+        let background = || processes::oldest_child(self.first).map(|(pid, _)| pid);
+        program.or_else(|| self.entry.forking.then(background)?)
     }
 
     /// Its control groups; none if it has ended meanwhile.
@@ -297,11 +300,37 @@ impl Running {
         }
     }
 
-    /// Asks the program to end: by PID 1, which passes SIGTERM on, also when the program is not there yet.
+    /// Asks the program to end: by PID 1, which passes SIGTERM on, also when the program is not there yet; unless that is in the
+    /// background, where PID 1 does not know it.
     pub fn terminate(&self) -> Result<(), sys::Error> {
-        let asked = self.signal_first(libc::SIGTERM);
+        let asked = match self.entry.forking.then(|| self.signal(libc::SIGTERM, &Processes::now())) {
+            None | Some(Ok(false)) => self.signal_first(libc::SIGTERM),
+            Some(asked) => asked.map(drop),
+        };
         self.thaw();
         asked
+    }
+
+    /// Sends the program a signal; `false` if there is none.
+    pub fn signal(&self, number: i32, all: &Processes) -> Result<bool, sys::Error> {
+        let Some(program) = self.program(all) else { return Ok(false) };
+        let failed = sys::Error::of("pidfd_send_signal");
+        if program == self.first {
+            return self.signal_first(number).map(|()| true);
+        }
+        let pidfd = match process::pidfd_open(program) {
+            Err(Errno::ESRCH) => return Ok(false),
+            pidfd => pidfd.map_err(sys::Error::of("pidfd_open"))?,
+        };
+        // Looked at after the pidfd was opened, so that it is this process that is signalled and no later one of its number.
+        if Process::read(program).is_none_or(|found| found.parent != self.first) {
+            return Ok(false);
+        }
+        match process::signal_process(pidfd.as_fd(), number) {
+            Ok(()) => Ok(true),
+            Err(Errno::ESRCH) => Ok(false),
+            Err(errno) => Err(failed(errno)),
+        }
     }
 
     /// Kills PID 1, and with it every process of the jail, however fast they make more: see pid_namespaces(7).

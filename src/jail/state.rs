@@ -55,6 +55,8 @@ pub struct Entry {
     pub tree: PathBuf,
     /// Whether PID 1 is ours; otherwise it is the program.
     pub init: bool,
+    /// Whether its program puts itself into the background.
+    pub forking: bool,
     /// What its manifest was read from, the manifest itself first; so that whoever joins it is confined as it is, whatever has been
     /// written since.
     pub sources: Vec<Rc<Source>>,
@@ -88,6 +90,7 @@ impl Written {
         field("jail", entry.jail.as_str().as_ref());
         field("supervisor", supervisor.to_string().as_ref());
         field("init", if entry.init { "true" } else { "false" }.as_ref());
+        field("forking", if entry.forking { "true" } else { "false" }.as_ref());
         field("tree", entry.tree.as_os_str());
         for source in &entry.sources {
             field("source", source.path.as_os_str());
@@ -128,6 +131,7 @@ impl Written {
                 jail: JailName::parse(one("jail")?).ok()?,
                 tree: all("tree").next()?.into(),
                 init: one("init")?.parse().ok()?,
+                forking: one("forking")?.parse().ok()?,
                 sources: all("source").zip(all("text")).map(source).collect::<Option<_>>()?,
                 sets: all("set").map(|set| set.to_str().map(str::to_owned)).collect::<Option<_>>()?,
                 cgroups: all("cgroup").map(PathBuf::from).collect(),
@@ -234,6 +238,7 @@ mod tests {
             jail: JailName::parse("web-1.x").unwrap(),
             tree: OsStr::from_bytes(b"/var/lib/a=b\xff/tree").into(),
             init: true,
+            forking: true,
             sources: [("web.toml", "a = 1\n[b]\n"), ("base.toml", "")]
                 .map(|(path, text)| Rc::new(Source { path: path.into(), text: text.into() }))
                 .into(),

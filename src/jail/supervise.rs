@@ -11,6 +11,7 @@ use nix::unistd::{Whence, lseek};
 use super::cgroup;
 use super::init::FORWARDED;
 use super::output::Output;
+use super::processes;
 use super::report::{self, Received, Report};
 use super::terminal::Relay;
 use super::{End, Error};
@@ -52,6 +53,8 @@ pub(super) struct Supervisor {
     pub(super) freezer: Option<OwnedFd>,
     /// The program's own process, once it has started.
     pub(super) program: Option<Running>,
+    /// Whether that may leave others behind when it ends.
+    pub(super) forking: bool,
 }
 
 /// The program's own process, as the host sees it.
@@ -197,6 +200,7 @@ impl Supervisor {
             // Only a terminal's keys stop a program without the supervisor's doing.
             Report::Stopped { .. } if self.relay.is_some() => self.stop_with_program()?,
             Report::Stopped { .. } => {}
+            Report::Background => self.program = self.background(),
             Report::Failed { .. } => *reported = Some(message),
             Report::Ended { .. } => *reported = reported.or(Some(message)),
             Report::Read { offset } => {
@@ -226,6 +230,12 @@ impl Supervisor {
             (Some(program), _) => match program.pidfd.as_ref().map(|pidfd| signal_by(pidfd, number)) {
                 // PID 1 passes it on: the program's number alone might be another's by now.
                 None | Some(Err(Errno::ENOSYS)) => self.signal_first(number),
+                // Its place in the background has been taken by another, if there is one.
+                Some(Err(Errno::ESRCH)) if self.forking => {
+                    self.program = self.background();
+                    let next = self.program.as_ref().and_then(|program| program.pidfd.as_ref());
+                    next.map_or(Ok(()), |next| ended_is_fine(signal_by(next, number), "pidfd_send_signal"))
+                }
                 Some(result) => ended_is_fine(result, "pidfd_send_signal"),
             },
             // Nothing has started yet that could take it: what would end the program ends the set-up.
@@ -235,6 +245,12 @@ impl Supervisor {
             }
             (None, _) => Ok(()),
         }
+    }
+
+    /// Who stands for a program in the background: the oldest of those that PID 1 has inherited.
+    fn background(&self) -> Option<Running> {
+        let (pid, pidfd) = processes::oldest_child(self.first.pid)?;
+        Some(Running { pid, pidfd: Some(pidfd) })
     }
 
     /// The program was stopped, by its terminal or by us: the caller's job stops with it, and continues it when continued.

@@ -62,6 +62,7 @@ pub const KEYS: &[Key] = &[
     key("program", "cpu_affinity", "a list of numbers, or text", "cpu_affinity = \"0-3,8\""),
     key("program", "personality", TEXTS, "personality = [\"linux32\"]"),
     key("program", "init", FLAG, "init = false"),
+    key("program", "type", TEXT, "type = \"forking\""),
 
     key("tree", "programs", MIXED, "programs = [\"/usr/bin/python3\"]"),
     key("tree", "libraries", TEXTS, "libraries = [\"/usr/lib/nginx/modules/ngx_stream_module.so\"]"),

@@ -67,6 +67,8 @@ pub struct Program {
     pub personality: Vec<At<Personality>>,
     /// `init`: whether our own PID 1 reaps and forwards signals (default) or the program is PID 1.
     pub init: Option<At<bool>>,
+    /// `type`: whether the jail ends with the program's first process or with its last.
+    pub kind: Option<At<ProgramType>>,
 }
 
 /// One flag of personality(2) under the name setarch(8) gives it.
@@ -249,6 +251,15 @@ pub struct Root {
     pub read_only: Option<At<bool>>,
     /// `proc`: masked, processes, full or none.
     pub proc: Option<At<Proc>>,
+}
+
+/// What a jail lives as long as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProgramType {
+    /// `simple`: the program's own process. The default.
+    Simple,
+    /// `forking`: any process; the program goes into the background by itself, as daemons of old do.
+    Forking,
 }
 
 /// What of /proc is shown.

@@ -220,7 +220,7 @@ impl Action {
                 call("close", "<supervisor>"),
                 call("poll", "[{fd=<status>, events=0}], 1, 0"),
             ],
-            Self::ForkProgram { filtered } => {
+            Self::ForkProgram { filtered, .. } => {
                 let mut calls = vec![
                     call("close_range", "3, <before status>, 0"),
                     call("close_range", "<after status>, 4294967295, 0"),

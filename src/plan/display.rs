@@ -159,7 +159,10 @@ impl fmt::Display for Action {
             Self::SetAmbient { set } => write!(f, "prctl(PR_CAP_AMBIENT, clear, raise {set})"),
             Self::NoNewPrivileges => f.write_str("prctl(PR_SET_NO_NEW_PRIVS, 1)"),
             Self::DieWithParent | Self::DieWithJoiner => f.write_str("prctl(PR_SET_PDEATHSIG, SIGKILL)"),
-            Self::ForkProgram { .. } => f.write_str("fork()"),
+            Self::ForkProgram { forking: false, .. } => f.write_str("fork()"),
+            Self::ForkProgram { forking: true, .. } => {
+                f.write_str("fork(), until the last process has ended")
+            }
             Self::ResetSignals => f.write_str("sigaction(every signal, SIG_DFL), sigprocmask(none)"),
             Self::NewProcessGroup { terminal: None } => f.write_str("setpgid(0, 0)"),
             Self::NewProcessGroup { terminal: Some(fd) } => write!(f, "setpgid(0, 0), tcsetpgrp({fd})"),

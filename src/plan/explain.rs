@@ -122,7 +122,8 @@ impl Action {
             Self::NoNewPrivileges => &confine::NO_NEW_PRIVILEGES,
             Self::DieWithParent => &confine::DIE_WITH_PARENT,
             Self::DieWithJoiner => &confine::DIE_WITH_JOINER,
-            Self::ForkProgram { .. } => &exec::FORK_PROGRAM,
+            Self::ForkProgram { forking: false, .. } => &exec::FORK_PROGRAM,
+            Self::ForkProgram { forking: true, .. } => &exec::FORK_DAEMON,
             Self::ResetSignals => &exec::RESET_SIGNALS,
             Self::NewProcessGroup { terminal: None } => &exec::NEW_PROCESS_GROUP,
             Self::NewProcessGroup { terminal: Some(_) } => &exec::FOREGROUND,
@@ -198,6 +199,7 @@ mod tests {
             Action::SetCapabilities { set: CapabilitySet::EMPTY },
             Action::SetAmbient { set: CapabilitySet::EMPTY },
             Action::NewProcessGroup { terminal: None },
+            Action::ForkProgram { filtered: true, forking: true },
             Action::AllowAccess {
                 beneath: Beneath::Descriptor(0),
                 access: crate::plan::landlock::AccessSet::READ_FILE,

@@ -173,7 +173,7 @@ pub(crate) fn run() -> Vec<Step> {
         Action::DieWithParent,
     ];
     let exec = [
-        Action::ForkProgram { filtered: true },
+        Action::ForkProgram { filtered: true, forking: false },
         Action::DieWithJoiner,
         Action::NewProcessGroup { terminal: Some(0) },
         Action::CloseDescriptors,

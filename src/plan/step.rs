@@ -421,8 +421,9 @@ pub enum Action {
     DieWithParent,
 
     // Exec
-    /// PID 1 forks the program's process and stays to reap; if it is filtered, it makes from then on only the calls that takes.
-    ForkProgram { filtered: bool },
+    /// PID 1 forks the program's process and stays to reap; if it is filtered, it makes from then on only the calls that takes. It stays
+    /// for as long as the program, or, for one that puts itself into the background, as any process.
+    ForkProgram { filtered: bool, forking: bool },
     /// The program dies with the process that has joined a running jail for it.
     DieWithJoiner,
     /// Default signal dispositions, empty mask.

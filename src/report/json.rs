@@ -244,7 +244,9 @@ fn action(action: &Action) -> Value {
         Action::NoNewPrivileges => json!({ "kind": "no_new_privileges" }),
         Action::DieWithParent => json!({ "kind": "die_with_parent" }),
         Action::DieWithJoiner => json!({ "kind": "die_with_joiner" }),
-        Action::ForkProgram { filtered } => json!({ "kind": "fork_program", "filtered": filtered }),
+        Action::ForkProgram { filtered, forking } => {
+            json!({ "kind": "fork_program", "filtered": filtered, "forking": forking })
+        }
         Action::ResetSignals => json!({ "kind": "reset_signals" }),
         Action::NewProcessGroup { terminal } => json!({ "kind": "new_process_group", "terminal": terminal }),
         Action::ChangeDirectory { path } => {

@@ -35,6 +35,26 @@ impl SignalSet {
     }
 }
 
+/// A signal by its name, with or without `SIG`, or by its number; `None` if this kernel has none such. See signal(7).
+pub fn parse(text: &str) -> Option<i32> {
+    let word = text.to_ascii_uppercase();
+    let word = word.strip_prefix("SIG").unwrap_or(&word);
+    let offset = |rest: &str, sign: char| match rest.strip_prefix(sign) {
+        Some(number) => number.parse::<i32>().ok().filter(|number| *number >= 0),
+        None => rest.is_empty().then_some(0),
+    };
+    let number = if let Ok(number) = word.parse() {
+        number
+    } else if let Some(rest) = word.strip_prefix("RTMIN") {
+        libc::SIGRTMIN() + offset(rest, '+')?
+    } else if let Some(rest) = word.strip_prefix("RTMAX") {
+        libc::SIGRTMAX() - offset(rest, '-')?
+    } else {
+        format!("SIG{word}").parse::<nix::sys::signal::Signal>().ok()? as i32
+    };
+    (1..=LAST).contains(&number).then_some(number)
+}
+
 /// Highest signal number, real-time signals included.
 pub const LAST: i32 = 64;
 
@@ -125,4 +145,28 @@ fn set_disposition(signal: i32, disposition: libc::sighandler_t) -> Result<(), E
         libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), no_old, size_of::<u64>())
     })
     .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_have_names_and_numbers() {
+        for (text, number) in [
+            ("HUP", 1),
+            ("sighup", 1),
+            ("SIGUSR1", 10),
+            ("9", 9),
+            ("64", 64),
+            ("RTMIN+1", libc::SIGRTMIN() + 1),
+            ("SIGRTMAX-2", libc::SIGRTMAX() - 2),
+            ("rtmin", libc::SIGRTMIN()),
+        ] {
+            assert_eq!(parse(text), Some(number), "{text}");
+        }
+        for text in ["", "0", "65", "-1", "SIG", "NOPE", "RTMIN-1", "RTMIN+99", "RTMAX+1", "SIGSIGHUP"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
 }

@@ -220,6 +220,24 @@ hint: write at most `"0777"`; `"0027"` is a common one
 }
 
 #[test]
+fn background_of_a_program_that_is_pid_1() {
+    broken(
+        r#"[program]
+command = ["/bin/true"]
+type = "forking"
+init = false
+"#,
+        r#"error: `type = "forking"` and `init = false` exclude each other
+  --> jails/web.toml:3:8
+    3 | type = "forking"
+      |        ^^^^^^^^^
+  why: the end of a program that is PID 1 itself is the end of all it has put into the background
+hint: take `init = false` out
+"#,
+    );
+}
+
+#[test]
 fn no_processor() {
     broken(
         r#"[program]

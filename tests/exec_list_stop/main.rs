@@ -15,9 +15,11 @@
 mod common;
 mod control;
 mod exec;
+mod forking;
 mod hostile;
 mod list;
 mod records;
+mod signal;
 mod stop;
 #[path = "../run_jail/support.rs"]
 mod support;

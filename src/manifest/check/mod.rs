@@ -4,7 +4,7 @@
 mod paths;
 
 use super::finding::Finding;
-use super::schema::{Manifest, Network, Proc, Share, SystemCalls};
+use super::schema::{Manifest, Network, Proc, ProgramType, Share, SystemCalls};
 use crate::plan::capability;
 use crate::plan::step::RootMethod;
 use crate::plan::system_calls::decisions::Reason;
@@ -22,6 +22,7 @@ pub(super) fn rules(manifest: &Manifest, program: &Origin, complete: bool, findi
     }
     command_can_be_found(manifest, findings);
     umask_masks_permissions(manifest, findings);
+    a_background_needs_a_pid_1(manifest, findings);
     processors_are_left(manifest, findings);
     variable_comes_from_one_place(manifest, findings);
     soft_bound_is_below_hard(manifest, findings);
@@ -99,6 +100,18 @@ fn umask_masks_permissions(manifest: &Manifest, findings: &mut Vec<Finding>) {
                 &umask.origin,
             )
             .hint("write at most `\"0777\"`; `\"0027\"` is a common one"),
+        );
+    }
+}
+
+fn a_background_needs_a_pid_1(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    let program = &manifest.program;
+    let forking = program.kind.as_ref().filter(|kind| kind.value == ProgramType::Forking);
+    if let (Some(kind), Some(At { value: false, .. })) = (forking, &program.init) {
+        findings.push(
+            Finding::error("`type = \"forking\"` and `init = false` exclude each other", &kind.origin)
+                .why("the end of a program that is PID 1 itself is the end of all it has put into the background")
+                .hint("take `init = false` out"),
         );
     }
 }

@@ -6,7 +6,7 @@ use crate::manifest::cursor::{Cursor, Part};
 use crate::manifest::finding::Finding;
 use crate::manifest::node::{Node, Value};
 use crate::manifest::read::{self, Problem};
-use crate::manifest::schema::{Personality, Program};
+use crate::manifest::schema::{Personality, Program, ProgramType};
 use crate::plan::{At, Origin};
 
 /// Names as setarch(8) has them.
@@ -22,6 +22,9 @@ const PERSONALITIES: &[(&str, Personality)] = &[
     ("whole-seconds", Personality::WholeSeconds),
     ("short-inode", Personality::ShortInode),
 ];
+
+/// Names as systemd.service(5) has them.
+const TYPES: &[(&str, ProgramType)] = &[("simple", ProgramType::Simple), ("forking", ProgramType::Forking)];
 
 /// `[program]`
 pub(super) fn program(table: &mut Cursor) -> Program {
@@ -40,6 +43,7 @@ pub(super) fn program(table: &mut Cursor) -> Program {
         cpu_affinity: cpu_affinity(table),
         personality: table.list("personality", read::one_of(PERSONALITIES)),
         init: table.value("init", read::flag),
+        kind: table.value("type", read::one_of(TYPES)),
     }
 }
 

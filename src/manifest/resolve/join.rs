@@ -123,7 +123,7 @@ mod tests {
                 step(Phase::Enter, Action::AttachTree { target: JailPath::root() }),
                 step(Phase::Enter, Action::SetHostname { name: "x".into() }),
                 step(Phase::Confine, Action::SetUid { uid: 7 }),
-                step(Phase::Exec, Action::ForkProgram { filtered: true }),
+                step(Phase::Exec, Action::ForkProgram { filtered: true, forking: false }),
                 step(Phase::Exec, Action::ResetSignals),
             ],
             ..Run::default()
@@ -139,7 +139,7 @@ mod tests {
             Action::SetUndumpable,
             Action::JoinNamespaces { namespaces },
             Action::SetUid { uid: 7 },
-            Action::ForkProgram { filtered: true },
+            Action::ForkProgram { filtered: true, forking: false },
             Action::DieWithJoiner,
             Action::ResetSignals,
         ];

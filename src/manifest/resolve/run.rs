@@ -11,7 +11,7 @@ use super::proc::{self, Covers};
 use super::{circumstances, landlock, layers, standard, system_calls};
 use crate::manifest::finding::Finding;
 use crate::manifest::links::Root;
-use crate::manifest::schema::{Manifest, Network, Proc, Share};
+use crate::manifest::schema::{Manifest, Network, Proc, ProgramType, Share};
 use crate::plan::step::{
     Action, CEILINGS, Ceiling, IdSpace, Idmap, MountFlags, Namespaces, Owner, RootMethod, Watch,
 };
@@ -326,7 +326,9 @@ fn execute(context: &Context<'_>, command: &JailPath, filter: Vec<Step>, steps: 
     );
     if init {
         let filtered = system_calls::init_is_filtered(context);
-        steps.push(Phase::Exec, Action::ForkProgram { filtered }, &origin);
+        let kind = program.kind.as_ref().filter(|kind| kind.value == ProgramType::Forking);
+        let action = Action::ForkProgram { filtered, forking: kind.is_some() };
+        steps.push(Phase::Exec, action, kind.map_or(&origin, |kind| &kind.origin));
         let terminal = context.host.terminals().first().copied();
         steps.unasked(
             Phase::Exec,

@@ -11,6 +11,14 @@ pub(super) const FORK_PROGRAM: Text = Text {
               process can be made.",
 };
 
+pub(super) const FORK_DAEMON: Text = Text {
+    why: "A daemon of the old kind starts another process and ends at once. PID 1, which inherits what it leaves, ends only when nobody is \
+          left, or when the program's own process ends with anything but status 0, since then nothing was started. Beside that it does \
+          what every PID 1 of ours does: it reaps, passes signals on, and is held by a filter of its own under no_new_privs.",
+    man: &["daemon(7)", "fork(2)", "pid_namespaces(7)", "wait(2)"],
+    without: "The end of PID 1 kills every process of the namespace: the daemon would be gone in the moment in which it says that it has started.",
+};
+
 pub(super) const RESET_SIGNALS: Text = Text {
     why: "An ignored signal stays ignored across execve(2), and the signal mask is kept. The program gets what a program expects: \
           every signal at its default, none blocked.",

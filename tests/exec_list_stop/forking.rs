@@ -1,0 +1,111 @@
+//! `type = "forking"`: programs that put themselves into the background.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::{Jail, Running, children, status_of, until};
+use crate::{expect, told};
+
+/// A daemon of the old kind, as a shell has it: what `$1` says goes on in a session of its own, and the one that was started ends.
+const DAEMON: &str = "busybox setsid sh -c \"$1\" & exit 0";
+
+fn daemon(name: &'static str) -> Jail {
+    Jail::shell(name, "program.type = \"forking\"\nmounts = [{ type = \"tmpfs\", target = \"/tmp\" }]")
+}
+
+fn start(jail: &Jail, script: &str) -> Running {
+    let mut running = jail.start(&[DAEMON, "sh", script]);
+    running.expect("ready");
+    // Its own process has ended, and left one.
+    until("the background", || {
+        let [main] = children(running.first())[..] else { return None };
+        (status_of(main, "NSpid").split_whitespace().last() != Some("2")).then_some(())
+    });
+    running
+}
+
+#[test]
+fn a_program_in_the_background_is_kept_signalled_and_stopped() {
+    let jail = daemon("background");
+    let script = "trap 'echo hup' HUP; trap 'echo term; exit 4' TERM; echo ready; while :; do busybox sleep 0.01; done";
+    let mut running = start(&jail, script);
+    let main = children(running.first())[0];
+    let listed = told(&jail, &["list"]);
+    assert!(listed.lines()[1].starts_with(&format!("background  running  {main}  ")), "{listed:?}");
+    expect(&jail, &["signal", "background", "HUP"], 0, "", "");
+    running.expect("hup");
+    // By the supervisor as well, as a service manager does it.
+    running.signal(Signal::SIGHUP);
+    running.expect("hup");
+    expect(&jail, &["exec", "background", "--", "busybox", "true"], 0, "", "");
+    expect(&jail, &["stop", "background"], 0, "", "stopped jail `background`\n");
+    running.expect("term");
+    assert_eq!(running.wait(), 4);
+}
+
+#[test]
+fn the_supervisor_passes_an_end_on_to_the_background() {
+    let jail = daemon("passed");
+    let mut running =
+        start(&jail, "trap 'echo term; exit 6' TERM; echo ready; while :; do busybox sleep 0.01; done");
+    running.signal(Signal::SIGTERM);
+    running.expect("term");
+    assert_eq!(running.wait(), 6);
+    // And PID 1 does so for whoever signals that.
+    let mut running =
+        start(&jail, "trap 'echo term; exit 7' TERM; echo ready; while :; do busybox sleep 0.01; done");
+    kill(Pid::from_raw(running.first()), Signal::SIGTERM).unwrap();
+    running.expect("term");
+    assert_eq!(running.wait(), 7);
+}
+
+#[test]
+fn the_last_process_is_the_jails_end() {
+    let jail = daemon("last");
+    // The first of the two ends at once, with a status that does not count; the other when it is told.
+    let script =
+        "(while ! busybox test -e /tmp/end; do busybox sleep 0.01; done; exit 9) & echo ready; exit 3";
+    let mut running = jail.start(&[DAEMON, "sh", script]);
+    running.expect("ready");
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert_eq!(running.child.try_wait().unwrap(), None);
+    expect(&jail, &["exec", "last", "--", "busybox", "touch", "/tmp/end"], 0, "", "");
+    assert_eq!(running.wait(), 9);
+}
+
+#[test]
+fn one_that_is_killed_counts_more_than_one_that_ends_later() {
+    let jail = daemon("crashed");
+    let script =
+        "(while ! busybox test -e /tmp/end; do busybox sleep 0.01; done) & echo ready; kill -SEGV $$";
+    let mut running = jail.start(&[DAEMON, "sh", script]);
+    running.expect("ready");
+    expect(&jail, &["exec", "crashed", "--", "busybox", "touch", "/tmp/end"], 0, "", "");
+    assert_eq!(running.wait(), 128 + 11);
+}
+
+#[test]
+fn a_program_that_fails_before_is_the_jails_end() {
+    let jail = daemon("failed");
+    jail.build();
+    let mut running = Running::start(&mut jail.command(&["busybox sleep 1000 & echo ready; exit 5"]));
+    running.expect("ready");
+    assert_eq!(running.wait(), 5);
+    let mut running = Running::start(&mut jail.command(&["busybox sleep 1000 & echo ready; kill -KILL $$"]));
+    running.expect("ready");
+    assert_eq!(running.wait(), 137);
+    // Nobody left: then its own is the last one.
+    let mut running = Running::start(&mut jail.command(&["echo ready"]));
+    running.expect("ready");
+    assert_eq!(running.wait(), 0);
+}
+
+#[test]
+fn a_storm_in_the_background_is_stopped() {
+    let jail = daemon("stormy");
+    let mut running =
+        start(&jail, "trap '' TERM HUP INT; echo ready; while :; do busybox sleep 0.001 & done");
+    let message = "killed jail `stormy`, which had not ended after 100ms\n";
+    expect(&jail, &["stop", "--timeout=100ms", "stormy"], 0, "", message);
+    running.wait();
+}
