@@ -1,5 +1,7 @@
 //! `build`: makes a jail's tree anew, says beforehand what that would change, or goes back to the tree before.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::prepare::{Jail, Result, state_directory};
@@ -87,7 +89,18 @@ fn request_of(store: &Store, generation: &Generation) -> Result<Request> {
         Failure::new(Diagnostic::error(message).why(why).hint(hint), exit::FINDING)
     };
     let record = store.record(generation).map_err(|error| unknown(error.to_string()))?;
-    made_from(&record).ok_or_else(|| unknown("its record does not say".to_owned()))
+    let request = made_from(&record).ok_or_else(|| unknown("its record does not say".to_owned()))?;
+    // Nobody has looked at it since: what a user writes into it by now is not what root has meant to build, nor to run as a test.
+    if nix::unistd::geteuid().is_root()
+        && let Err(distrust) = tree::trust_file(Path::new(&request.jail))
+        && distrust.is_of_others()
+    {
+        let unasked = Diagnostic::error(format!("jail `{}` is not built unasked", generation.jail))
+            .why(format!("its manifest can be changed by others: {distrust}"))
+            .hint(format!("look at it, and write `stockade build {}`", request.jail.display()));
+        return Err(Failure::new(unasked, exit::FINDING));
+    }
+    Ok(request)
 }
 
 /// What a record says its tree was built from.

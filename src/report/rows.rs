@@ -1,5 +1,15 @@
 //! Paths of a tree with what there is to say of each: what a build changes, what a verification finds.
 //!
+//! ```text
+//! build --json     format (1), jail, generation (null: nothing was built), since (the generation compared with, or null), changes[]; of
+//!                  `--all` an array of these
+//! verify --json    format (1), jails[]: jail, generation, paths (in the record), bytes (read), findings[], untold (how many more)
+//! changes[], findings[]
+//!                  what (added, changed, removed; altered, missing, added, stale), path, details[], reason and hint (or null)
+//! ```
+//!
+//! Members may be added; one that changes its meaning or disappears raises `format`.
+//!
 //! Names in a tree may be anybody's, so nothing of them reaches the terminal as a control character.
 
 use std::fmt::Write as _;

@@ -58,7 +58,7 @@ pub use foresee::foresee;
 pub use ids::RecordedIds;
 pub use record::Record;
 pub use store::{Freshness, Generation, Stamp, Store, is_alone};
-pub use trust::{Distrust, Fault};
+pub use trust::{Distrust, Fault, trust_file};
 pub use verify::{Deviation, DeviationKind, Verified, verify};
 
 use crate::plan::{Action, HostPath, JailPath, Phase, Plan, Step};

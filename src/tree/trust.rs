@@ -49,7 +49,7 @@ pub enum Fault {
 
 impl Distrust {
     /// Whether somebody else could use it, and not merely we cannot.
-    pub(super) fn is_of_others(&self) -> bool {
+    pub fn is_of_others(&self) -> bool {
         matches!(self.fault, Fault::Owner(_) | Fault::Writable(_) | Fault::Link(_))
     }
 
@@ -112,6 +112,31 @@ pub(super) fn find_store(path: &Path) -> Result<Option<OwnedFd>, Distrust> {
         Err(Distrust { fault: Fault::Call("openat", Errno::ENOENT), .. }) => Ok(None),
         found => found.map(Some),
     }
+}
+
+/// Whether nobody but root and the caller decides what is in a file: it and every directory on the way to it are theirs, and nobody
+/// else may write to them.
+pub fn trust_file(path: &Path) -> Result<(), Distrust> {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let fault = |fault| Distrust { path: path.clone(), fault };
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(fault(Fault::NotDirectory));
+        };
+        let directory = walk(parent, false)?;
+        let found =
+            open_component(Some(&directory), name).map_err(|errno| fault(Fault::Call("openat", errno)))?;
+        let stat = fstat(&found).map_err(|errno| fault(Fault::Call("fstat", errno)))?;
+        if kind(&stat) != SFlag::S_IFLNK {
+            return check(&found, &path, true);
+        }
+        if !ours(stat.st_uid) {
+            return Err(fault(Fault::Link(stat.st_uid)));
+        }
+        let text = readlinkat(&found, "").map_err(|errno| fault(Fault::Call("readlinkat", errno)))?;
+        path = parent.join(text);
+    }
+    Err(Distrust { path, fault: Fault::Call("openat", Errno::ELOOP) })
 }
 
 /// What is still to be walked.
@@ -266,6 +291,26 @@ mod tests {
         // Sticky is good enough for a parent, not for the store itself.
         assert!(open_store(&base.join("open")).is_err());
         assert!(open_store(&base.join("open/store/..")).is_err());
+        remove_dir_all(base).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_trusted_where_nobody_else_decides_what_is_in_it() {
+        let base = scratch("file");
+        let (file, link) = (base.join("file"), base.join("link"));
+        std::fs::write(&file, "").unwrap();
+        symlink("file", &link).unwrap();
+        symlink("loop", base.join("loop")).unwrap();
+        for (mode, passes) in [(0o644, true), (0o664, false), (0o646, false), (0o600, true)] {
+            set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+            assert_eq!(trust_file(&file).is_ok(), passes, "{mode:o}");
+            assert_eq!(trust_file(&link).is_ok(), passes, "{mode:o}");
+        }
+        set_permissions(&base, PermissionsExt::from_mode(0o777)).unwrap();
+        assert_eq!(trust_file(&file).unwrap_err().fault, Fault::Writable(0o777));
+        set_permissions(&base, PermissionsExt::from_mode(0o700)).unwrap();
+        assert!(trust_file(&base.join("loop")).is_err());
+        assert!(trust_file(Path::new("file")).is_err());
         remove_dir_all(base).unwrap();
     }
 

@@ -119,9 +119,11 @@ pub fn verify(store: &Store, generation: &Generation, record: &Record) -> Result
     let interrupted = if several && bytes >= WORTH_A_THREAD {
         std::thread::scope(|scope| {
             // Signals that are held back are held back in it too, see pthread_sigmask(3).
-            let other = scope.spawn(|| task.work(&signals));
+            // Where no further thread can be had this one does it all.
+            let other = std::thread::Builder::new().spawn_scoped(scope, || task.work(&signals));
             let own = task.work(&signals);
-            own.is_err() || other.join().map_or(true, |done| done.is_err())
+            let joined = other.ok().map(|other| other.join().map_or(true, |done| done.is_err()));
+            own.is_err() || joined.unwrap_or(false)
         })
     } else {
         task.work(&signals).is_err()

@@ -130,6 +130,20 @@ fn all_jails_that_were_built_are_built_again_as_they_were() {
     assert_eq!(fs::read_to_string(tree(&dir, "2", "b")).unwrap(), "new\n");
     assert!(tree(&dir, "2", "set").is_dir());
     assert!(!dir.join("state/never").exists());
+    // Root does not build unasked what somebody else has written by now.
+    if nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::chown(dir.join("web.toml"), Some(12345), None).unwrap();
+        let all = dir.stockade(["build", "--all"]).output();
+        let manifest = dir.join("web.toml").display().to_string();
+        let refused = format!(
+            "error: jail `web` is not built unasked\n  \
+             why: its manifest can be changed by others: `{manifest}` belongs to user 12345\n\
+             hint: look at it, and write `stockade build {manifest}`\n"
+        );
+        assert_eq!(all.code, Some(1));
+        assert!(all.stderr.contains(&refused), "{}", all.stderr);
+        std::os::unix::fs::chown(dir.join("web.toml"), Some(0), None).unwrap();
+    }
     // A manifest that is of another jail by now does not make that one instead.
     let text = fs::read_to_string(dir.join("web.toml")).unwrap();
     dir.write("web.toml", format!("name = \"renamed\"\n{text}"));
