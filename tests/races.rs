@@ -9,6 +9,7 @@
 
 mod common;
 
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
@@ -16,9 +17,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{RenameFlags, renameat2};
-
 use common::{Need, needs};
+use stockade::sys::fs::rename;
 
 /// Races that share the time: six as root, and the same as an ordinary user.
 const RACES: u32 = 12;
@@ -247,16 +247,17 @@ impl Drop for Done<'_> {
 /// Swaps each of these names in a directory for its partner in the same directory, for as long as `work` takes.
 fn raced<T>(directory: &File, pairs: &[(String, String)], work: impl FnOnce() -> T) -> T {
     let done = AtomicBool::new(false);
+    let name = |name: &String| CString::new(name.as_str()).unwrap();
+    let pairs: Vec<_> = pairs.iter().map(|(one, other)| (name(one), name(other))).collect();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut numbers = Numbers(1);
             while !done.load(Ordering::Relaxed) {
                 // Long bursts, after which things are as they were or not, and pauses in which something may succeed.
                 for _ in 0..50 + numbers.below(2) {
-                    for (one, other) in pairs {
+                    for (one, other) in &pairs {
                         // Whatever has just been removed, or is a mount point, is swapped another time.
-                        let flags = RenameFlags::RENAME_EXCHANGE;
-                        let _ = renameat2(directory, one.as_str(), directory, other.as_str(), flags);
+                        let _ = rename(directory, one, directory, other, nix::libc::RENAME_EXCHANGE);
                     }
                 }
                 std::thread::sleep(Duration::from_micros(numbers.below(1000)));

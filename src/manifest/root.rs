@@ -215,8 +215,6 @@ mod tests {
     use std::os::unix::net::UnixListener;
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use nix::fcntl::{RenameFlags, renameat2};
-
     /// A directory with a tree in it and a secret beside it, removed at the end.
     struct Scratch(PathBuf);
 
@@ -304,7 +302,8 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    renameat2(&parent, "d", &parent, "link", RenameFlags::RENAME_EXCHANGE).unwrap();
+                    crate::sys::fs::rename(&parent, c"d", &parent, c"link", nix::libc::RENAME_EXCHANGE)
+                        .unwrap();
                 }
             });
             let root = scratch.root();

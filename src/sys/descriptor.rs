@@ -117,8 +117,9 @@ fn kind(fd: BorrowedFd<'_>, found: &FileStat) -> Result<Kind, Errno> {
 }
 
 /// `f_type` of statfs(2).
+#[allow(clippy::unnecessary_cast, reason = "musl has it without a sign")]
 fn file_system(fd: BorrowedFd<'_>) -> Result<i64, Errno> {
-    nix::sys::statfs::fstatfs(fd).map(|found| found.filesystem_type().0)
+    nix::sys::statfs::fstatfs(fd).map(|found| found.filesystem_type().0 as i64)
 }
 
 /// An option of a socket that is an integer, see socket(7).

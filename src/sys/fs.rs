@@ -176,11 +176,26 @@ pub fn entries<'b>(
     }))
 }
 
+/// renameat2(2) with these flags. nix has it for glibc alone.
+pub fn rename(
+    from: impl AsFd,
+    name: &CStr,
+    to: impl AsFd,
+    target: &CStr,
+    flags: libc::c_uint,
+) -> Result<(), Errno> {
+    let (from, to) = (from.as_fd().as_raw_fd(), to.as_fd().as_raw_fd());
+    // SAFETY: two descriptors and two strings ended by NUL, which the kernel reads.
+    let result =
+        unsafe { libc::syscall(libc::SYS_renameat2, from, name.as_ptr(), to, target.as_ptr(), flags) };
+    Errno::result(result).map(drop)
+}
+
 /// Eight bytes nobody can foresee, see getrandom(2): so few are always delivered whole.
 pub fn random() -> Result<u64, Errno> {
     let mut bytes = [0_u8; 8];
     // SAFETY: the kernel writes at most `bytes.len()` bytes into an array of that length.
-    let result = unsafe { libc::getrandom(bytes.as_mut_ptr().cast::<libc::c_void>(), bytes.len(), 0) };
+    let result = unsafe { libc::syscall(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), 0) };
     Errno::result(result).map(|_| u64::from_ne_bytes(bytes))
 }
 

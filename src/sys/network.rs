@@ -20,9 +20,11 @@ pub fn loopback_up() -> Result<(), Error> {
     request.ifr_name[1] = b'o' as libc::c_char;
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
     // SAFETY: SIOCSIFFLAGS reads one ifreq.
-    check(libc::c_long::from(unsafe { libc::ioctl(any.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) }))
-        .map(drop)
-        .map_err(Error::of("ioctl"))
+    check(libc::c_long::from(unsafe {
+        libc::ioctl(any.as_raw_fd(), libc::SIOCSIFFLAGS as libc::Ioctl, &raw const request)
+    }))
+    .map(drop)
+    .map_err(Error::of("ioctl"))
 }
 
 /// sethostname(2).

@@ -16,11 +16,13 @@ use std::path::PathBuf;
 
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, RenameFlags, ResolveFlag, openat2, renameat, renameat2};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, renameat};
+use nix::libc;
 use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat, fstat, mkdirat};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
 use super::error::Error;
+use crate::sys::fs;
 
 /// How often a directory is emptied again because it was not empty after all. A process that goes on writing to it
 /// ends this.
@@ -235,7 +237,7 @@ impl Removal<'_> {
 
 /// Renames a directory to what is no name yet.
 fn rename(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, target: &CStr) -> Result<(), Errno> {
-    match renameat2(from, name, to, target, RenameFlags::RENAME_NOREPLACE) {
+    match fs::rename(from, name, to, target, libc::RENAME_NOREPLACE) {
         // Not on this file system (NFS), or not in this kernel. Without the flag an empty directory of that name is
         // replaced, which is to go as well.
         Err(Errno::EINVAL | Errno::ENOSYS) => match renameat(from, name, to, target) {
