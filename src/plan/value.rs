@@ -2,6 +2,7 @@
 //! nor a size as a time. Each has `parse`, whose error is a sentence, and `Display`, which writes what `parse` reads.
 
 use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -59,7 +60,6 @@ pub struct JailPath(PathBuf);
 
 /// Normalises an absolute path, refusing what has no single meaning.
 fn absolute(path: &Path, whose: &str) -> Result<PathBuf, String> {
-    use std::os::unix::ffi::OsStrExt as _;
     if path.as_os_str().as_bytes().contains(&0) {
         return Err(format!("{whose} cannot contain a NUL byte"));
     }
@@ -125,9 +125,14 @@ impl JailPath {
         Self::parse(self.0.join(name.as_ref()))
     }
 
-    /// Whether this path is `other` or below it.
+    /// Whether this path is `other` or below it. By the bytes, as both are normalised: a plan compares many.
     pub fn starts_with(&self, other: &Self) -> bool {
-        self.0.starts_with(&other.0)
+        let [own, other] = [self, other].map(|path| path.0.as_os_str().as_bytes());
+        match own.strip_prefix(other) {
+            Some([] | [b'/', ..]) => true,
+            Some(_) => other == b"/",
+            None => false,
+        }
     }
 }
 

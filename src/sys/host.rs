@@ -93,10 +93,9 @@ impl Host {
 }
 
 /// Whether this is the user namespace the kernel began with: in any other mknod(2) fails, whatever capability one has there. Its
-/// inode number is `PROC_USER_INIT_INO` of the kernel's linux/proc_ns.h.
+/// inode number is `PROC_USER_INIT_INO` of the kernel's linux/proc_ns.h; the link's text says it without an inode being made.
 fn in_first_user_namespace() -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata("/proc/self/ns/user").is_ok_and(|found| found.ino() == 0xEFFF_FFFD)
+    std::fs::read_link("/proc/self/ns/user").is_ok_and(|text| text.as_os_str() == "user:[4026531837]")
 }
 
 /// Whether the file system of the nearest existing directory at or above `path` is mounted with devices, see statvfs(3).

@@ -111,7 +111,7 @@ fn names(context: &Context<'_>) -> Result<Vec<(String, bool)>, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let directory = open(&context.host.path("/proc".as_ref()), flags, Mode::empty())?;
     let mut names: Vec<(String, bool)> = Vec::new();
-    let mut buffer = [0; 256];
+    let mut buffer = [0; 2048];
     loop {
         let mut entries = fs::entries(directory.as_fd(), &mut buffer)?.peekable();
         if entries.peek().is_none() {
