@@ -25,8 +25,10 @@ fn main() {
     let directory = PathBuf::from(variable("OUT_DIR"));
     let order = fs::read_to_string(".cargo/start-order").unwrap_or_default();
     let order = if env::var_os("STOCKADE_NO_START_ORDER").is_some() { "" } else { &order };
+    // A compiler is told what is meant for the linker.
+    let prefix = if variable("RUSTC_LINKER").ends_with("lld") { "" } else { "-Wl," };
     let wishes = [
-        ("no-unwind-tables.ld", NO_UNWIND_TABLES.to_owned(), Some("-Wl,--no-eh-frame-hdr")),
+        ("no-unwind-tables.ld", NO_UNWIND_TABLES.to_owned(), Some("--no-eh-frame-hdr")),
         (
             "start-order.ld",
             format!("SECTIONS {{ .text.start : {{\n{order}}} }} INSERT BEFORE .text;\n"),
@@ -35,8 +37,9 @@ fn main() {
     ];
     for (name, script, more) in wishes {
         let path = directory.join(name);
-        let arguments: Vec<String> =
-            [format!("-Wl,-T,{}", path.display())].into_iter().chain(more.map(str::to_owned)).collect();
+        let wanted = [format!("--script={}", path.display())];
+        let arguments = wanted.into_iter().chain(more.map(str::to_owned));
+        let arguments: Vec<String> = arguments.map(|argument| format!("{prefix}{argument}")).collect();
         let written =
             fs::write(&path, script).and_then(|()| fs::write(directory.join("probe.rs"), "fn main() {}\n"));
         if written.is_ok() && links(&directory, &arguments) {
@@ -54,6 +57,8 @@ fn links(directory: &Path, arguments: &[String]) -> bool {
     compiler
         .args(["--edition", "2024", "-C", "panic=abort", "--target"])
         .arg(env::var_os("TARGET").unwrap_or_default());
+    let linker = env::var("RUSTC_LINKER").map(|linker| format!("linker={linker}"));
+    compiler.args(linker.iter().flat_map(|linker| ["-C", linker]));
     let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     compiler.args(flags.split('\u{1f}').filter(|flag| !flag.is_empty()));
     for argument in arguments {
