@@ -3,6 +3,7 @@
 //! group that hands controllers on has no processes, so the supervisor makes place.
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
@@ -281,7 +282,10 @@ fn delegated<'a>(host: &Host, hierarchy: &'a Hierarchy) -> Result<(&'a Path, boo
     }
     // sd_booted(3). Without it nobody else manages groups.
     let is_managed = host.path(Path::new("/run/systemd/system")).is_dir();
-    if is_managed && !is_delegated(own) {
+    // The manager of a user marks nothing (systemd 252), but what is its own the user has.
+    let is_users = !host.is_root()
+        && std::fs::metadata(host.path(own)).is_ok_and(|found| MetadataExt::uid(&found) == host.uid);
+    if is_managed && !is_users && !is_delegated(own) {
         let shown = own.display();
         let what = format!("systemd manages the group `{shown}` and has not delegated it");
         return Err(Missing::new(what, cure(host)));

@@ -206,6 +206,19 @@ fn a_group_of_version_2_that_is_not_ours_is_left_alone() {
     let alone = second_version("here", "", false);
     fs::remove_dir(alone.host.path(Path::new("/run/systemd/system"))).unwrap();
     assert_eq!(of(&alone), Ok(Version::Two));
+    // An ordinary user's own groups are not marked by that user's manager.
+    let mut own = second_version("user/run.scope", "", false);
+    own.host.uid = 1000;
+    let cure = "start it by `systemd-run --user --scope -p Delegate=yes stockade run …`";
+    if nix::unistd::geteuid().is_root() {
+        let what = "systemd manages the group `/cg/user/run.scope` and has not delegated it";
+        assert_eq!(of(&own), Err(Missing { what: what.into(), cure: cure.into() }));
+        let group = own.host.path(Path::new("/cg/user/run.scope"));
+        std::os::unix::fs::chown(group, Some(1000), None).unwrap();
+    } else {
+        own.host.uid = nix::unistd::geteuid().as_raw();
+    }
+    assert_eq!(of(&own), Ok(Version::Two));
     // The very top may have processes.
     let top = second_version("", "1\n", false);
     fs::remove_file(top.host.path(Path::new("/cg/cgroup.type"))).unwrap();
