@@ -20,7 +20,7 @@ fn records(jail: &Jail) -> Vec<PathBuf> {
 #[test]
 fn a_record_is_its_owners_and_goes_with_the_run() {
     let jail = Jail::shell("kept", "");
-    let mut running = jail.start(&["echo ready; read line"]);
+    let mut running = jail.start(&["echo ready; exec sleep 1000"]);
     running.expect("ready");
     let [record] = &records(&jail)[..] else { panic!("{:?}", records(&jail)) };
     assert!(record.ends_with(format!("kept@{}", running.pid())));
@@ -52,7 +52,7 @@ fn a_record_that_names_other_processes_is_not_believed() {
     let [record] = &records(&jail)[..] else { panic!("{:?}", records(&jail)) };
     let text = fs::read_to_string(record).unwrap();
     // Nothing happens to these, which are no jail.
-    let mut bystander = std::process::Command::new("sh").args(["-c", "sleep 1000; :"]).spawn().unwrap();
+    let mut bystander = std::process::Command::new("sh").args(["-c", "exec sleep 1000"]).spawn().unwrap();
     for (from, to) in [
         (format!("supervisor={}", running.pid()), format!("supervisor={}", bystander.id())),
         ("jail=forged".to_owned(), "jail=another".to_owned()),
