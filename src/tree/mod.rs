@@ -32,6 +32,7 @@ mod attributes;
 mod base;
 mod changes;
 mod copy;
+mod deviation;
 mod error;
 mod foresee;
 mod generation;
@@ -53,13 +54,14 @@ use nix::sys::utsname::{UtsName, uname};
 use nix::unistd::geteuid;
 
 pub use changes::{Change, ChangeKind, changes};
+pub use deviation::{Deviation, DeviationKind, Verified};
 pub use error::{Cause, Error, FailedStep};
 pub use foresee::foresee;
 pub use ids::RecordedIds;
 pub use record::Record;
 pub use store::{Freshness, Generation, Stamp, Store, is_alone};
 pub use trust::{Distrust, Fault, trust_file};
-pub use verify::{Deviation, DeviationKind, Verified, verify};
+pub use verify::verify;
 
 use crate::plan::{Action, HostPath, JailPath, Phase, Plan, Step};
 use crate::sys::held::HeldSignals;

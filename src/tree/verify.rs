@@ -28,11 +28,13 @@ use nix::sys::stat::{FileStat, fstat, makedev};
 use super::attributes;
 use super::base::open_beneath;
 use super::copy::{Copier, Source, kind_of};
+use super::deviation::{Deviation, DeviationKind, Verified};
 use super::error::{Cause, Error};
 use super::record::{Entry, Head, Kind, Ownership, Record, on_disk};
 use super::store::{Generation, Store};
 use crate::sys::fs::{entries, reopen};
 use crate::sys::held::HeldSignals;
+use crate::sys::shortage;
 
 /// How many deviations are told; more are counted only.
 const TOLD: usize = 1000;
@@ -42,54 +44,6 @@ const LISTED: usize = 1 << 20;
 
 /// From how many bytes on a second thread is worth its start.
 const WORTH_A_THREAD: u64 = 4 << 20;
-
-/// A path that is not as it was built.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Deviation {
-    /// The path, as the jailed program says it.
-    pub path: PathBuf,
-    /// What is the matter with it.
-    pub kind: DeviationKind,
-    /// What is different, a phrase each.
-    pub details: Vec<String>,
-    /// Why it is in the tree, unless it does not belong there.
-    pub reason: Option<String>,
-}
-
-/// What is the matter with a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum DeviationKind {
-    /// It is not what was built.
-    Altered,
-    /// It is not there.
-    Missing,
-    /// It was not built.
-    Added,
-}
-
-impl DeviationKind {
-    /// The word for it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Altered => "altered",
-            Self::Missing => "missing",
-            Self::Added => "added",
-        }
-    }
-}
-
-/// What a verification came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verified {
-    /// What is not as it was built, by path.
-    pub deviations: Vec<Deviation>,
-    /// How many more there are.
-    pub untold: usize,
-    /// Paths looked at.
-    pub paths: usize,
-    /// Bytes read.
-    pub bytes: u64,
-}
 
 /// Compares a generation with its record. It is kept from being removed meanwhile.
 pub fn verify(store: &Store, generation: &Generation, record: &Record) -> Result<Verified, Error> {
@@ -131,7 +85,11 @@ pub fn verify(store: &Store, generation: &Generation, record: &Record) -> Result
     if interrupted {
         return Err(Error::Interrupted);
     }
-    let found = task.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut found = task.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some((path, errno)) = found.shortage.take() {
+        let path = generation.tree().join(path.strip_prefix("/").unwrap_or(&path));
+        return Err(Error::Store { path, call: "openat2", errno });
+    }
     Ok(Verified { paths: record.entries.len(), ..found.told() })
 }
 
@@ -141,6 +99,8 @@ struct Found {
     verified: Verified,
     /// Directories that could not be entered: what is in them goes without saying.
     closed: HashSet<PathBuf>,
+    /// What this host has too little of: no verdict on the tree then.
+    shortage: Option<(PathBuf, Errno)>,
 }
 
 impl Found {
@@ -176,6 +136,9 @@ impl Task<'_> {
                 return Err(Interrupted);
             }
             self.directory(directory, &mut reader)?;
+            if self.found().shortage.is_some() {
+                return Ok(());
+            }
         }
         Ok(())
     }
@@ -203,6 +166,15 @@ impl Task<'_> {
         }
     }
 
+    /// Why something cannot be looked at or read; nothing if that says more of this host than of the tree.
+    fn unable(&self, path: &Path, what: &str, errno: Errno) -> Option<String> {
+        if shortage(errno).is_some() {
+            self.found().shortage.get_or_insert_with(|| (path.to_owned(), errno));
+            return None;
+        }
+        Some(format!("{what}: {}", errno.desc()))
+    }
+
     /// Notes that something could not be opened, which says what is there instead.
     fn tell_closed(&self, entry: &Entry, errno: Errno) {
         let detail = match errno {
@@ -212,7 +184,10 @@ impl Task<'_> {
             Errno::ELOOP => "a link is in its place, or on the way to it".to_owned(),
             Errno::ENOTDIR => format!("it, or what is on the way to it, was {}", Kind::Directory.word()),
             Errno::EXDEV => "something is mounted there".to_owned(),
-            errno => format!("it cannot be looked at: {}", errno.desc()),
+            errno => match self.unable(&entry.path.0, "it cannot be looked at", errno) {
+                Some(detail) => detail,
+                None => return,
+            },
         };
         self.tell_altered(entry, vec![detail]);
     }
@@ -301,7 +276,10 @@ impl Task<'_> {
             )],
             // It went as it came.
             Err(Errno::ENOENT) => return,
-            Err(errno) => vec![format!("it cannot be looked at: {}", errno.desc())],
+            Err(errno) => match self.unable(&path.join(name), "it cannot be looked at", errno) {
+                Some(detail) => vec![detail],
+                None => return,
+            },
         };
         self.tell(&path.join(name), DeviationKind::Added, details, None);
     }
@@ -321,14 +299,11 @@ impl Task<'_> {
         // Of another type, there is nothing more to compare.
         if is_of(&stat, self.type_of(entry)) {
             details.extend(match entry.kind {
-                Kind::File => self.file(entry, &found, &stat, reader)?,
+                Kind::File => self.file(directory, entry, &found, &stat, reader)?,
                 Kind::Link => link_differs(entry, &found),
                 Kind::Device => self.device_differs(entry, &stat),
                 Kind::Directory => None,
             });
-            if entry.kind == Kind::File && stat.st_size as u64 == entry.size.unwrap_or(0) {
-                details.extend(readable(&found).ok().and_then(|file| attributes_differ(entry, &file)));
-            }
         }
         self.tell_altered(entry, details);
         Ok(())
@@ -367,9 +342,10 @@ impl Task<'_> {
         details
     }
 
-    /// How a file's size or content differs.
+    /// How a file's size, content or attributes differ.
     fn file(
         &self,
+        directory: &OwnedFd,
         entry: &Entry,
         found: &OwnedFd,
         stat: &FileStat,
@@ -387,17 +363,23 @@ impl Task<'_> {
             let detail = || format!("a file of its own, was a second name of /{}", first.display());
             return Ok((!same).then(detail));
         }
-        let read = readable(found).map(|file| reader.digest(&Source { file, stat: *stat }));
-        if let Ok(Ok(Some(_))) = read {
+        let unread = |errno| self.unable(&entry.path.0, "content, which cannot be read", errno);
+        let file = match readable(directory, entry, found, stat) {
+            Ok(file) => file,
+            Err(errno) => return Ok(unread(errno)),
+        };
+        let source = Source { file, stat: *stat };
+        let read = reader.digest(&source);
+        if let Ok(Some(_)) = read {
             self.found().verified.bytes += size;
         }
         Ok(match read {
-            Ok(Ok(Some(digest))) if Some(digest) == entry.sha256 => None,
-            Ok(Ok(Some(_))) => Some("content".to_owned()),
-            Ok(Ok(None)) => Some("content, which changed while it was read".to_owned()),
-            Ok(Err(Cause::Interrupted)) => return Err(Interrupted),
-            Ok(Err(cause)) => Some(format!("content, which cannot be read: {cause}")),
-            Err(errno) => Some(format!("content, which cannot be read: {}", errno.desc())),
+            Ok(Some(digest)) if Some(digest) == entry.sha256 => attributes_differ(entry, &source.file),
+            Ok(Some(_)) => Some("content".to_owned()),
+            Ok(None) => Some("content, which changed while it was read".to_owned()),
+            Err(Cause::Interrupted) => return Err(Interrupted),
+            Err(Cause::Call(_, errno) | Cause::SourceCall(_, errno)) => unread(errno),
+            Err(cause) => Some(format!("content, which cannot be read: {cause}")),
         })
     }
 
@@ -417,9 +399,23 @@ fn is_of(stat: &FileStat, kind: u32) -> bool {
     stat.st_mode & libc::S_IFMT == kind
 }
 
-/// Opens for reading what was found to be a regular file: itself, whatever has its name by now.
-fn readable(found: &OwnedFd) -> Result<File, Errno> {
-    reopen(found, OFlag::O_RDONLY | OFlag::O_NONBLOCK).map(File::from)
+/// Opens for reading what was found to be a regular file: itself, whatever has its name by now. Without /proc it is looked up once
+/// more, and must be the same.
+fn readable(directory: &OwnedFd, entry: &Entry, found: &OwnedFd, stat: &FileStat) -> Result<File, Errno> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let opened = match reopen(found, flags) {
+        Err(Errno::ENOENT) => {
+            let opened =
+                open_beneath(directory, Path::new(entry.path.0.file_name().unwrap_or_default()), flags)?;
+            let now = fstat(&opened)?;
+            if (now.st_dev, now.st_ino) != (stat.st_dev, stat.st_ino) {
+                return Err(Errno::ESTALE);
+            }
+            opened
+        }
+        opened => opened?,
+    };
+    Ok(File::from(opened))
 }
 
 fn link_differs(entry: &Entry, found: &OwnedFd) -> Option<String> {
