@@ -118,6 +118,15 @@ pub(crate) struct Run {
     /// write what was enforced, and how the program ended, as JSON to this file
     #[argh(option, arg_name = "FILE")]
     pub(crate) report: Option<String>,
+    /// write the host's number of the program's process to this file, which is removed at the end
+    #[argh(option, arg_name = "FILE")]
+    pub(crate) pid_file: Option<String>,
+    /// go on in the background, and return when the program has been executed
+    #[argh(switch)]
+    pub(crate) detach: bool,
+    /// with --detach: append the output to this file; without it, it is lost
+    #[argh(option, arg_name = "FILE")]
+    pub(crate) log: Option<String>,
     /// run in this generation of the tree instead of the current one
     #[argh(option, arg_name = "NUMBER")]
     pub(crate) generation: Option<u64>,
@@ -346,7 +355,17 @@ const VERBS: [(&str, &[(&str, bool)]); 16] = [
             ("--set", true),
         ],
     ),
-    ("run", &[("--report", true), ("--generation", true), ("--set", true)]),
+    (
+        "run",
+        &[
+            ("--report", true),
+            ("--pid-file", true),
+            ("--detach", false),
+            ("--log", true),
+            ("--generation", true),
+            ("--set", true),
+        ],
+    ),
     ("test", &[("--all", false)]),
     ("doctor", &[("--json", false)]),
     ("verify", &[("--all", false), ("--json", false)]),
@@ -420,6 +439,12 @@ fn command(verb: Verb, extra_arguments: Vec<OsString>, split: bool) -> Result<Co
             Command::Build(build, request)
         }
         Verb::Run(run) => {
+            if run.log.is_some() && !run.detach {
+                return Err(usage(
+                    "`--log` goes with `--detach` only".into(),
+                    "in the foreground the output is where the caller has it: `> FILE`",
+                ));
+            }
             let request = request(&run.jail, &run.set, extra_arguments);
             Command::Run(run, request)
         }

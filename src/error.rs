@@ -1,6 +1,9 @@
 //! Where the layers' errors meet: each becomes a diagnostic and, with the others, an exit code. Only commands import this, so
 //! that no layer points upward.
 
+use std::fs::File;
+use std::sync::{Mutex, PoisonError};
+
 use crate::manifest::finding::{self, Finding};
 use crate::manifest::lookup;
 use crate::report::diagnostic::{self, Diagnostic, Style};
@@ -65,11 +68,29 @@ impl Failure {
     }
 }
 
+/// Where messages go, if not to standard error.
+static ELSEWHERE: Mutex<Option<File>> = Mutex::new(None);
+
+/// Sends messages elsewhere from now on, or to standard error again: a run that goes into the background has its caller's until its
+/// program has started, and then what it will go on with.
+pub fn redirect(to: Option<File>) {
+    *ELSEWHERE.lock().unwrap_or_else(PoisonError::into_inner) = to;
+}
+
+/// A message. That nobody can read it is no reason to fail twice.
+fn message(text: &[u8]) {
+    use std::io::Write as _;
+    let elsewhere = ELSEWHERE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _ = match &*elsewhere {
+        Some(file) => (&*file).write_all(text),
+        None => std::io::stderr().lock().write_all(text),
+    };
+}
+
 /// Diagnostics on stderr. That nobody can read them is no reason to fail twice.
 pub fn eprint_all(diagnostics: &[Diagnostic], subject: &str) {
-    use std::io::Write as _;
     let text = diagnostic::texts(diagnostics, subject, Style::for_stderr());
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    message(text.as_bytes());
 }
 
 /// Data on stdout; the exit code. A reader that has gone (`| head`) wanted no more; any other error, such as a full disk, is told.
@@ -88,8 +109,7 @@ pub fn print(text: &str) -> u8 {
 
 /// A message on stderr.
 pub fn note(line: &str) {
-    use std::io::Write as _;
-    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+    message(format!("{line}\n").as_bytes());
 }
 
 /// Ends the process when there is no memory to go on with. Nothing is allocated for that, and nobody else is left to be told.
@@ -103,8 +123,7 @@ pub fn out_of_memory() -> ! {
 
 /// The empty line between the diagnostics of two manifests.
 pub fn separate() {
-    use std::io::Write as _;
-    let _ = std::io::stderr().lock().write_all(b"\n");
+    message(b"\n");
 }
 
 impl From<Finding> for Diagnostic {

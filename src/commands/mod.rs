@@ -1,5 +1,6 @@
 //! One function for each verb; only commands join manifest, tree, jail and report.
 
+mod background;
 mod build;
 mod control;
 mod diagnose;
@@ -8,6 +9,7 @@ mod exec;
 mod failure;
 mod limits;
 mod list;
+mod pid_file;
 mod prepare;
 mod remove;
 mod run;

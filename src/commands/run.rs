@@ -2,9 +2,12 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::path::Path;
 
 use nix::errno::Errno;
 
+use super::background::{self, Background};
+use super::pid_file::PidFile;
 use super::prepare::{Jail, Result};
 use super::{diagnose, failure, limits};
 use crate::cli;
@@ -29,7 +32,13 @@ pub(super) const NOT_FOUND: u8 = 127;
 /// Runs a jail; the program's exit code, by the conventions in README.
 pub(super) fn run(options: &cli::Run, request: &Request) -> Result<u8> {
     // Whatever is wrong before the program runs, the exit code tells it from the program's own.
-    reported(options, request).map_err(|failure| failure.code(exit::FAILED))
+    let run = |background: Option<&Background>| {
+        reported(options, request, background).map_err(|failure| failure.code(exit::FAILED))
+    };
+    if options.detach {
+        return background::detached(options.log.as_deref(), |background| run(Some(background)));
+    }
+    run(None)
 }
 
 /// What a report tells beside the exit code.
@@ -43,7 +52,7 @@ struct Course {
 }
 
 /// Runs a jail and writes the report, if one is wanted.
-fn reported(options: &cli::Run, request: &Request) -> Result<u8> {
+fn reported(options: &cli::Run, request: &Request, background: Option<&Background>) -> Result<u8> {
     let jail = Jail::load(request)?;
     let cannot = |path: &str, error: &std::io::Error| {
         Failure::new(
@@ -59,8 +68,11 @@ fn reported(options: &cli::Run, request: &Request) -> Result<u8> {
         .as_deref()
         .map(|path| File::create(path).map(|file| (path, file)).map_err(|error| cannot(path, &error)))
         .transpose()?;
+    let pid_file = options.pid_file.as_deref().map(|path| PidFile::open(Path::new(path)));
+    let pid_file = pid_file.transpose().map_err(|error| not_written(&error))?;
+    let waiting = Waiting { pid_file, background };
     let mut course = Course { layers: Vec::new(), hits: Vec::new(), ended: Ended::Failed };
-    let result = attempt(&jail, options.generation, &mut course);
+    let result = attempt(&jail, options.generation, &waiting, &mut course);
     if let Some((path, mut file)) = report {
         let code = result.as_ref().map_or(exit::FAILED, |code| *code);
         let report = report::json(&jail.name, &course.layers, &course.hits, course.ended, code);
@@ -74,7 +86,31 @@ fn reported(options: &cli::Run, request: &Request) -> Result<u8> {
     result
 }
 
-fn attempt(jail: &Jail, generation: Option<u64>, course: &mut Course) -> Result<u8> {
+/// Who waits for the program.
+struct Waiting<'a> {
+    /// Whoever reads this file.
+    pid_file: Option<PidFile>,
+    /// The command that the user has started.
+    background: Option<&'a Background>,
+}
+
+impl Waiting<'_> {
+    /// The program has been executed, or another process has taken its place.
+    fn tell(&self, program: i32) -> std::result::Result<(), Unwritten> {
+        self.pid_file.as_ref().map_or(Ok(()), |file| file.write(program))?;
+        if let Some(background) = self.background {
+            background.started();
+        }
+        Ok(())
+    }
+
+    /// Whether there is anybody.
+    fn is_anybody(&self) -> bool {
+        self.pid_file.is_some() || self.background.is_some()
+    }
+}
+
+fn attempt(jail: &Jail, generation: Option<u64>, waiting: &Waiting<'_>, course: &mut Course) -> Result<u8> {
     if let Some(finding) = standard::refused(&jail.host) {
         return Err(jail.findings(vec![finding]));
     }
@@ -83,12 +119,12 @@ fn attempt(jail: &Jail, generation: Option<u64>, course: &mut Course) -> Result<
         None => jail.held(|built, warnings| super::build::announce(jail, built, warnings))?,
     };
     // Held to the end: a build meanwhile leaves this tree alone, also while a failure is looked into.
-    let result = run_in(jail, &held.tree, course);
+    let result = run_in(jail, &held.tree, waiting, course);
     jail.release(held);
     result
 }
 
-fn run_in(jail: &Jail, tree: &HostPath, course: &mut Course) -> Result<u8> {
+fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Course) -> Result<u8> {
     let command = match jail.command(tree) {
         Ok(command) => command,
         Err(failure) => {
@@ -101,11 +137,21 @@ fn run_in(jail: &Jail, tree: &HostPath, course: &mut Course) -> Result<u8> {
     let program =
         Program::lower(&plan.steps).map_err(|error| jail.findings(vec![not_lowered(&plan.steps, &error)]))?;
     course.layers.clone_from(&plan.layers);
+    let tell = |program| waiting.tell(program);
     let record = jail.notice(tree, &plan.steps, program.keeps_init());
     // What killed supervisors have left is in the same places.
     jail::sweep(&plan.steps);
-    let result = jail::run_as(&program, watch, Notice { record: Some(&record) });
+    let result = jail::run_as(
+        &program,
+        watch,
+        Notice { record: Some(&record), program: waiting.is_anybody().then_some(&tell) },
+    );
     course.hits = limits::tell(jail, &plan.steps, &program, &result);
+    if let Err(jail::Error::Unrecorded(unwritten)) = &result
+        && waiting.pid_file.as_ref().is_some_and(|file| file.path() == unwritten.path)
+    {
+        return Err(not_written(unwritten));
+    }
     if let Ok(end) = result {
         explain_loader(end, jail, &plan.steps, tree, &command);
         explain_filter(end, jail, &plan.steps);
@@ -156,6 +202,12 @@ pub(super) fn outcome(
             Err(jail.findings(vec![Finding { hint, ..finding }]))
         }
     }
+}
+
+/// A file that was to say which process the program is.
+fn not_written(Unwritten { path, error }: &Unwritten) -> Failure {
+    let failed = Diagnostic::error(format!("cannot write the process id to `{}`", path.display()));
+    Failure::new(failed.why(error.to_string()).hint("name a file that you may write"), exit::FAILED)
 }
 
 /// A jail that nobody could list, stop or come to again.

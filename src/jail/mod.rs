@@ -16,6 +16,7 @@
 //! PID 1 ends when the supervisor does, however that came about: by the parent-death signal, and, should that be lost, because
 //! its end of the socket hangs up.
 
+mod announce;
 mod cgroup;
 mod child;
 pub mod groups;
@@ -38,6 +39,7 @@ use std::time::Instant;
 
 use nix::libc;
 
+pub use announce::Tell;
 pub use cgroup::{Effect, Hit, paths as control_groups, sweep};
 pub use mapped::{Mapped, mapped};
 pub use program::Program;
@@ -46,6 +48,7 @@ pub use report::is_report;
 use crate::plan::step::Watch;
 use crate::sys::signal::{self, SignalSet};
 use crate::sys::{self, process};
+use announce::Announcement;
 use child::Inherited;
 use output::{FileSize, Output};
 use state::Unwritten;
@@ -163,10 +166,12 @@ pub fn run(program: &Program, watch: Watch) -> Result<End, Error> {
 }
 
 /// By what others find a run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Notice<'a> {
     /// Its record.
     pub record: Option<&'a state::Draft>,
+    /// Who is told when the program has been executed, and when another process has taken its place.
+    pub program: Option<Tell<'a>>,
 }
 
 /// Runs a lowered plan to its end.
@@ -210,7 +215,7 @@ fn supervise(
     // Before the limit on files, which may be less than the record is long.
     let _record = notice.record.map(state::Draft::write).transpose()?;
     let _limit = FileSize::limit(program)?;
-    let result = start(program, watch, &child, ends).and_then(|supervisor| {
+    let result = start(program, watch, notice, &child, ends).and_then(|supervisor| {
         drop(child);
         supervisor.run()
     });
@@ -233,7 +238,13 @@ struct ChildEnds {
 }
 
 /// Clones PID 1 and hands everything to its supervisor.
-fn start(program: &Program, watch: Watch, child: &ChildEnds, ends: Ends) -> Result<Supervisor, Error> {
+fn start<'a>(
+    program: &Program,
+    watch: Watch,
+    notice: Notice<'a>,
+    child: &ChildEnds,
+    ends: Ends,
+) -> Result<Supervisor<'a>, Error> {
     let Ends { status, mut relay, outputs } = ends;
     let signals = signal::descriptor(supervise::taken()?).map_err(sys::Error::of("signalfd"))?;
     let inherited = Inherited {
@@ -264,5 +275,6 @@ fn start(program: &Program, watch: Watch, child: &ChildEnds, ends: Ends) -> Resu
         freezer: program.groups.freezer(),
         program: None,
         forking: program.is_forking(),
+        announcement: Announcement::new(notice.program, program.is_forking()),
     })
 }

@@ -129,6 +129,16 @@ fn started(pid: i32) -> Option<u64> {
     start_time(&String::from_utf8_lossy(&stat))
 }
 
+/// Whether a process was forked and has executed nothing since: `PF_FORKNOEXEC` of the kernel's linux/sched.h in the ninth field. One
+/// that is gone is none.
+pub(super) fn is_mere_copy(pid: i32) -> bool {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let flags = String::from_utf8_lossy(&stat)
+        .rsplit_once(") ")
+        .and_then(|(_, rest)| rest.split(' ').nth(6)?.parse::<u64>().ok());
+    flags.is_some_and(|flags| flags & 0x40 != 0)
+}
+
 /// The 22nd field. The second, a name, may have blanks and parentheses in it.
 fn start_time(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(") ")?;

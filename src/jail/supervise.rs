@@ -8,6 +8,7 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Whence, lseek};
 
+use super::announce::Announcement;
 use super::cgroup;
 use super::init::FORWARDED;
 use super::output::Output;
@@ -32,7 +33,7 @@ pub(super) fn taken() -> Result<SignalSet, sys::Error> {
 const GLANCE: Duration = Duration::from_millis(250);
 
 /// Everything the loop looks at.
-pub(super) struct Supervisor {
+pub(super) struct Supervisor<'a> {
     /// PID 1 of the jail.
     pub(super) first: Child,
     /// What the jail's first processes report.
@@ -55,6 +56,8 @@ pub(super) struct Supervisor {
     pub(super) program: Option<Running>,
     /// Whether that may leave others behind when it ends.
     pub(super) forking: bool,
+    /// Who is told of it.
+    pub(super) announcement: Announcement<'a>,
 }
 
 /// The program's own process, as the host sees it.
@@ -65,7 +68,7 @@ pub(super) struct Running {
     pidfd: Option<OwnedFd>,
 }
 
-impl Supervisor {
+impl Supervisor<'_> {
     /// Runs until PID 1 has ended, and with it every process of the jail.
     pub(super) fn run(mut self) -> Result<End, Error> {
         let mut reported = None;
@@ -77,6 +80,7 @@ impl Supervisor {
             if status || signals || ended {
                 self.take_all(&mut reported)?;
             }
+            self.announce(&mut reported)?;
             // PID 1 has ended, and the program with it: its number may be another's by now.
             if signals && !ended {
                 while let Some((number, by_process)) =
@@ -140,24 +144,26 @@ impl Supervisor {
             .deadline
             .map(|deadline| deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
         let glance = self.relay.as_ref().filter(|relay| relay.is_in_background()).map(|_| GLANCE);
-        let timeout = match left.into_iter().chain(glance).min() {
+        let timeout = match left.into_iter().chain(glance).chain(self.announcement.glance()).min() {
             None => PollTimeout::NONE,
             Some(left) => PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
         };
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut ready = Vec::with_capacity(5);
         ready.extend([self.first.pidfd.as_fd(), self.signals.as_fd()].map(readable));
-        if let Some(relay) = &self.relay {
+        if self.relay.is_some() || self.announcement.is_urgent() {
             // A socket whose other ends are closed would be ready for ever; PID 1's end stands in for it.
             ready.push(if self.is_silent {
                 readable(self.first.pidfd.as_fd())
             } else {
                 readable(self.status.as_fd())
             });
-            if let Some((master, events)) = relay.master() {
-                ready.push(PollFd::new(master, events));
-                ready.extend(relay.input().map(readable));
-            }
+        }
+        if let Some(relay) = &self.relay
+            && let Some((master, events)) = relay.master()
+        {
+            ready.push(PollFd::new(master, events));
+            ready.extend(relay.input().map(readable));
         }
         // Looked at each time, whatever woke the loop.
         let named = ready.len();
@@ -168,6 +174,18 @@ impl Supervisor {
             })),
             Err(Errno::EINTR) => Ok([false; 5]),
             Err(errno) => Err(sys::Error { call: "poll", errno }.into()),
+        }
+    }
+
+    /// Tells of the program once it is executed. One that has ended already was, unless a report says otherwise.
+    fn announce(&mut self, reported: &mut Option<Report>) -> Result<(), Error> {
+        if !self.announcement.is_due() {
+            return Ok(());
+        }
+        self.take_all(reported)?;
+        match reported {
+            Some(Report::Failed { .. }) => Ok(()),
+            _ => Ok(self.announcement.make()?),
         }
     }
 
@@ -189,6 +207,7 @@ impl Supervisor {
     fn take(&mut self, message: Report, sender: i32, reported: &mut Option<Report>) -> Result<(), Error> {
         match message {
             Report::Started => {
+                self.announcement.is(sender);
                 self.program = match process::pidfd_open(sender) {
                     Ok(pidfd) => Some(Running { pid: sender, pidfd: Some(pidfd) }),
                     // It has ended already, there is nothing left to be signalled.
@@ -200,7 +219,12 @@ impl Supervisor {
             // Only a terminal's keys stop a program without the supervisor's doing.
             Report::Stopped { .. } if self.relay.is_some() => self.stop_with_program()?,
             Report::Stopped { .. } => {}
-            Report::Background => self.program = self.background(),
+            Report::Background => {
+                self.program = self.background();
+                if let Some(program) = &self.program {
+                    self.announcement.is(program.pid);
+                }
+            }
             Report::Failed { .. } => *reported = Some(message),
             Report::Ended { .. } => *reported = reported.or(Some(message)),
             Report::Read { offset } => {
@@ -311,7 +335,7 @@ fn ended_is_fine(result: Result<(), Errno>, call: &'static str) -> Result<(), Er
 }
 
 /// Also when the loop ends by an error, nothing of the jail is left behind.
-impl Drop for Supervisor {
+impl Drop for Supervisor<'_> {
     fn drop(&mut self) {
         if !self.collected
             && let (Ok(()), Ok(_) | Err(_)) = (self.kill_all(), process::wait(self.first.pid))

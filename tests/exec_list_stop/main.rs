@@ -14,6 +14,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod control;
+mod detach;
 mod exec;
 mod forking;
 mod hostile;
