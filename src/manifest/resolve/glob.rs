@@ -283,6 +283,7 @@ impl Compiler<'_> {
             return Err(format!("braces are nested more than {MOST_NESTING} deep"));
         }
         let begins = self.begins;
+        let outside = self.slashes.len();
         let mut exits = Vec::new();
         let mut all_begin = true;
         loop {
@@ -306,7 +307,7 @@ impl Compiler<'_> {
         }
         self.begins = all_begin;
         if self.peek(0) == Some(b'/') {
-            for slash in self.slashes.drain(..) {
+            for slash in self.slashes.drain(outside..) {
                 self.states[slash] = State::Jump(end + 1);
             }
         }
@@ -387,6 +388,9 @@ mod tests {
         for (pattern, text, expected) in [
             ("{x,**}/b", "b", true),
             ("{x,{y,**}}/b", "c/d/b", true),
+            // The slash behind inner braces is theirs alone.
+            ("{**,{x,**}/y}/b", "c/d/b", true),
+            ("{**,{x,**}/y}/b", "b", true),
             ("{x,**}/", "", true),
             ("a/{**,x}", "a/b/c", true),
             ("a{**,x}", "ab/c", false),

@@ -160,6 +160,7 @@ pub(super) fn patterns() -> Vec<Vec<u8>> {
         "a/**/b\0a/x/y/b",
         "**\0a/b/c",
         "{x,**}/b?\0c/d/bb",
+        "{**,{x,**}/y}/*\0b",
         "\\*[]x]\0*]",
         ".*\0.env",
         "*a*b?c\0xaxbxc",
