@@ -37,10 +37,11 @@ pub(super) fn musl_path(root: &Root, loader: &Path) -> (Vec<PathBuf>, Option<Pat
     }
 }
 
-/// A path list separated by colons or line ends.
+/// A path list separated by colons or line ends. A relative entry means the directory the program happens to be started in: nothing a
+/// tree could provide.
 fn split(text: &[u8]) -> impl Iterator<Item = PathBuf> {
     let parts = text.split(|byte| matches!(byte, b':' | b'\n' | 0));
-    parts.filter(|part| !part.is_empty()).map(|part| PathBuf::from(OsStr::from_bytes(part)))
+    parts.filter(|part| part.starts_with(b"/")).map(|part| PathBuf::from(OsStr::from_bytes(part)))
 }
 
 struct Reading<'a> {
@@ -125,6 +126,12 @@ pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_list_is_of_absolute_directories() {
+        let found: Vec<_> = split(b"/lib::lib:./x\n/usr/lib\n").collect();
+        assert_eq!(found, [Path::new("/lib"), Path::new("/usr/lib")]);
+    }
 
     #[test]
     fn patterns() {
