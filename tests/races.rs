@@ -439,6 +439,16 @@ fn sources_swapped_by_their_owner_do_not_choose_what_is_copied() {
     println!("{turns} builds, {built} of them to the end");
 }
 
+/// A jail that races for ever: ended with the test, also with one that fails, which would else be waited for as long.
+struct Racer(std::process::Child);
+
+impl Drop for Racer {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
 #[test]
 fn a_jail_that_swaps_its_own_tree_gets_no_further_by_the_next_run_or_build() {
     if !needs(Need::UserNamespaces) {
@@ -453,9 +463,10 @@ fn a_jail_that_swaps_its_own_tree_gets_no_further_by_the_next_run_or_build() {
     let mut runs = 0;
     let turns = again_and_again(|_| {
         // In the very tree from which the others are run.
-        let mut racing = field.stockade("run").args(["--", "race"]).stdout(Stdio::piped()).spawn().unwrap();
+        let racing = field.stockade("run").args(["--", "race"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut racing = Racer(racing);
         let mut line = [0; 7];
-        std::io::Read::read_exact(racing.stdout.as_mut().unwrap(), &mut line).unwrap();
+        std::io::Read::read_exact(racing.0.stdout.as_mut().unwrap(), &mut line).unwrap();
         assert_eq!(&line, b"racing\n");
         for _ in 0..8 {
             runs += u32::from(field.finish("run").0 == Some(0));
@@ -468,8 +479,7 @@ fn a_jail_that_swaps_its_own_tree_gets_no_further_by_the_next_run_or_build() {
         field.succeeds("build");
         let count = fs::read_dir(field.path("state/raced/generations")).unwrap().count();
         assert!(matches!(count, 2 | 3), "{count} generations");
-        racing.kill().unwrap();
-        racing.wait().unwrap();
+        drop(racing);
     });
     field.succeeds("remove");
     assert_eq!(fs::read_dir(field.path("state")).unwrap().count(), 0);
