@@ -243,7 +243,7 @@ fn every_kind_of_step_does_what_its_plan_says() {
                 working_directory = "/tmp"
                 [tree]
                 files = [{{ path = "{program}", target = "/program" }}]
-                devices = ["null", "pts", "shm"]
+                devices = ["null", "pts", "shm", "log"]
                 [[mounts]]
                 type = "tmpfs"
                 target = "/tmp"

@@ -101,6 +101,7 @@ fn purpose(action: &Action) -> String {
             format!("make a Landlock rule for descriptor {number}")
         }
         Action::EnterRoot { method, .. } => format!("change the root by `{}`", method.name()),
+        Action::ListenLog { .. } => "listen to what is logged".into(),
         Action::AttachTree { target } => format!("mount on `{target}`"),
         Action::Cover { .. } => "cover what tells of the host".into(),
         Action::SetLimit { resource, .. } => format!("set {resource}"),

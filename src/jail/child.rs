@@ -15,7 +15,7 @@ use super::init;
 use super::program::{Operation, Parent, Program};
 use super::report::{self, FILTER_DIFFERS, Report};
 use super::spaces;
-use crate::plan::step::{IdSpace, Idmap, RootMethod, Scheduling};
+use crate::plan::step::{IdSpace, Idmap, LOG_SOCKET, RootMethod, Scheduling};
 use crate::plan::system_calls::{PROBE, PROBE_ANSWER};
 use crate::sys::signal::{self, SignalSet};
 use crate::sys::{Error, creds, fs, landlock, mount, priority, process, seccomp, terminal};
@@ -31,6 +31,8 @@ pub(super) struct Inherited<'a> {
     pub(super) terminal: Option<BorrowedFd<'a>>,
     /// The writing ends of the pipes for the program's output.
     pub(super) outputs: &'a [OwnedFd],
+    /// The socket of which the supervisor reads what is logged.
+    pub(super) log: Option<BorrowedFd<'a>>,
     /// Whether standard input is a file that is read on from where the caller was.
     pub(super) shares_input: bool,
 }
@@ -156,6 +158,7 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
             }
             nix::unistd::chdir(c"/").map_err(Error::of("chdir"))
         }
+        Operation::ListenLog { slot } => listen(program, *slot, inherited),
         Operation::AttachTree { slot, target } => attach(program, *slot, target),
         Operation::Cover { copy, place, names } => {
             if let Some((slot, target)) = copy {
@@ -264,6 +267,18 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
         // Handled by the loop, which alone knows both sides.
         Operation::ForkProgram { .. } => Ok(()),
     }
+}
+
+/// Gives the socket of the log its name in a file system that is not mounted yet, and makes that read-only.
+fn listen(program: &Program, slot: usize, inherited: Inherited<'_>) -> Result<(), Error> {
+    let socket = inherited.log.ok_or(Error { call: "bind", errno: Errno::EBADF })?;
+    let place = program.slots[slot].take().ok_or(Error { call: "fchdir", errno: Errno::EBADF })?;
+    nix::unistd::fchdir(&place).map_err(Error::of("fchdir"))?;
+    crate::sys::network::name_socket(socket, LOG_SOCKET)?;
+    mount::set_attributes(place.as_fd(), mount::attribute::READ_ONLY, false)
+        .map_err(Error::of("mount_setattr"))?;
+    program.slots[slot].set(Some(place));
+    nix::unistd::chdir(c"/").map_err(Error::of("chdir"))
 }
 
 /// Lends the descriptor in a slot.

@@ -3,7 +3,7 @@
 //! ```text
 //! supervisor   the caller's own process: lowers the plan to operations, makes the user namespace of a jail started by root
 //!     |        (spaces.rs), clones PID 1, then only watches: passes signals and terminal bytes, writes the program's output
-//!     |        to files of the caller's, keeps the time limit, and ends with the program's exit code. Keeps its rights.
+//!     |        to files of the caller's, shows what it logs, keeps the time limit, and ends with its exit code. Keeps its rights.
 //!     | socket (reports, and each side's sight of the other's death)
 //! PID 1        in the new namespaces: runs the Enter and Confine operations, so it ends up with the program's rights; then
 //!     |        closes what it inherited, makes the program's process, reaps, forwards signals.
@@ -21,6 +21,7 @@ mod cgroup;
 mod child;
 pub mod groups;
 mod init;
+mod log;
 mod mapped;
 mod output;
 mod processes;
@@ -50,6 +51,7 @@ use crate::sys::signal::{self, SignalSet};
 use crate::sys::{self, process};
 use announce::Announcement;
 use child::Inherited;
+use log::Log;
 use output::{FileSize, Output};
 use state::Unwritten;
 use supervise::Supervisor;
@@ -187,10 +189,12 @@ pub fn run_as(program: &Program, watch: Watch, notice: Notice<'_>) -> Result<End
         [] => None,
         onto => Some(Relay::open(onto, program.owner)?),
     };
+    let log = if program.log { Some(Log::open(relay.is_some())?) } else { None };
     // Blocked in the child too, until just before execve: nothing may end PID 1 half-way but SIGKILL.
     let before = signal::set_mask(SignalSet(u64::MAX)).map_err(sys::Error::of("rt_sigprocmask"))?;
     let child = ChildEnds { status: child_status, outputs: child_outputs };
-    let result = supervise(program, watch, notice, child, Ends { status, relay, outputs });
+    let ends = Ends { status, relay, outputs, log };
+    let result = supervise(program, watch, notice, child, ends);
     // What was meant for the program and came too late is not ours to die of; what asks for an end is.
     for number in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM] {
         signal::ignore(number).map_err(sys::Error::of("rt_sigaction"))?;
@@ -229,6 +233,7 @@ struct Ends {
     status: OwnedFd,
     relay: Option<Relay>,
     outputs: Vec<Output>,
+    log: Option<Log>,
 }
 
 /// The jail's ends.
@@ -245,13 +250,14 @@ fn start<'a>(
     child: &ChildEnds,
     ends: Ends,
 ) -> Result<Supervisor<'a>, Error> {
-    let Ends { status, mut relay, outputs } = ends;
+    let Ends { status, mut relay, outputs, log } = ends;
     let signals = signal::descriptor(supervise::taken()?).map_err(sys::Error::of("signalfd"))?;
     let inherited = Inherited {
         status: child.status.as_fd(),
         supervisor: status.as_raw_fd(),
         terminal: relay.as_ref().and_then(Relay::slave),
         outputs: &child.outputs,
+        log: log.as_ref().map(Log::socket),
         shares_input: program.shares_input,
     };
     let deadline = watch.runtime_max.map(|limit| Instant::now() + limit);
@@ -270,6 +276,7 @@ fn start<'a>(
         signals,
         relay,
         outputs,
+        log,
         deadline,
         collected: false,
         freezer: program.groups.freezer(),

@@ -46,6 +46,8 @@ pub struct Program {
     pub(super) terminal: Vec<i32>,
     /// The descriptors whose output the supervisor passes on, those that share a pipe together.
     pub(super) outputs: Vec<Vec<i32>>,
+    /// Whether the supervisor reads what is logged inside.
+    pub(super) log: bool,
     /// The program's limit on the size of files.
     pub(super) file_size: Option<u64>,
     /// Whether standard input is a file that is read on from where the caller was.
@@ -100,6 +102,9 @@ pub(super) enum Operation {
         slot: usize,
         over: CString,
         method: RootMethod,
+    },
+    ListenLog {
+        slot: usize,
     },
     AttachTree {
         slot: usize,
@@ -201,6 +206,7 @@ impl Program {
             slots: Vec::new(),
             terminal: Vec::new(),
             outputs: Vec::new(),
+            log: false,
             file_size: None,
             shares_input: false,
             owner: owner(steps),
@@ -351,6 +357,10 @@ impl Program {
                     over: text(index, tree.as_path())?,
                     method: *method,
                 },
+                Action::ListenLog { target } => {
+                    program.log = true;
+                    Operation::ListenLog { slot: slot_of(index, &detached, target)?.1 }
+                }
                 Action::AttachTree { target } => Operation::AttachTree {
                     slot: take_slot(index, &mut detached, target)?,
                     target: text(index, target.as_path())?,

@@ -11,6 +11,7 @@ use nix::unistd::{Whence, lseek};
 use super::announce::Announcement;
 use super::cgroup;
 use super::init::FORWARDED;
+use super::log::Log;
 use super::output::Output;
 use super::processes;
 use super::report::{self, Received, Report};
@@ -46,6 +47,8 @@ pub(super) struct Supervisor<'a> {
     pub(super) relay: Option<Relay>,
     /// What the program writes to files of the caller's.
     pub(super) outputs: Vec<Output>,
+    /// What the jail logs.
+    pub(super) log: Option<Log>,
     /// When the jail is to be killed.
     pub(super) deadline: Option<Instant>,
     /// Whether PID 1 has ended and been waited for.
@@ -104,6 +107,9 @@ impl Supervisor<'_> {
             for output in &mut self.outputs {
                 output.pass()?;
             }
+            if let Some(log) = &mut self.log {
+                log.pass()?;
+            }
             if ended {
                 break;
             }
@@ -118,6 +124,9 @@ impl Supervisor<'_> {
         }
         for output in &mut self.outputs {
             output.finish()?;
+        }
+        if let Some(log) = &mut self.log {
+            log.finish()?;
         }
         let raw = process::wait(self.first.pid).map_err(sys::Error::of("wait4"))?;
         self.collected = true;
@@ -144,7 +153,9 @@ impl Supervisor<'_> {
             .deadline
             .map(|deadline| deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
         let glance = self.relay.as_ref().filter(|relay| relay.is_in_background()).map(|_| GLANCE);
-        let timeout = match left.into_iter().chain(glance).chain(self.announcement.glance()).min() {
+        let pause = self.log.as_ref().and_then(Log::pause);
+        let others = glance.into_iter().chain(self.announcement.glance()).chain(pause);
+        let timeout = match left.into_iter().chain(others).min() {
             None => PollTimeout::NONE,
             Some(left) => PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
         };
@@ -168,6 +179,7 @@ impl Supervisor<'_> {
         // Looked at each time, whatever woke the loop.
         let named = ready.len();
         ready.extend(self.outputs.iter().filter_map(Output::pipe).map(readable));
+        ready.extend(self.log.iter().filter(|log| log.pause().is_none()).map(|log| readable(log.socket())));
         match poll(&mut ready, timeout) {
             Ok(_) => Ok([0, 1, 2, 3, 4].map(|at: usize| {
                 ready[..named].get(at).and_then(PollFd::revents).is_some_and(|events| !events.is_empty())

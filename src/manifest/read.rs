@@ -286,12 +286,13 @@ pub(super) fn device(node: &Node) -> Read<DeviceName> {
     match name {
         "pts" | "ptmx" => return Ok(DeviceName::Pts),
         "shm" => return Ok(DeviceName::Shm),
+        "log" => return Ok(DeviceName::Log),
         _ => {}
     }
     if let Some(device) = DEVICES.iter().find(|device| device.name == name) {
         return Ok(DeviceName::Node(*device));
     }
-    let names = || DEVICES.iter().map(|device| device.name).chain(["pts", "shm"]);
+    let names = || DEVICES.iter().map(|device| device.name).chain(["pts", "shm", "log"]);
     let hint = match suggest::nearest(name, names()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => {

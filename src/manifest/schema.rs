@@ -114,7 +114,7 @@ pub struct Tree {
     pub users: Vec<At<String>>,
     /// `groups`: entries of the jail's group file beside those of the users.
     pub groups: Vec<At<String>>,
-    /// `devices`: names below /dev: null zero full random urandom tty pts ptmx shm. `None` means the default set.
+    /// `devices`: names below /dev: null zero full random urandom tty pts ptmx shm log. `None` means the default set.
     pub devices: Option<Vec<At<DeviceName>>>,
     /// `links`: symbolic links.
     pub links: Vec<At<Link>>,
@@ -198,6 +198,8 @@ pub enum DeviceName {
     Pts,
     /// `shm`: a tmpfs at /dev/shm.
     Shm,
+    /// `log`: a socket at /dev/log, of which the supervisor reads.
+    Log,
 }
 
 /// One `[[mounts]]` table: what is shown inside beside the tree.

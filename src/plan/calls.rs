@@ -10,7 +10,9 @@ use super::control::{ControlGroup, LEAF};
 use super::display::join;
 use super::landlock::Beneath;
 use super::notation::{SIGNALS, attributes, bound, mask, persona, text};
-use super::step::{Action, Bound, CapabilitySet, Ceiling, IdSpace, Idmap, MountFlags, Reopen, RootMethod};
+use super::step::{
+    Action, Bound, CapabilitySet, Ceiling, IdSpace, Idmap, LOG_SOCKET, MountFlags, Reopen, RootMethod,
+};
 use super::system_calls::INIT_PROGRAM;
 use super::{IdMap, JailPath};
 
@@ -109,6 +111,17 @@ impl Action {
                 calls.push(call("close", "<file>"));
                 calls
             }
+            Self::ListenLog { .. } => vec![
+                call("fchdir", "<mount>"),
+                call("bind", format!("<log>, {{sa_family=AF_UNIX, sun_path=\"{LOG_SOCKET}\"}}, <length>")),
+                call("fchmodat", format!("AT_FDCWD, \"{LOG_SOCKET}\", 0666")),
+                call(
+                    "mount_setattr",
+                    "<mount>, \"\", AT_EMPTY_PATH, {attr_set=MOUNT_ATTR_RDONLY, attr_clr=0, \
+                     propagation=0 /* MS_??? */, userns_fd=0}, 32",
+                ),
+                call("chdir", "\"/\""),
+            ],
             Self::RelayOutput { onto } => {
                 onto.iter().map(|fd| call("dup2", format!("<pipe>, {fd}"))).collect()
             }

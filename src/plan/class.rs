@@ -32,6 +32,8 @@ pub enum Class {
     Source,
     /// The jail's own tree, copied and mounted.
     RootTree,
+    /// The socket of the log.
+    Log,
     /// The change of root.
     Root,
     /// A mount becoming visible at a path of the jail.
@@ -161,6 +163,7 @@ impl Class {
                 )
             }
             Self::RootTree => matches!(action, A::CloneRoot { .. }),
+            Self::Log => matches!(action, A::ListenLog { .. }),
             Self::Root => matches!(action, A::EnterRoot { .. }),
             Self::Ruleset => matches!(action, A::CreateRuleset { .. }),
             Self::Rule => matches!(action, A::AllowAccess { .. }),
@@ -257,6 +260,7 @@ impl Class {
             Self::Mounting => "the mount calls",
             Self::Source => "copying what comes from the host",
             Self::RootTree => "mounting the tree",
+            Self::Log => "the socket of the log",
             Self::Root => "the change of root",
             Self::Attach => "mounting at a path of the jail",
             Self::Standard => "replacing standard descriptors",

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::landlock::Beneath;
 use super::quote::Quoted;
-use super::step::{Action, Bound, IdSpace, Idmap, MountFlags, Owner, RootMethod};
+use super::step::{Action, Bound, IdSpace, Idmap, LOG_SOCKET, MountFlags, Owner, RootMethod};
 use super::{HostPath, IdMap, JailPath};
 
 impl fmt::Display for Action {
@@ -114,6 +114,7 @@ impl fmt::Display for Action {
                 RootMethod::Move => "mount(\".\", \"/\", move), chroot(\".\")",
                 RootMethod::Chroot => "chroot(\".\")",
             }),
+            Self::ListenLog { target } => write!(f, "bind(<log>, \"{target}/{LOG_SOCKET}\")"),
             Self::AttachTree { target } => write!(f, "move_mount(<mount>, {})", jail(target)),
             Self::Cover { over, .. } => write!(f, "cover({})", join(", ", over.iter().map(jail))),
             Self::CreateFileSystem { kind, target, flags, options } => {
@@ -309,6 +310,7 @@ mod tests {
             "fsmount(\"proc\" \u{2192} \"/proc\", rw nosuid nodev noexec, subset=pid)",
             r#"open("/srv/input" → descriptor 0, ro nosuid nodev noexec, O_RDONLY)"#,
             "dup2(<pipe>) onto 1 2",
+            "bind(<log>, \"/proc/socket\")",
             "setns(<jail>, CLONE_NEWNS|CLONE_NEWPID)",
             "landlock_create_ruleset(16 rights over files, bind_tcp, connect_tcp, scope of abstract_unix_socket signal)",
             r#"landlock_add_rule("/var/www", write_file change)"#,

@@ -86,6 +86,7 @@ impl Action {
             Self::EnterRoot { method: RootMethod::Pivot, .. } => &enter::ROOT_PIVOT,
             Self::EnterRoot { method: RootMethod::Move, .. } => &enter::ROOT_MOVE,
             Self::EnterRoot { method: RootMethod::Chroot, .. } => &enter::ROOT_CHROOT,
+            Self::ListenLog { .. } => &enter::LISTEN_LOG,
             Self::AttachTree { .. } => &enter::ATTACH_TREE,
             Self::Cover { with: None, .. } => &enter::COVER_FILES,
             Self::Cover { with: Some(_), .. } => &enter::COVER_DIRECTORIES,

@@ -122,6 +122,17 @@ pub const RULES: &[Rule] = &[
         Class::Capabilities,
         "without no_new_privs landlock_restrict_self(2) needs CAP_SYS_ADMIN, which capset(2) takes away",
     ),
+    rule(Class::Source, Class::Log, "the socket is made in a file system that has to be there"),
+    rule(
+        Class::Log,
+        Class::Root,
+        "it is named from within its file system, and the change of root puts the first process elsewhere",
+    ),
+    rule(
+        Class::Log,
+        Class::Attach,
+        "once it is mounted the file system is to be read-only, with the socket in it",
+    ),
     rule(
         Class::Session,
         Class::Terminal,

@@ -119,6 +119,7 @@ fn enter() -> Vec<Action> {
             file: (1, 2),
         },
         Action::RelayOutput { onto: vec![1, 2] },
+        Action::ListenLog { target: jail("/proc") },
         Action::JoinNamespaces { namespaces: Namespaces { mount: true, pid: true, ..Namespaces::default() } },
         Action::CreateRuleset {
             handled: AccessSet::known_to(7),

@@ -61,6 +61,12 @@ pub const DEVICES: [Device; 6] = [
     Device { name: "tty", major: 5, minor: 0 },
 ];
 
+/// Where the socket of the log is, to which `/dev/log` leads: in a file system of its own, as the jail's `/dev` is read-only.
+pub const LOG_DIRECTORY: &str = "/dev/.log";
+
+/// Its name there.
+pub const LOG_SOCKET: &str = "socket";
+
 /// Flags of a mount, see mount_setattr(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "four independent bits of the kernel's own mask")]
@@ -373,6 +379,8 @@ pub enum Action {
     },
     /// A pipe to the supervisor, which passes on to a file of the caller's what is written to these descriptors.
     RelayOutput { onto: Vec<i32> },
+    /// The socket of which the supervisor reads what is logged, made in the file system for this target, which is read-only then.
+    ListenLog { target: JailPath },
     /// A Landlock ruleset without a rule: once it is enforced, what it handles is refused.
     CreateRuleset { handled: AccessSet, network: NetworkSet, scoped: ScopeSet },
     /// A rule of that ruleset: what is allowed all the same.

@@ -1,12 +1,14 @@
-//! The two things a new network or host-name namespace needs done inside it.
+//! What a new network or host-name namespace needs done inside it, and the name of a socket.
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::AT_FDCWD;
 use nix::libc;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, socket};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 
 use super::{Error, check};
 
@@ -25,6 +27,15 @@ pub fn loopback_up() -> Result<(), Error> {
     }))
     .map(drop)
     .map_err(Error::of("ioctl"))
+}
+
+/// Names a socket in the current directory, so that everybody may write to it.
+pub fn name_socket(socket: BorrowedFd<'_>, name: &str) -> Result<(), Error> {
+    let address = UnixAddr::new(name).map_err(Error::of("bind"))?;
+    bind(socket.as_raw_fd(), &address).map_err(Error::of("bind"))?;
+    // Whatever the caller's umask is.
+    let everybody = Mode::from_bits_truncate(0o666);
+    fchmodat(AT_FDCWD, name, everybody, FchmodatFlags::FollowSymlink).map_err(Error::of("fchmodat"))
 }
 
 /// sethostname(2).

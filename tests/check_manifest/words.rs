@@ -92,7 +92,7 @@ error: `sda` is not a device a jail can have
   --> jails/web.toml:4:23
     4 | devices = ["urandon", "sda"]
       |                       ^^^^^
-hint: write one of `null`, `zero`, `full`, `random`, `urandom`, `tty`, `pts`, `shm`; any other device of the host comes by `[[mounts]]`
+hint: write one of `null`, `zero`, `full`, `random`, `urandom`, `tty`, `pts`, `shm`, `log`; any other device of the host comes by `[[mounts]]`
 
 2 errors in jails/web.toml
 "#,

@@ -24,6 +24,7 @@ mod identity;
 mod inherited;
 mod landlock;
 mod limits;
+mod log;
 mod namespaces;
 mod parallel;
 mod pty;

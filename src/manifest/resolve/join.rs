@@ -25,6 +25,7 @@ pub fn join_steps(run: Run, host: &Host, groups: &[HostPath]) -> Result<Run, Fin
             | Action::CloneRoot { .. }
             | Action::CloneTree { .. }
             | Action::CreateFileSystem { .. }
+            | Action::ListenLog { .. }
             | Action::AttachTree { .. }
             | Action::Cover { .. }
             | Action::LoopbackUp

@@ -10,7 +10,9 @@ use super::sockets;
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::{DeviceName, MountKind, Proc};
 use crate::plan::landlock::{AccessSet, Beneath};
-use crate::plan::step::{Action, DEVICES, Device, IdSpace, Idmap, MountFlags, TMPFS_SIZE, tmpfs_inodes};
+use crate::plan::step::{
+    Action, DEVICES, Device, IdSpace, Idmap, LOG_DIRECTORY, MountFlags, TMPFS_SIZE, tmpfs_inodes,
+};
 use crate::plan::{HostPath, JailPath, Mode, Origin, Phase};
 
 /// One mount: something of the host, detached before the root changes and attached after, or a new file system.
@@ -30,6 +32,8 @@ enum What {
     Host { source: HostPath, recursive: bool, idmap: Option<Idmap> },
     /// A file system of the jail's own.
     New { kind: &'static str, options: Vec<(&'static str, String)> },
+    /// Such a file system for the socket of the log, read-only once that is there.
+    Log { options: Vec<(&'static str, String)> },
     /// What is at its target already, over its covers.
     Here,
 }
@@ -50,8 +54,18 @@ impl Planned {
             What::New { kind, options } => {
                 Action::CreateFileSystem { kind, target, flags, options: options.clone() }
             }
+            What::Log { options } => {
+                Action::CreateFileSystem { kind: "tmpfs", target, flags, options: options.clone() }
+            }
         };
         steps.push(Phase::Enter, action, &self.origin);
+    }
+
+    /// What is to be done in it before it is mounted.
+    pub(super) fn furnish(&self, steps: &mut Steps) {
+        if let What::Log { .. } = self.what {
+            steps.push(Phase::Enter, Action::ListenLog { target: self.target.clone() }, &self.origin);
+        }
     }
 
     /// What Landlock is to allow on it beside reading and running, which it allows in the whole jail.
@@ -59,7 +73,7 @@ impl Planned {
         let access = match (&self.what, self.flags) {
             // Devices are opened and given commands; nothing else is on such a mount.
             (_, MountFlags { no_dev: false, .. }) => AccessSet::WRITE_FILE.and(AccessSet::IOCTL_DEV),
-            (_, MountFlags { read_only: true, .. }) => AccessSet::NONE,
+            (_, MountFlags { read_only: true, .. }) | (What::Log { .. }, _) => AccessSet::NONE,
             (What::Host { source, .. }, _) if !context.host.path(source.as_path()).is_dir() => {
                 AccessSet::WRITE_FILE.and(AccessSet::CHANGE).of_file()
             }
@@ -150,7 +164,7 @@ fn devices(context: &Context<'_>, mounts: &mut Vec<Planned>) {
     let nodes = || {
         wanted.iter().filter_map(|(name, origin)| match name {
             DeviceName::Node(device) => Some((*device, origin)),
-            DeviceName::Pts | DeviceName::Shm => None,
+            DeviceName::Pts | DeviceName::Shm | DeviceName::Log => None,
         })
     };
     let mut push = |path: &str, flags, origin: &Origin, what: What| {
@@ -186,6 +200,12 @@ fn devices(context: &Context<'_>, mounts: &mut Vec<Planned>) {
                 options.extend(tmpfs_inodes(TMPFS_SIZE).map(|inodes| ("nr_inodes", inodes.to_string())));
                 options.extend(owned_by_root(context));
                 push("/dev/shm", MountFlags::GUARDED.no_exec(), origin, What::New { kind: "tmpfs", options });
+            }
+            DeviceName::Log => {
+                let options = [("size", "4096"), ("nr_inodes", "2"), ("mode", "0755")];
+                let mut options = options.map(|(key, value)| (key, value.to_owned())).to_vec();
+                options.extend(owned_by_root(context));
+                push(LOG_DIRECTORY, MountFlags::GUARDED.no_exec(), origin, What::Log { options });
             }
             DeviceName::Node(_) => {}
         }

@@ -284,6 +284,9 @@ fn enter(
     for mount in mounts {
         mount.detach(steps);
     }
+    for mount in mounts {
+        mount.furnish(steps);
+    }
     landlock::rules(context, mounts, read_only, &root_origin, steps);
     steps.push(Phase::Enter, Action::EnterRoot { tree: context.tree.clone(), method }, &method_origin);
     for mount in mounts {

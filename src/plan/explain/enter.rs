@@ -280,6 +280,16 @@ pub(super) const MOUNT_MQUEUE: Text = Text {
     without: "mq_open(3) still works, but nobody can list the queues or remove one that was left behind by a crash.",
 };
 
+pub(super) const LISTEN_LOG: Text = Text {
+    why: "syslog(3) writes to /dev/log and to nothing else: a daemon that logs by it is mute without, or does not start. The socket is the \
+          supervisor's own, which shows each line on standard error, so that no door of the host's is opened, and a logger of the \
+          host's that is started anew takes nothing with it. The first process gives it a name inside, in a file system of its own, \
+          which is read-only from then on: nobody inside can put another in its place.",
+    man: &["syslog(3)", "unix(7)", "bind(2)"],
+    without: "What the daemon says is lost. With the host's /dev/log shown inside, the jail could write lines in anybody's name to the \
+              host's log, as many as it likes; and when the host's logger makes its socket anew, a bind of the old one leads nowhere.",
+};
+
 pub(super) const MOUNT_TMPFS: Text = Text {
     why: "A place to write in a root that is read-only: memory of its own, empty at every start, of a limited size, gone with the jail.",
     man: &["tmpfs(5)", "fsopen(2)", "fsmount(2)"],

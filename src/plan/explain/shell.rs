@@ -3,7 +3,9 @@
 use super::super::control::Setting;
 use super::super::display::join;
 use super::super::quote::shell as word;
-use super::super::step::{Action, CapabilitySet, IdSpace, Idmap, MountFlags, Owner, RootMethod, Scheduling};
+use super::super::step::{
+    Action, CapabilitySet, IdSpace, Idmap, LOG_SOCKET, MountFlags, Owner, RootMethod, Scheduling,
+};
 use super::super::{Bound, Extent, JailPath};
 
 /// The line for an action, if the shell has one.
@@ -86,6 +88,12 @@ pub(super) fn line(action: &Action) -> Option<String> {
         Action::EnterNetwork => "nsenter --net=/proc/$jail/ns/net \u{2026}".into(),
         Action::EnterUserNamespace => "nsenter --user=/proc/$jail/ns/user \u{2026}".into(),
         Action::LoopbackUp => "ip link set lo up".into(),
+        Action::ListenLog { target } => {
+            let place = below(target);
+            format!(
+                "socat -u UNIX-RECVFROM:{place}/{LOG_SOCKET},mode=666,fork STDERR & mount -o remount,bind,ro {place}"
+            )
+        }
         Action::SetHostname { name } => format!("hostname {}", word(name)),
         Action::SetOomScore { adjustment } => format!("choom --adjust {adjustment} --pid $$"),
         Action::CloneTree { source, target, flags, recursive, idmap } => {

@@ -1,0 +1,53 @@
+//! /dev/log: what a program logs by syslog(3) is shown by its supervisor, as a user sees it.
+
+use crate::support::{Jail, finish};
+
+/// A jail with it.
+const LOG: &str = "tree.devices = [\"null\", \"log\"]";
+
+#[test]
+fn what_is_logged_is_shown_on_standard_error() {
+    let jail = Jail::shell("log", LOG);
+    let script = "logger -t web -p daemon.err hello; logger -t web -p user.info again; echo done";
+    let ended = jail.build().run(&[script]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "done\n"));
+    assert_eq!(ended.stderr, "web: hello\nweb: again\n");
+}
+
+#[test]
+fn the_journal_is_told_how_grave_a_line_is() {
+    let jail = Jail::shell("log-journal", LOG);
+    jail.build();
+    let mut command = jail.command(&["logger -t web -p daemon.err hello"]);
+    command.env("JOURNAL_STREAM", "8:1");
+    assert_eq!(finish(&mut command).stderr, "<3>web: hello\n");
+}
+
+#[test]
+fn more_lines_than_are_taken_at_once_wait_and_are_all_shown() {
+    let jail = Jail::shell("log-many", LOG);
+    let ended = jail.build().run(&["seq 1200 | logger -t n"]);
+    let expected: Vec<String> = (1..=1200).map(|number| format!("n: {number}")).collect();
+    assert_eq!(ended.stderr.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn no_byte_of_a_line_reaches_a_terminal_that_could_do_something() {
+    let jail = Jail::shell("log-bytes", LOG);
+    let ended = jail.build().run(&["logger -t web \"$(printf 'a\\033[2Jb\\rc')\""]);
+    assert_eq!(ended.stderr, "web: a\\u{1b}[2Jb\\rc\n");
+}
+
+#[test]
+fn root_inside_can_put_nothing_in_its_place() {
+    let jail = Jail::shell("log-root", &format!("{LOG}\nprogram.user = \"root\""));
+    let script = "cd /dev/.log; rm socket 2>&1; mv socket x 2>&1; echo > y 2>&1; ln -s x z 2>&1; chmod 0 socket 2>&1; rm /dev/log 2>&1; ls";
+    let ended = jail.build().run(&[script]);
+    assert_eq!(ended.stdout.matches("Read-only file system").count(), 5, "{}", ended.stdout);
+    assert_eq!(ended.stdout.lines().last(), Some("socket"));
+}
+
+#[test]
+fn it_is_there_only_if_it_is_asked_for() {
+    Jail::shell("log-not", "").expect(&["ls -d /dev/log /dev/.log 2>/dev/null; logger hello; true"], 0, "");
+}
