@@ -214,6 +214,13 @@ impl Place {
             return Self::first_version(host, hierarchy);
         }
         match hierarchies.iter().find(|hierarchy| hierarchy.controllers.is_none()) {
+            // Where both are in use, version 2 has what version 1 leaves.
+            Some(hierarchy) if is_mixed(hierarchies) => Self::second_version(host, hierarchy, controller)
+                .map_err(|_| {
+                    let what =
+                        format!("version 1 of cgroups is in use here, and has no `{controller}` to offer");
+                    Missing::new(what, UNIFIED_ALONE)
+                }),
             Some(hierarchy) => Self::second_version(host, hierarchy, controller),
             None => Err(Missing::new(
                 format!("no hierarchy with the controller `{controller}` is mounted"),
@@ -253,6 +260,12 @@ impl Place {
 /// Version 1 is not handed on to users, and lacks some limits.
 const UNIFIED: &str = "run as root, or boot with systemd.unified_cgroup_hierarchy=1 for cgroup v2";
 const UNIFIED_ALONE: &str = "boot with systemd.unified_cgroup_hierarchy=1 for cgroup v2";
+
+/// Whether version 1 has controllers; systemd has a hierarchy of it without any.
+fn is_mixed(hierarchies: &[Hierarchy]) -> bool {
+    let mut names = hierarchies.iter().flat_map(|hierarchy| hierarchy.controllers.iter().flatten());
+    names.any(|name| !name.starts_with("name="))
+}
 
 /// How a group of one's own is had.
 fn cure(host: &Host) -> &'static str {

@@ -142,6 +142,17 @@ fn what_version_1_lacks_is_named() {
         of(&[(Control::IoWeight, "50")]),
         "no hierarchy with the controller `io` is mounted: mount cgroup2 on /sys/fs/cgroup (cgroups(7))"
     );
+    let hybrid = first_version();
+    hybrid.file("proc/self/cgroup", "8:pids:/\n0::/\n");
+    hybrid.file(
+        "proc/self/mountinfo",
+        "2 0 0:2 / /cg/pids rw - cgroup cgroup rw,pids\n5 0 0:5 / /cg/unified rw - cgroup2 cgroup2 rw\n",
+    );
+    hybrid.file("cg/unified/cgroup.controllers", "\n");
+    assert_eq!(
+        missing(&hybrid, &manifest(&hybrid, &[(Control::IoWeight, "50")])),
+        "version 1 of cgroups is in use here, and has no `io` to offer: boot with systemd.unified_cgroup_hierarchy=1 for cgroup v2"
+    );
     // Where that is allowed the rest is enforced.
     let mut manifest = manifest(&scene, &[(Control::MemoryHigh, "1M"), (Control::Tasks, "20")]);
     manifest.privileges.best_effort = vec![scene.at(9, Layer::Limits)];
