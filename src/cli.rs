@@ -38,6 +38,7 @@ enum Verb {
     List(List),
     Exec(Exec),
     Signal(Signal),
+    Stats(Stats),
     Stop(Stop),
     Limit(Limit),
     Freeze(Freeze),
@@ -213,6 +214,21 @@ pub(crate) struct Signal {
     pub(crate) signal: String,
 }
 
+/// tell what running jails use: time on processors, memory, processes
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "stats")]
+pub(crate) struct Stats {
+    /// print it as JSON; with --watch a line for each look
+    #[argh(switch)]
+    pub(crate) json: bool,
+    /// again each second, until none of them runs any more
+    #[argh(switch)]
+    pub(crate) watch: bool,
+    /// names, or manifests' paths; all that run if none is given
+    #[argh(positional, arg_name = "JAIL")]
+    pub(crate) jails: Vec<String>,
+}
+
 /// stop running jails: SIGTERM to the program, then, after a time, SIGKILL to everything in the jail
 #[derive(FromArgs, Debug, PartialEq, Eq)]
 #[argh(subcommand, name = "stop")]
@@ -305,6 +321,8 @@ pub(crate) enum Command {
     Exec(Exec, Vec<OsString>),
     /// `stockade signal`
     Signal(Signal),
+    /// `stockade stats`
+    Stats(Stats),
     /// `stockade stop`
     Stop(Stop),
     /// `stockade limit`
@@ -340,7 +358,7 @@ impl Early {
 
 /// The verbs, and every option with whether it takes a value. Kept by hand because argh tells neither before it parses; a
 /// test compares them with the structs.
-const VERBS: [(&str, &[(&str, bool)]); 16] = [
+const VERBS: [(&str, &[(&str, bool)]); 17] = [
     ("check", &[("--json", false)]),
     ("plan", &[("--explain", false), ("--json", false), ("--all", false), ("--set", true)]),
     (
@@ -372,6 +390,7 @@ const VERBS: [(&str, &[(&str, bool)]); 16] = [
     ("list", &[("--json", false), ("--names", false)]),
     ("exec", &[("--user", true)]),
     ("signal", &[]),
+    ("stats", &[("--json", false), ("--watch", false)]),
     ("stop", &[("--timeout", true), ("--all", false)]),
     ("limit", &[]),
     ("freeze", &[]),
@@ -462,6 +481,7 @@ fn command(verb: Verb, extra_arguments: Vec<OsString>, split: bool) -> Result<Co
             }
         },
         Verb::Signal(words) => Command::Signal(words),
+        Verb::Stats(options) => Command::Stats(options),
         Verb::Stop(stop) => Command::Stop(stop),
         Verb::Limit(limit) => Command::Limit(limit),
         Verb::Freeze(freeze) => Command::Freeze(freeze),

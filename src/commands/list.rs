@@ -28,7 +28,7 @@ pub(super) fn list(options: &cli::List) -> Result<u8> {
 }
 
 /// What is told of one.
-fn row(running: &Running, processes: &Processes) -> Row {
+pub(super) fn row(running: &Running, processes: &Processes) -> Row {
     let facts = running.facts(processes);
     Row {
         name: running.entry.jail.clone(),

@@ -15,6 +15,7 @@ mod remove;
 mod run;
 mod select;
 mod signal;
+mod stats;
 mod stop;
 mod suite;
 mod test;
@@ -41,6 +42,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Freeze(freeze) => control::freeze(&freeze),
         Command::Thaw(thaw) => control::thaw(&thaw),
         Command::Signal(words) => signal::signal(&words),
+        Command::Stats(options) => stats::stats(&options),
         Command::Stop(stop) => stop::stop(&stop),
         Command::Why(why) => why::why(&why),
         Command::Remove(remove) => remove::remove(&remove.jails),

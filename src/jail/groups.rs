@@ -31,6 +31,17 @@ struct Live {
     directory: OwnedFd,
 }
 
+/// What a jail has used by the count of its control groups; `None` for what none of them counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Used {
+    pub(super) memory: Option<u64>,
+    /// The most of it at any time.
+    pub(super) peak: Option<u64>,
+    pub(super) tasks: Option<u64>,
+    /// On processors.
+    pub(super) time: Option<Duration>,
+}
+
 /// Why nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
@@ -94,6 +105,24 @@ impl Groups {
             (version, _) => {
                 live.write(file.name, &limit.value(version, None)).map_err(absent_if_missing(absent))
             }
+        }
+    }
+
+    /// What all processes together have used, the ended ones too, as far as it is counted.
+    pub(super) fn used(&self) -> Used {
+        let first = |one: &str, two: &str| {
+            self.0.iter().find_map(|live| live.number(if live.version == Version::One { one } else { two }))
+        };
+        let stat = || {
+            let text = self.0.iter().find_map(|live| live.text("cpu.stat"))?;
+            let line = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
+            line.trim().parse().ok().map(Duration::from_micros)
+        };
+        Used {
+            memory: first("memory.usage_in_bytes", "memory.current"),
+            peak: first("memory.max_usage_in_bytes", "memory.peak"),
+            tasks: first("pids.current", "pids.current"),
+            time: first("cpuacct.usage", "").map(Duration::from_nanos).or_else(stat),
         }
     }
 
@@ -177,10 +206,15 @@ impl Live {
 
     /// A file with a number.
     fn number(&self, name: &str) -> Option<u64> {
+        self.text(name)?.trim().parse().ok()
+    }
+
+    /// What a file says.
+    fn text(&self, name: &str) -> Option<String> {
         let file = openat(&self.directory, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
         let mut text = String::new();
         File::from(file).read_to_string(&mut text).ok()?;
-        text.trim().parse().ok()
+        Some(text)
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::sys::process;
 
@@ -121,6 +122,16 @@ pub(super) fn age(pid: i32) -> Option<u64> {
     let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
     let uptime: u64 = uptime.split('.').next()?.parse().ok()?;
     Some(uptime.saturating_sub(ticks.checked_div(per_second as u64)?))
+}
+
+/// How long a process, and what it has made and waited for, has been on processors: fields 14 to 17 of proc_pid_stat(5).
+pub(super) fn time(pid: i32) -> Option<Duration> {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()?? as u64;
+    let stat = String::from_utf8_lossy(&stat);
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let ticks: u64 = rest.split(' ').skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Some(Duration::from_millis((ticks * 1000).checked_div(per_second)?))
 }
 
 /// When a process was started, in ticks since the machine was.

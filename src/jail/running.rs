@@ -104,6 +104,23 @@ pub struct Confinement {
     pub no_new_privileges: bool,
 }
 
+/// What a running jail uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// How long its processes have been on processors; of those that have ended as far as it is known.
+    pub time: Duration,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// The most of it at any time, where control groups tell.
+    pub peak: Option<u64>,
+    /// Processes.
+    pub processes: u64,
+    /// Processes and threads.
+    pub tasks: u64,
+    /// Whether memory was counted by a control group, and not summed up over its processes.
+    pub memory_by_group: bool,
+}
+
 /// What a name means that is given for a running jail: `NAME`, or `NAME@NUMBER` for one of several runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
@@ -268,6 +285,22 @@ impl Running {
             age: processes::age(self.first).unwrap_or_default(),
             memory: members.iter().map(|member| member.resident).sum(),
             tasks: members.iter().map(|member| member.threads).sum(),
+        }
+    }
+
+    /// What it uses: as its control groups count, or else the sum over its processes.
+    pub fn usage(&self, all: &Processes) -> Usage {
+        let members = processes::members(&all.0, self.first);
+        let used = self.groups().map(|groups| groups.used()).unwrap_or_default();
+        let time = || members.iter().filter_map(|member| processes::time(member.pid)).sum();
+        let sum = |of: fn(&Process) -> u64| members.iter().map(|member| of(member)).sum();
+        Usage {
+            time: used.time.unwrap_or_else(time),
+            memory: used.memory.unwrap_or_else(|| sum(|member| member.resident)),
+            peak: used.peak,
+            processes: members.len() as u64,
+            tasks: used.tasks.unwrap_or_else(|| sum(|member| member.threads)),
+            memory_by_group: used.memory.is_some(),
         }
     }
 

@@ -12,5 +12,6 @@ pub mod list;
 pub mod plan;
 pub mod rows;
 pub mod run;
+pub mod stats;
 #[cfg(test)]
 mod system_calls;

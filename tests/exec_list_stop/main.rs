@@ -21,6 +21,7 @@ mod hostile;
 mod list;
 mod records;
 mod signal;
+mod stats;
 mod stop;
 #[path = "../run_jail/support.rs"]
 mod support;
