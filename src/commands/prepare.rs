@@ -13,9 +13,9 @@ use crate::manifest::resolve::accounts::Accounts;
 use crate::manifest::resolve::run::{self, Run};
 use crate::manifest::resolve::tree::{Nodes, TreeSteps, tree_steps};
 use crate::manifest::resolve::{command, ids, join, may_write_tree, tree_key};
-use crate::manifest::schema::ProgramType;
+use crate::manifest::schema::{Mount, MountKind, ProgramType};
 use crate::manifest::{self, Loaded, Request};
-use crate::plan::{HostPath, JailName, JailPath, LayerState, Plan, Step, order};
+use crate::plan::{At, HostPath, JailName, JailPath, LayerState, Plan, Step, order};
 use crate::report::diagnostic::Diagnostic;
 use crate::sys::host::Host;
 use crate::tree::record::MadeFrom;
@@ -106,8 +106,14 @@ impl Jail {
     pub(super) fn run_steps(&self, tree: &HostPath, command: &JailPath) -> Result<Run> {
         let program = &self.loaded.manifest.program;
         // A jail that names nobody starts without reading who there is.
-        let named =
-            program.user.is_some() || program.group.is_some() || !program.supplementary_groups.is_empty();
+        let owned = |mount: &At<Mount>| match &mount.value.kind {
+            MountKind::Tmpfs { owner, group, .. } => owner.is_some() || group.is_some(),
+            MountKind::Bind { .. } | MountKind::Mqueue => false,
+        };
+        let named = program.user.is_some()
+            || program.group.is_some()
+            || !program.supplementary_groups.is_empty()
+            || self.loaded.manifest.mounts.iter().any(owned);
         let accounts = if named { self.accounts()? } else { Accounts::default() };
         let first_id = || self.first_id();
         run::run_steps(&self.loaded.manifest, &self.host, &accounts, &self.name, tree, command, first_id)

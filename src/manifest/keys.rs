@@ -113,6 +113,8 @@ pub const KEYS: &[Key] = &[
     key("mounts", "size", SIZE, "size = \"64M\""),
     key("mounts", "inodes", NUMBER, "inodes = 1000"),
     key("mounts", "mode", MODE, "mode = \"1777\""),
+    key("mounts", "owner", USER, "owner = \"bind\""),
+    key("mounts", "group", USER, "group = \"bind\""),
 
     key("root", "method", TEXT, "method = \"pivot\""),
     key("root", "read_only", FLAG, "read_only = true"),

@@ -237,8 +237,12 @@ pub enum MountKind {
         size: Option<Size>,
         /// `inodes`
         inodes: Option<u64>,
-        /// `mode`; 1777 if absent.
+        /// `mode`; if absent 1777, or 0755 with an owner.
         mode: Option<Mode>,
+        /// `owner`; root if absent.
+        owner: Option<Account>,
+        /// `group`; the owner's own if absent.
+        group: Option<Account>,
     },
     /// `type = "mqueue"`: POSIX message queues.
     Mqueue,

@@ -71,6 +71,8 @@ target = "/tmp"
 size = "64M"
 inodes = 1000
 mode = "1777"
+owner = "bind"
+group = 53
 
 [[mounts]]
 type = "mqueue"
@@ -190,7 +192,13 @@ fn every_key_once() {
     assert_eq!((*recursive, *optional), (Some(false), true));
     assert_eq!(manifest.mounts[0].value.read_only, Some(false));
     assert_eq!(manifest.mounts[0].value.executable, Some(false));
-    let tmpfs = MountKind::Tmpfs { size: Some(Size(64 << 20)), inodes: Some(1000), mode: Some(Mode(0o1777)) };
+    let tmpfs = MountKind::Tmpfs {
+        size: Some(Size(64 << 20)),
+        inodes: Some(1000),
+        mode: Some(Mode(0o1777)),
+        owner: Some(Account::Name("bind".into())),
+        group: Some(Account::Id(53)),
+    };
     assert_eq!(manifest.mounts[1].value.kind, tmpfs);
     assert_eq!(manifest.mounts[2].value.kind, MountKind::Mqueue);
 

@@ -287,6 +287,28 @@ fn terminals_and_shared_memory_are_the_jails_own() {
 }
 
 #[test]
+fn a_tmpfs_belongs_to_whom_the_manifest_says() {
+    let stat = "stat -c '%u:%g %a' /own /group /all; touch /own/file && ls /own";
+    let mounts = "mounts = [{ type = \"tmpfs\", target = \"/own\", owner = 33 }, { type = \"tmpfs\", target = \"/group\", \
+        group = 12, mode = \"2770\" }, { type = \"tmpfs\", target = \"/all\" }]\nprogram.user = 33\nprogram.group = 33";
+    // An ordinary user's jail has one id, to which everything in it belongs.
+    let group = if is_root() { "0:12" } else { "33:33" };
+    let others = if is_root() { "0:0" } else { "33:33" };
+    let expected = format!("33:33 755\n{group} 2770\n{others} 1777\nfile\n");
+    Jail::shell("tmpfs-owner", mounts).expect(&[stat], 0, &expected);
+    if is_root() {
+        Jail::shell("tmpfs-host-ids", &format!("{mounts}\nnamespaces.user = false")).expect(
+            &[stat],
+            0,
+            &expected,
+        );
+        let beyond = "mounts = [{ type = \"tmpfs\", target = \"/own\", owner = 70000 }]";
+        let said = Jail::shell("tmpfs-beyond", beyond).refused(&["true"]);
+        assert!(said.contains("error: owner 70000 has no place in the jail's user namespace"), "{said}");
+    }
+}
+
+#[test]
 fn message_queues_are_the_jails_own() {
     let jail = Jail::shell(
         "mqueue",

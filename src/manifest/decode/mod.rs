@@ -65,6 +65,8 @@ fn mount(table: &mut Cursor) -> Option<Mount> {
     let size = table.value("size", read::size);
     let inodes = table.value("inodes", read::amount);
     let mode = table.value("mode", read::mode);
+    let owner = table.value("owner", read::account);
+    let group = table.value("group", read::account);
 
     let of_bind = [
         ("source", source.as_ref().map(|at| &at.origin)),
@@ -77,6 +79,8 @@ fn mount(table: &mut Cursor) -> Option<Mount> {
         ("size", size.as_ref().map(|at| &at.origin)),
         ("inodes", inodes.as_ref().map(|at| &at.origin)),
         ("mode", mode.as_ref().map(|at| &at.origin)),
+        ("owner", owner.as_ref().map(|at| &at.origin)),
+        ("group", group.as_ref().map(|at| &at.origin)),
     ];
     if kind != Type::Bind {
         misplaced(table, &of_bind, "bind");
@@ -97,6 +101,8 @@ fn mount(table: &mut Cursor) -> Option<Mount> {
             size: size.map(|at| at.value),
             inodes: inodes.map(|at| at.value),
             mode: mode.map(|at| at.value),
+            owner: owner.map(|at| at.value),
+            group: group.map(|at| at.value),
         },
         Type::Mqueue => MountKind::Mqueue,
     };

@@ -3,15 +3,17 @@
 use std::cell::OnceCell;
 
 use super::filesystems::FileSystems;
+use super::ids;
 use super::proc;
 use super::run::{Context, Ids, Steps, shown_proc};
 use super::shared::{self, Shown};
 use super::sockets;
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::{DeviceName, MountKind, Proc};
+use crate::plan::ids::COUNT;
 use crate::plan::landlock::{AccessSet, Beneath};
 use crate::plan::step::{
-    Action, DEVICES, Device, IdSpace, Idmap, LOG_DIRECTORY, MountFlags, TMPFS_SIZE, tmpfs_inodes,
+    Action, DEVICES, Device, IdSpace, Idmap, LOG_DIRECTORY, MountFlags, Owner, TMPFS_SIZE, tmpfs_inodes,
 };
 use crate::plan::{HostPath, JailPath, Mode, Origin, Phase};
 
@@ -220,6 +222,25 @@ fn owned_by_root(context: &Context<'_>) -> Vec<(&'static str, String)> {
     }
 }
 
+/// The options that make a tmpfs somebody's: of the ids an ordinary user's jail has there is one, which it belongs to anyway.
+fn owned_by(context: &Context<'_>, owner: Owner) -> Vec<(&'static str, String)> {
+    let first = match context.ids {
+        Ids::Range(first) => first,
+        Ids::Host => 0,
+        Ids::One => return Vec::new(),
+    };
+    [("uid", owner.uid), ("gid", owner.gid)]
+        .map(|(key, id)| (key, first.saturating_add(id).to_string()))
+        .into()
+}
+
+/// What is wrong with an owner that the jail's range of ids does not reach to.
+fn beyond(context: &Context<'_>, owner: Owner, origin: &Origin) -> Vec<Finding> {
+    let ids = [("owner", owner.uid), ("group", owner.gid)];
+    let beyond = ids.into_iter().filter(|(_, id)| matches!(context.ids, Ids::Range(_)) && *id >= COUNT);
+    beyond.map(|(what, id)| ids::out_of_range(what, id, origin)).collect()
+}
+
 /// The `[[mounts]]` of the manifest, in its order.
 fn manifest_mounts(context: &Context<'_>, mounts: &mut Vec<Planned>) -> Result<(), Vec<Finding>> {
     let mut findings = Vec::new();
@@ -258,12 +279,22 @@ fn manifest_mounts(context: &Context<'_>, mounts: &mut Vec<Planned>) -> Result<(
                 }
                 (flags, What::Host { source: shown.source, recursive: shown.recursive, idmap: shown.idmap })
             }
-            MountKind::Tmpfs { size, inodes, mode } => {
+            MountKind::Tmpfs { size, inodes, mode, owner, group } => {
                 let size = size.unwrap_or(TMPFS_SIZE);
-                let mut options =
-                    vec![("size", size.to_string()), ("mode", mode.unwrap_or(Mode(0o1777)).to_string())];
+                let named = owner.is_some() || group.is_some();
+                let mode = mode.unwrap_or(Mode(if named { 0o755 } else { 0o1777 }));
+                let mut options = vec![("size", size.to_string()), ("mode", mode.to_string())];
                 options.extend(inodes.or(tmpfs_inodes(size)).map(|inodes| ("nr_inodes", inodes.to_string())));
-                options.extend(owned_by_root(context));
+                let owner =
+                    context.accounts.owner(owner.as_ref(), group.as_ref(), Owner::default(), &mount.origin);
+                match owner {
+                    Ok(owner) if named => {
+                        options.extend(owned_by(context, owner));
+                        findings.extend(beyond(context, owner, &mount.origin));
+                    }
+                    Ok(_) => options.extend(owned_by_root(context)),
+                    Err(finding) => findings.push(finding),
+                }
                 (flags(false, false), What::New { kind: "tmpfs", options })
             }
             MountKind::Mqueue => (flags(false, false), What::New { kind: "mqueue", options: Vec::new() }),

@@ -28,6 +28,8 @@ pub(super) struct Context<'a> {
     pub(super) tree: &'a HostPath,
     /// What ids inside are outside.
     pub(super) ids: Ids,
+    /// The users and groups known to the host, and those the manifest brings; none if it names none.
+    pub(super) accounts: &'a Accounts,
     /// The program's ids.
     pub(super) identity: Identity,
     /// What is to be covered of a masked /proc; `None` if that is not wanted, or cannot be told.
@@ -138,8 +140,16 @@ pub fn run_steps(
     if !findings.is_empty() {
         return Err(findings);
     }
-    let mut context =
-        Context { manifest, host, tree, ids, identity, covers: None, controls: Controls::default() };
+    let mut context = Context {
+        manifest,
+        host,
+        tree,
+        ids,
+        accounts,
+        identity,
+        covers: None,
+        controls: Controls::default(),
+    };
     context.controls = Controls::of(&context);
     if shown_proc(manifest).0 == Proc::Masked {
         context.covers = proc::covers(&context);

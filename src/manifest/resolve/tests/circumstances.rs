@@ -128,7 +128,13 @@ fn memory_for_files_has_a_number_of_files_by_its_size() {
         (Some(4096), Some(7), "size=4K mode=1777 nr_inodes=7"),
         (Some(0), None, "size=0 mode=1777 uid="),
     ] {
-        let kind = MountKind::Tmpfs { size: size.map(crate::plan::Size), inodes, mode: None };
+        let kind = MountKind::Tmpfs {
+            size: size.map(crate::plan::Size),
+            inodes,
+            mode: None,
+            owner: None,
+            group: None,
+        };
         manifest.mounts = vec![scene.at(1, Mount { kind, ..bind("/", "/tmp") })];
         let found = steps(&scene, &manifest, &["fsmount(\"tmpfs\""]);
         assert!(found[0].contains(expected), "{expected}: {found:?}");

@@ -50,9 +50,12 @@ fn what_the_manifest_shows_writable_is() {
         bind("/srv", "/srv"),
         writable(bind("/srv/data", "/data")),
         writable(bind("/srv/file", "/file")),
-        Mount { kind: MountKind::Tmpfs { size: None, inodes: None, mode: None }, ..bind("/", "/tmp") },
         Mount {
-            kind: MountKind::Tmpfs { size: None, inodes: None, mode: None },
+            kind: MountKind::Tmpfs { size: None, inodes: None, mode: None, owner: None, group: None },
+            ..bind("/", "/tmp")
+        },
+        Mount {
+            kind: MountKind::Tmpfs { size: None, inodes: None, mode: None, owner: None, group: None },
             read_only: Some(true),
             ..bind("/", "/empty")
         },

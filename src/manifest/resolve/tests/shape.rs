@@ -132,7 +132,7 @@ fn every_mount_has_its_place() {
     let scene = Scene::new("mounts");
     scene.file("srv/one", "").directory("srv/zones", 0o700).directory("tmp", 0o1777).link("var/run", "/run");
     let mut manifest = Manifest::default();
-    let tmpfs = MountKind::Tmpfs { size: None, inodes: None, mode: None };
+    let tmpfs = MountKind::Tmpfs { size: None, inodes: None, mode: None, owner: None, group: None };
     manifest.mounts = vec![
         scene.at(1, bind("/srv/one", "/etc/one")),
         scene.at(2, bind("/srv/zones", "/etc/zones")),
