@@ -102,8 +102,33 @@ impl Jail {
             .map_err(|findings| self.findings(findings))
     }
 
+    /// A mount through which the program could write what is believed of running jails.
+    fn shown_records(&self) -> Option<Finding> {
+        let writable = |mount: &&At<Mount>| mount.value.read_only == Some(false);
+        let mut writable = self.loaded.manifest.mounts.iter().filter(writable).peekable();
+        writable.peek()?;
+        let place = records(&self.state);
+        // The directory itself may not have been made yet.
+        let real = place.ancestors().find_map(|at| {
+            let below = place.strip_prefix(at).ok()?;
+            std::fs::canonicalize(at).ok().map(|at| at.join(below))
+        })?;
+        writable.find_map(|mount| {
+            let MountKind::Bind { source, .. } = &mount.value.kind else { return None };
+            let source = std::fs::canonicalize(source.as_path()).ok()?;
+            (real.starts_with(&source) || source.starts_with(&real)).then(|| {
+                Finding::error("this mount would let the program write the records of running jails", &mount.origin)
+                    .why(format!("they are in `{}`, and `list`, `stop` and `exec` go by them", real.display()))
+                    .hint("show a directory that is needed instead, or say `read_only = true`, or set STOCKADE_RUN_DIR to another place")
+            })
+        })
+    }
+
     /// What runs `command` in `tree`.
     pub(super) fn run_steps(&self, tree: &HostPath, command: &JailPath) -> Result<Run> {
+        if let Some(finding) = self.shown_records() {
+            return Err(self.findings(vec![finding]));
+        }
         let program = &self.loaded.manifest.program;
         // A jail that names nobody starts without reading who there is.
         let owned = |mount: &At<Mount>| match &mount.value.kind {

@@ -186,3 +186,31 @@ fn whoever_is_killed_while_it_stops_a_jail_leaves_nothing() {
         assert_eq!(records(&jail), [""; 0].map(PathBuf::from));
     }
 }
+
+#[test]
+fn no_jail_is_shown_the_records_to_write_to() {
+    for shown in ["{here}/state", "{here}", "{here}/state/.run"] {
+        let mount = |read_only| {
+            format!(
+                "mounts = [{{ source = \"{shown}\", target = \"/mnt\", read_only = {read_only}, sockets = true }}]"
+            )
+        };
+        let jail = Jail::shell("shown", &mount(false));
+        for private in ["state", "state/.run"] {
+            fs::create_dir(jail.path(private)).unwrap();
+            fs::set_permissions(jail.path(private), fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        jail.build();
+        let ended = crate::support::finish(&mut jail.command(&["echo never"]));
+        assert_eq!((ended.stdout.as_str(), ended.code), ("", Some(125)));
+        let message = "error: this mount would let the program write the records of running jails\n";
+        assert!(ended.stderr.starts_with(message), "{}", ended.stderr);
+        // Elsewhere they are out of its reach.
+        if shown == "{here}/state" {
+            fs::create_dir(jail.path("elsewhere")).unwrap();
+            let mut command = jail.command(&["echo runs"]);
+            let ended = crate::support::finish(command.env("STOCKADE_RUN_DIR", jail.path("elsewhere")));
+            assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("runs\n", ""));
+        }
+    }
+}

@@ -166,8 +166,11 @@ fn programs_of_a_mount_run_unless_it_is_not_executable() {
         (", read_only = false", 126),
         (", read_only = false, executable = true", 0),
     ] {
-        let bind = format!("mounts = [{{ source = \"{{here}}\", target = \"/srv\"{more} }}]");
-        let ended = Jail::shell("executable", &bind).run(&["/srv/probe exit 0"]);
+        let bind = format!("mounts = [{{ source = \"{{here}}/shown\", target = \"/srv\"{more} }}]");
+        let jail = Jail::shell("executable", &bind);
+        fs::create_dir(jail.path("shown")).unwrap();
+        crate::common::copy_program(&jail.path("probe"), &jail.path("shown/probe"));
+        let ended = jail.run(&["/srv/probe exit 0"]);
         assert_eq!(ended.code, Some(code), "{}", ended.stderr);
     }
     for (more, code) in [("", 126), (", executable = false", 126), (", executable = true", 0)] {
