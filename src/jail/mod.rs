@@ -1,9 +1,10 @@
 //! Running a plan. Theory of operation:
 //!
 //! ```text
-//! supervisor   the caller's own process: lowers the plan to operations, makes the user namespace of a jail started by root
-//!     |        (spaces.rs), clones PID 1, then only watches: passes signals and terminal bytes, writes the program's output
-//!     |        to files of the caller's, shows what it logs, keeps the time limit, and ends with its exit code. Keeps its rights.
+//! supervisor   the caller's own process: lowers the plan to operations, makes its control groups (cgroup.rs) and
+//!     |        the user namespace of a jail started by root (spaces.rs), clones PID 1, then only watches: passes signals and
+//!     |        terminal bytes, writes the program's output to files of the caller's, shows what it logs, keeps the time
+//!     |        limit, and ends with its exit code. Keeps its rights.
 //!     | socket (reports, and each side's sight of the other's death)
 //! PID 1        in the new namespaces: runs the Enter and Confine operations, so it ends up with the program's rights; then
 //!     |        closes what it inherited, makes the program's process, reaps, forwards signals.
@@ -11,7 +12,8 @@
 //! ```
 //!
 //! Nothing is allocated between clone and execve; a failing operation is reported as (operation, call, errno) and ends the
-//! jail; PID 1's end ends every process of its namespace, and mounts and other namespaces end with the last process in them.
+//! jail; PID 1's end ends every process of its namespace, and mounts and other namespaces end with the last process in them. Control
+//! groups do not: the supervisor removes them, or, if it was killed, whoever finds them unlocked.
 //! What a run is found by later is its record (state.rs), which the supervisor writes before PID 1 is there (running.rs reads them).
 //! PID 1 ends when the supervisor does, however that came about: by the parent-death signal, and, should that be lost, because
 //! its end of the socket hangs up.
