@@ -166,6 +166,54 @@ fn python_runs_a_script() {
     }
 }
 
+/// A userland of its own, as debootstrap(8) makes it: its loader and C library, which need not be the host's, and a program for a
+/// processor of 32 bits that is linked with them.
+#[test]
+fn an_old_userland_is_shown_with_a_32_bit_program_inside() {
+    if !needs(Need::Narrow) {
+        return;
+    }
+    let dir = Dir::new("old");
+    let source = "#include <stdio.h>\nint main(void) { printf(\"%d bits\\n\", 8 * (int) sizeof(void *)); return 0; }\n";
+    dir.write("program.c", source);
+    fs::create_dir_all(dir.join("old/usr/bin")).unwrap();
+    let program = dir.join("old/usr/bin/program");
+    let compiled = std::process::Command::new("cc")
+        .args(["-m32", "-o"])
+        .arg(&program)
+        .arg(dir.join("program.c"))
+        .status()
+        .unwrap();
+    assert!(compiled.success());
+    let needed = std::process::Command::new("ldd").arg(&program).output().unwrap().stdout;
+    let needed = String::from_utf8(needed).unwrap();
+    let paths = needed.split_whitespace().filter(|word| word.starts_with("/lib"));
+    let mut links = BTreeSet::new();
+    for path in paths {
+        let copy = dir.join(format!("old/usr{path}"));
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(path, copy).unwrap();
+        links.extend(path.split('/').nth(1));
+    }
+    assert!(!links.is_empty(), "{needed}");
+    let links: Vec<String> =
+        links.into_iter().map(|name| format!("{{ path = \"/{name}\", target = \"usr/{name}\" }}")).collect();
+    let manifest = format!(
+        "[program]\ncommand = [\"/usr/bin/program\"]\n[tree]\nlinks = [{}]\n\
+         [[mounts]]\nsource = \"{}\"\ntarget = \"/usr\"\n[test]\nexpect = \"32 bits\"\n",
+        links.join(", "),
+        dir.join("old/usr").display()
+    );
+    dir.write("old.toml", manifest);
+    let tested = dir.stockade(["test", "./old.toml"]).output();
+    assert_eq!(tested.code, Some(0), "{}{}", tested.stdout, tested.stderr);
+    // Nothing of the host's libraries comes along.
+    assert!(!dir.join("state/old/current/tree/usr/bin").exists());
+    let copied = walkdir::WalkDir::new(dir.join("state/old/current/tree")).into_iter();
+    let names: Vec<_> = copied.map(|entry| entry.unwrap().file_name().to_owned()).collect();
+    assert!(!names.iter().any(|name| name.to_string_lossy().contains(".so")), "{names:?}");
+}
+
 #[test]
 fn every_jail_has_a_test_of_its_own_here() {
     let mut names: Vec<String> = fs::read_dir(jail(""))
