@@ -15,6 +15,9 @@ use crate::plan::{Account, At, Origin, Step};
 use crate::report::diagnostic::Diagnostic;
 use crate::report::run::Ended;
 
+/// `CAP_SYS_PTRACE` as a mask, see capabilities(7).
+const SYS_PTRACE: u64 = 1 << 19;
+
 /// Runs a program in a running jail; its exit code, by the conventions of `run`.
 pub(super) fn exec(options: &cli::Exec, command: Vec<OsString>) -> Result<u8> {
     // Whatever is wrong before the program runs, the exit code tells it from the program's own.
@@ -52,6 +55,9 @@ fn attempt(options: &cli::Exec, command: Vec<OsString>) -> Result<u8> {
         }
     };
     let confinement = running.confinement().ok_or_else(|| gone(&running))?;
+    if confinement.first_id.is_none() && confinement.bounding & SYS_PTRACE != 0 {
+        return Err(could_be_grabbed(&running));
+    }
     let groups: Vec<_> = running.control_groups().into_iter().map(host_path).collect::<Result<_>>()?;
     let Run { steps, layers, .. } = jail.join_steps(&tree, &path, confinement.first_id, &groups)?;
     if let Some(difference) = difference(&steps, confinement, running.entry.init) {
@@ -93,6 +99,15 @@ fn difference(steps: &[Step], confinement: Confinement, init: bool) -> Option<&'
 /// It has ended between two looks at it.
 fn gone(running: &Running) -> Failure {
     Failure::new(Diagnostic::error(format!("jail `{}` has just ended", running.entry.jail)), exit::FAILED)
+}
+
+/// What is not dumpable is closed to everybody but who has this capability over the user namespace it came from: the host's.
+fn could_be_grabbed(running: &Running) -> Failure {
+    let refused = Diagnostic::error(format!("jail `{}` is not to be joined", running.entry.jail))
+        .why("it has SYS_PTRACE and the host's ids, and could read the memory of the joining process, and reach the host's files through it");
+    let hint =
+        "take `SYS_PTRACE` out of `capabilities` and `bounding`, or say `user = true` under [namespaces]";
+    Failure::new(refused.hint(hint), exit::FAILED)
 }
 
 /// It would not be the same confinement.

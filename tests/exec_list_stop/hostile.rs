@@ -50,3 +50,21 @@ fn nor_by_a_root_that_is_the_hosts() {
         );
     }
 }
+
+#[test]
+fn a_jail_that_could_grab_is_not_joined() {
+    if !is_root() {
+        return;
+    }
+    // With this the grabber above gets hold of memory, root, working directory, descriptors and binary of nearly every joiner.
+    let more = "program.user = \"root\"\nnamespaces.user = false\nprivileges.capabilities = [\"SYS_PTRACE\"]";
+    let jail = Jail::shell("tracer", more);
+    let mut running = jail.start(&["echo ready; exec busybox sleep 1000"]);
+    running.expect("ready");
+    let refused = "error: jail `tracer` is not to be joined\n  why: it has SYS_PTRACE and the host's ids, and could read the memory of \
+                   the joining process, and reach the host's files through it\nhint: take `SYS_PTRACE` out of `capabilities` and \
+                   `bounding`, or say `user = true` under [namespaces]\n";
+    expect(&jail, &["exec", "tracer", "--", "busybox", "true"], 125, "", refused);
+    expect(&jail, &["stop", "tracer"], 0, "", "stopped jail `tracer`\n");
+    running.wait();
+}
