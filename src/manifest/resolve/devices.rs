@@ -119,6 +119,18 @@ fn mismatch(draft: &Draft<'_>, target: &Path, is_directory: bool, origin: &Origi
     Some(finding.hint("take one of them out, or choose another `target`"))
 }
 
+/// move_mount(2) follows no link as the last component of where it mounts: EINVAL. As on the host `/bin` may be one, also in the tree.
+fn link_in_the_way(draft: &Draft<'_>, target: &Path, origin: &Origin) -> Option<Finding> {
+    let (parent, _) = draft.find(target.parent()?)?;
+    let node = draft.nodes.get(&parent.join(target.file_name()?))?;
+    let Content::Symlink { text, .. } = &node.content else { return None };
+    let (real, _) = draft.find(target)?;
+    let finding =
+        Finding::error(format!("nothing can be mounted on the link `{}`", target.display()), origin)
+            .why(format!("it leads to `{}`: {}", text.display(), node.origin));
+    Some(finding.hint(format!("write `target = \"{}\"`", real.display())))
+}
+
 /// Makes a place for every mount, and the working directory. What the tree has there already serves as well.
 pub(super) fn place_mount_points(draft: &mut Draft<'_>, manifest: &Manifest) {
     for mount in &manifest.mounts {
@@ -144,6 +156,9 @@ pub(super) fn place_mount_points(draft: &mut Draft<'_>, manifest: &Manifest) {
             draft.directory(target, &origin);
         } else if draft.find(target).is_none() {
             draft.place(target, empty(), Claim::Along, &origin);
+        }
+        if let Some(finding) = link_in_the_way(draft, target, &mount.origin) {
+            draft.findings.push(finding);
         }
     }
     if let Some(directory) = &manifest.program.working_directory {

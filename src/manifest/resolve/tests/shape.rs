@@ -165,6 +165,20 @@ fn every_mount_has_its_place() {
 }
 
 #[test]
+fn no_mount_is_on_a_link() {
+    let scene = Scene::new("mount-link");
+    scene.directory("srv/run", 0o755).directory("run", 0o755).link("var/run", "/run");
+    let mut manifest =
+        Manifest { mounts: vec![scene.at(1, bind("/srv/run", "/var/run"))], ..Manifest::default() };
+    assert_eq!(
+        scene.errors(&manifest),
+        ["nothing can be mounted on the link `/var/run`; write `target = \"/run\"`"]
+    );
+    manifest.mounts = vec![scene.at(1, bind("/srv/run", "/run"))];
+    assert_eq!(scene.steps(&manifest), ["dir 0755 /run"]);
+}
+
+#[test]
 fn an_ordinary_user_gets_places_for_devices() {
     let scene = Scene::new("ordinary");
     let ordinary = Host { uid: 1000, ..scene.host.clone() };
