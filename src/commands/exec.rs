@@ -58,6 +58,9 @@ fn attempt(options: &cli::Exec, command: Vec<OsString>) -> Result<u8> {
     if confinement.first_id.is_none() && confinement.bounding & SYS_PTRACE != 0 {
         return Err(could_be_grabbed(&running));
     }
+    if running.groups().is_some_and(|groups| groups.is_frozen()) {
+        return Err(frozen(&running));
+    }
     let groups: Vec<_> = running.control_groups().into_iter().map(host_path).collect::<Result<_>>()?;
     let Run { steps, layers, .. } = jail.join_steps(&tree, &path, confinement.first_id, &groups)?;
     if let Some(difference) = difference(&steps, confinement, running.entry.init) {
@@ -108,6 +111,14 @@ fn could_be_grabbed(running: &Running) -> Failure {
     let hint =
         "take `SYS_PTRACE` out of `capabilities` and `bounding`, or say `user = true` under [namespaces]";
     Failure::new(refused.hint(hint), exit::FAILED)
+}
+
+/// Whoever joins a frozen group is frozen before it has joined the rest.
+fn frozen(running: &Running) -> Failure {
+    let jail = &running.entry.jail;
+    let frozen =
+        Diagnostic::error(format!("jail `{jail}` is frozen")).why("what joins it would stop with it");
+    Failure::new(frozen.hint(format!("let it go on first: `stockade thaw {jail}`")), exit::FAILED)
 }
 
 /// It would not be the same confinement.

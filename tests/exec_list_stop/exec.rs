@@ -246,3 +246,20 @@ fn one_of_several_runs_is_named() {
         run.wait();
     }
 }
+
+#[test]
+fn a_frozen_jail_is_not_joined() {
+    if !is_root() {
+        return;
+    }
+    let jail = staying("icy", "limits.tasks = 20");
+    let mut running = jail.start(&["echo ready; exec busybox sleep 1000"]);
+    running.expect("ready");
+    assert_eq!(told(&jail, &["freeze", "icy"]).code, Some(0));
+    let refused = "error: jail `icy` is frozen\n  why: what joins it would stop with it\nhint: let it go on first: `stockade thaw icy`\n";
+    expect(&jail, &["exec", "icy", "--", "busybox", "true"], 125, "", refused);
+    assert_eq!(told(&jail, &["thaw", "icy"]).code, Some(0));
+    expect(&jail, &["exec", "icy", "--", "busybox", "true"], 0, "", "");
+    expect(&jail, &["stop", "icy"], 0, "", "stopped jail `icy`\n");
+    running.wait();
+}
