@@ -214,7 +214,9 @@ fn a_killed_exec_leaves_its_jail_and_nothing_else() {
         };
         let _ = kill(Pid::from_raw(victim), Signal::SIGKILL);
         joined.wait().unwrap();
-        until("nobody but the jail", || (inside(&jail) == 3).then_some(()));
+        until(&format!("nobody but the jail in round {round}: {:?}", jail.processes()), || {
+            (inside(&jail) == 3).then_some(())
+        });
     }
     assert_eq!(status_of(running.program(), "State"), "S (sleeping)");
     expect(&jail, &["stop", "survivor"], 0, "", "stopped jail `survivor`\n");
