@@ -185,7 +185,7 @@ fn the_jails_end_is_the_end_of_who_joined() {
     running.expect("ready");
     let mut joined = Running::start(&mut stockade(
         &jail,
-        &["exec", "ends", "--", "/bin/sh", "-c", "trap '' TERM; echo in; busybox sleep 1000; :"],
+        &["exec", "ends", "--", "/bin/sh", "-c", "trap '' TERM; busybox sleep 1000 & echo in; wait"],
     ));
     joined.expect("in");
     // All are counted: PID 1, its program, the shell, its sleep.
