@@ -44,6 +44,7 @@ enum Verb {
     Freeze(Freeze),
     Thaw(Thaw),
     Why(Why),
+    Export(Export),
     Remove(Remove),
 }
 
@@ -289,6 +290,24 @@ pub(crate) struct Why {
     pub(crate) path: String,
 }
 
+/// write a unit of systemd's that starts a jail, with the reason of each line
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "export")]
+pub(crate) struct Export {
+    /// write it to this file instead of standard output; `-o FILE` for short
+    #[argh(option, arg_name = "FILE")]
+    pub(crate) output: Option<String>,
+    /// change a value of the manifest, as in `program.nice=5`; the unit says so too
+    #[argh(option, arg_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// what to write: systemd
+    #[argh(positional, arg_name = "FORMAT")]
+    pub(crate) format: String,
+    /// a manifest's path or name
+    #[argh(positional, arg_name = "JAIL")]
+    pub(crate) jail: String,
+}
+
 /// remove jails from the state directory: trees, records and all; their manifests stay
 #[derive(FromArgs, Debug, PartialEq, Eq)]
 #[argh(subcommand, name = "remove")]
@@ -333,6 +352,8 @@ pub(crate) enum Command {
     Thaw(Thaw),
     /// `stockade why`
     Why(Why),
+    /// `stockade export`
+    Export(Export, Request),
     /// `stockade remove`
     Remove(Remove),
 }
@@ -358,7 +379,7 @@ impl Early {
 
 /// The verbs, and every option with whether it takes a value. Kept by hand because argh tells neither before it parses; a
 /// test compares them with the structs.
-const VERBS: [(&str, &[(&str, bool)]); 17] = [
+const VERBS: [(&str, &[(&str, bool)]); 18] = [
     ("check", &[("--json", false)]),
     ("plan", &[("--explain", false), ("--json", false), ("--all", false), ("--set", true)]),
     (
@@ -396,6 +417,7 @@ const VERBS: [(&str, &[(&str, bool)]); 17] = [
     ("freeze", &[]),
     ("thaw", &[]),
     ("why", &[("--json", false)]),
+    ("export", &[("--output", true), ("--set", true)]),
     ("remove", &[]),
 ];
 
@@ -487,6 +509,16 @@ fn command(verb: Verb, extra_arguments: Vec<OsString>, split: bool) -> Result<Co
         Verb::Freeze(freeze) => Command::Freeze(freeze),
         Verb::Thaw(thaw) => Command::Thaw(thaw),
         Verb::Why(why) => Command::Why(why),
+        Verb::Export(export) => {
+            if export.format != "systemd" {
+                return Err(usage(
+                    format!("`{}` is nothing that can be written", export.format),
+                    format!("write `stockade export systemd {}`", export.jail),
+                ));
+            }
+            let request = request(&export.jail, &export.set, extra_arguments);
+            Command::Export(export, request)
+        }
         Verb::Remove(remove) => Command::Remove(remove),
     })
 }
@@ -507,8 +539,12 @@ fn normalised(words: Vec<String>) -> Result<Vec<String>, Early> {
                 out.push(word);
                 continue;
             }
-            // The one short option there is.
-            let word = if word == "-u" { "--user".to_owned() } else { word };
+            // The short options there are.
+            let word = match word.as_str() {
+                "-u" => "--user".to_owned(),
+                "-o" => "--output".to_owned(),
+                _ => word,
+            };
             let (name, value) = match word.split_once('=') {
                 Some((name, value)) => (name, Some(value.to_owned())),
                 None => (word.as_str(), None),
@@ -628,6 +664,9 @@ fn explained(output: &str, verb: Option<&str>) -> Early {
     }
     if output.starts_with("Required positional") && verb == "why" {
         return usage("a jail and a path are wanted".into(), "write `stockade why JAIL PATH`");
+    }
+    if output.starts_with("Required positional") && verb == "export" {
+        return usage("a format and a jail are wanted".into(), "write `stockade export systemd JAIL`");
     }
     if output.starts_with("Required positional") {
         return usage(

@@ -6,6 +6,7 @@ mod control;
 mod diagnose;
 mod doctor;
 mod exec;
+mod export;
 mod failure;
 mod limits;
 mod list;
@@ -45,6 +46,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Stats(options) => stats::stats(&options),
         Command::Stop(stop) => stop::stop(&stop),
         Command::Why(why) => why::why(&why),
+        Command::Export(options, request) => export::export(&options, &request),
         Command::Remove(remove) => remove::remove(&remove.jails),
     }
 }

@@ -15,3 +15,4 @@ pub mod run;
 pub mod stats;
 #[cfg(test)]
 mod system_calls;
+pub mod systemd;
