@@ -45,7 +45,10 @@ pub(super) fn run(program: &Program, inherited: Inherited<'_>, from: usize) -> l
     for (at, (_, operation)) in program.operations.iter().enumerate().skip(from) {
         if let Operation::ForkProgram { forking, filter } = operation {
             // PID 1 becomes the reaper here; its child goes on with the list.
-            return init::serve(inherited, *forking, filter.as_deref(), &|| run(program, inherited, at + 1))
+            let joins = matches!(program.operations.get(at + 1), Some((_, Operation::DieWithJoiner)));
+            let itself = joins.then_some(&program.joined);
+            let child = || run(program, inherited, at + 1);
+            return init::serve(inherited, itself, *forking, filter.as_deref(), &child)
                 .unwrap_or_else(|error| fail(inherited.status, at, error));
         }
         if let Err(error) = perform(program, operation, inherited) {
@@ -226,7 +229,7 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
         }
         Operation::NoNewPrivileges => process::set_no_new_privileges().map_err(Error::of("prctl")),
         Operation::DieWithParent => die_with_parent(inherited),
-        Operation::DieWithJoiner => die_with_joiner(inherited),
+        Operation::DieWithJoiner => die_with_joiner(program, inherited),
         Operation::ResetSignals => {
             signal::reset_dispositions().map_err(Error::of("rt_sigaction"))?;
             signal::set_mask(SignalSet::EMPTY).map(drop).map_err(Error::of("rt_sigprocmask"))
@@ -423,11 +426,20 @@ fn die_with_parent(inherited: Inherited<'_>) -> Result<(), Error> {
     }
 }
 
-/// The same for a program whose parent has joined the jail from outside: to it that parent has no number, until it is gone.
-fn die_with_joiner(inherited: Inherited<'_>) -> Result<(), Error> {
+/// The same for a program whose parent has joined the jail from outside. A parent that is gone cannot be told by its number: it never
+/// had one in the jail, and neither has who inherits its children, which is the first process of its own PID namespace.
+fn die_with_joiner(program: &Program, inherited: Inherited<'_>) -> Result<(), Error> {
     process::die_with_parent().map_err(Error::of("prctl"))?;
-    let mut socket = [nix::poll::PollFd::new(inherited.status, nix::poll::PollFlags::empty())];
-    let supervised =
-        nix::poll::poll(&mut socket, nix::poll::PollTimeout::ZERO).map_err(Error::of("poll"))? == 0;
-    if supervised && nix::unistd::getppid().as_raw() == 0 { Ok(()) } else { process::exit(FAILED) }
+    // Takes the kernel's lock of the process tree, as the parent's end does when it signals its children and is marked as ended: that
+    // either comes later and finds the signal set, or was before and is seen below.
+    process::new_process_group().map_err(Error::of("setpgid"))?;
+    let joiner = program.joined.take().ok_or(Error { call: "poll", errno: Errno::EBADF })?;
+    let mut either = [
+        nix::poll::PollFd::new(inherited.status, nix::poll::PollFlags::empty()),
+        nix::poll::PollFd::new(joiner.as_fd(), nix::poll::PollFlags::POLLIN),
+    ];
+    match nix::poll::poll(&mut either, nix::poll::PollTimeout::ZERO).map_err(Error::of("poll"))? {
+        0 => Ok(()),
+        _ => process::exit(FAILED),
+    }
 }

@@ -2,6 +2,7 @@
 //! program, which ends every other process of the PID namespace, see pid_namespaces(7). It allocates nothing, holds no file
 //! of the host but the socket to its supervisor and, shown read-only, the program's standard input, and ends when the socket closes.
 
+use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd as _, OwnedFd};
 
@@ -31,15 +32,21 @@ pub(super) const FORWARDED: [i32; 9] = [
     libc::SIGWINCH,
 ];
 
-/// Makes the program's process, which runs `child`, and serves as PID 1 until the program has ended: its exit code.
+/// Makes the program's process, which runs `child`, and serves as PID 1 until the program has ended: its exit code. A process that has
+/// joined a jail leaves a descriptor of its own in `itself`, for the child to see whether it is still there.
 pub(super) fn serve(
     inherited: Inherited<'_>,
+    itself: Option<&Cell<Option<OwnedFd>>>,
     forking: bool,
     filter: Option<&[libc::sock_filter]>,
     child: &impl Fn() -> libc::c_int,
 ) -> Result<libc::c_int, Error> {
     // Descriptors of the caller are not PID 1's to hold; and the jail's limit of open files, which counts already, leaves room.
     process::close_others(inherited.status).map_err(Error::of("close_range"))?;
+    if let Some(itself) = itself {
+        let own = process::pidfd_open(nix::unistd::getpid().as_raw()).map_err(Error::of("pidfd_open"))?;
+        itself.set(Some(own));
+    }
     // Every signal is blocked since before clone(2), so that none is lost between here and the first poll.
     let mut set = SignalSet::of(&FORWARDED);
     set.0 |= SignalSet::of(&[libc::SIGCHLD]).0;

@@ -226,7 +226,12 @@ impl Action {
                 .collect(),
             Self::NoNewPrivileges => vec![call("prctl", "PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0")],
             Self::DieWithJoiner => {
-                vec![call("prctl", "PR_SET_PDEATHSIG, SIGKILL"), call("getppid", "")]
+                vec![
+                    call("prctl", "PR_SET_PDEATHSIG, SIGKILL"),
+                    call("setpgid", "0, 0"),
+                    call("poll", "[{fd=<status>, events=0}, {fd=<joiner>, events=POLLIN}], 2, 0"),
+                    call("close", "<joiner>"),
+                ]
             }
             Self::DieWithParent => vec![
                 call("prctl", "PR_SET_PDEATHSIG, SIGKILL"),
