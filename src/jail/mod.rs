@@ -284,7 +284,6 @@ fn start<'a>(
         freezer: program.groups.freezer(),
         program: None,
         forking: program.is_forking(),
-        joining: program.is_joining(),
         announcement: Announcement::new(notice.program, program.is_forking()),
     })
 }

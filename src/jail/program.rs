@@ -506,11 +506,6 @@ impl Program {
             .any(|(_, operation)| matches!(operation, Operation::ForkProgram { forking: true, .. }))
     }
 
-    /// Whether it joins a jail that runs.
-    pub(super) fn is_joining(&self) -> bool {
-        self.operations.iter().any(|(_, operation)| matches!(operation, Operation::JoinNamespaces(_)))
-    }
-
     /// How many of them, from the first, the supervisor runs before there is a child.
     pub fn prepared(&self) -> usize {
         self.prepared

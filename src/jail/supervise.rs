@@ -33,11 +33,7 @@ pub(super) fn taken() -> Result<SignalSet, sys::Error> {
 /// How often a supervisor in its terminal's background looks whether it has come to the foreground: no signal says so.
 const GLANCE: Duration = Duration::from_millis(250);
 
-/// How long a program may take between its making and its execution.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// Everything the loop looks at.
-#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Supervisor<'a> {
     /// PID 1 of the jail.
     pub(super) first: Child,
@@ -63,8 +59,6 @@ pub(super) struct Supervisor<'a> {
     pub(super) program: Option<Running>,
     /// Whether that may leave others behind when it ends.
     pub(super) forking: bool,
-    /// Whether it is in a jail that was joined, and so does not end with the first process here.
-    pub(super) joining: bool,
     /// Who is told of it.
     pub(super) announcement: Announcement<'a>,
 }
@@ -134,9 +128,6 @@ impl Supervisor<'_> {
         if let Some(log) = &mut self.log {
             log.finish()?;
         }
-        if self.joining {
-            self.end_joined(&mut reported)?;
-        }
         let raw = process::wait(self.first.pid).map_err(sys::Error::of("wait4"))?;
         self.collected = true;
         let end = match reported {
@@ -195,24 +186,6 @@ impl Supervisor<'_> {
             })),
             Err(Errno::EINTR) => Ok([false; 5]),
             Err(errno) => Err(sys::Error { call: "poll", errno }.into()),
-        }
-    }
-
-    /// The process that has joined for the program has ended. If it was killed while it made that, the program got no parent-death signal,
-    /// and a parent outside its namespace as before: it is killed as soon as it says who it is, or has executed something.
-    fn end_joined(&mut self, reported: &mut Option<Report>) -> Result<(), Error> {
-        let end = Instant::now() + PATIENCE;
-        while !self.is_silent && Instant::now() < end {
-            self.take_all(reported)?;
-            let mut ready = [PollFd::new(self.status.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut ready, PollTimeout::from(100_u8)) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(sys::Error { call: "poll", errno }.into()),
-            }
-        }
-        match self.program.as_ref().and_then(|program| program.pidfd.as_ref()) {
-            Some(pidfd) => ended_is_fine(signal_by(pidfd, libc::SIGKILL), "pidfd_send_signal"),
-            None => Ok(()),
         }
     }
 
