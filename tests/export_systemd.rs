@@ -49,8 +49,8 @@ Description=100%%
 RequiresMountsFor="{here}/a %%n $x/w'\\.toml" {here}/state
 {network}
 [Service]
-# Started is what has been executed; stockade stays in the foreground, also with `type = "forking"`.
-Type=exec
+# Started is what has been executed: stockade says so, and stays in the foreground, also with `type = "forking"`.
+Type=notify
 # It was set when this unit was made.
 Environment="STOCKADE_STATE_DIR={here}/state"
 # By absolute paths: a service has no working directory.

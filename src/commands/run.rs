@@ -1,5 +1,6 @@
 //! `run`: builds the tree if it is not there, then runs the program in it, in the foreground.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
@@ -11,9 +12,9 @@ use super::pid_file::PidFile;
 use super::prepare::{Jail, Result};
 use super::{diagnose, failure, limits};
 use crate::cli;
-use crate::error::{Failure, exit};
+use crate::error::{self, Failure, exit};
 use crate::jail::state::Unwritten;
-use crate::jail::{self, End, Notice, Program};
+use crate::jail::{self, End, Manager, Notice, Program};
 use crate::manifest::Request;
 use crate::manifest::finding::Finding;
 use crate::manifest::resolve::run::Run;
@@ -21,7 +22,7 @@ use crate::manifest::resolve::standard;
 use crate::plan::step::Action;
 use crate::plan::system_calls::Refusal;
 use crate::plan::{HostPath, JailPath, LayerState, Step};
-use crate::report::diagnostic::Diagnostic;
+use crate::report::diagnostic::{Diagnostic, Severity};
 use crate::report::run::{self as report, Ended, LimitHit};
 
 /// Exit code of a program that is there but cannot be executed.
@@ -70,7 +71,7 @@ fn reported(options: &cli::Run, request: &Request, background: Option<&Backgroun
         .transpose()?;
     let pid_file = options.pid_file.as_deref().map(|path| PidFile::open(Path::new(path)));
     let pid_file = pid_file.transpose().map_err(|error| not_written(&error))?;
-    let waiting = Waiting { pid_file, background };
+    let waiting = Waiting { pid_file, background, manager: manager(), told: Cell::new(false) };
     let mut course = Course { layers: Vec::new(), hits: Vec::new(), ended: Ended::Failed };
     let result = attempt(&jail, options.generation, &waiting, &mut course);
     if let Some((path, mut file)) = report {
@@ -92,6 +93,10 @@ struct Waiting<'a> {
     pid_file: Option<PidFile>,
     /// The command that the user has started.
     background: Option<&'a Background>,
+    /// The service manager.
+    manager: Option<Manager>,
+    /// Whether that has been told.
+    told: Cell<bool>,
 }
 
 impl Waiting<'_> {
@@ -101,13 +106,28 @@ impl Waiting<'_> {
         if let Some(background) = self.background {
             background.started();
         }
+        if let Some(manager) = self.manager.as_ref().filter(|_| !self.told.replace(true)) {
+            manager.ready();
+        }
         Ok(())
     }
 
     /// Whether there is anybody.
     fn is_anybody(&self) -> bool {
-        self.pid_file.is_some() || self.background.is_some()
+        self.pid_file.is_some() || self.background.is_some() || self.manager.is_some()
     }
+}
+
+/// The service manager, if there is one to be told.
+fn manager() -> Option<Manager> {
+    Manager::of_environment()?
+        .map_err(|error| {
+            let failed = Diagnostic::error("the service manager cannot be told that the program has started");
+            let failed =
+                Diagnostic { severity: Severity::Warning, ..failed }.why(format!("NOTIFY_SOCKET: {error}"));
+            error::eprint_all(&[failed.hint("`NotifyAccess=none`, or `Type=exec`, goes without")], "");
+        })
+        .ok()
 }
 
 fn attempt(jail: &Jail, generation: Option<u64>, waiting: &Waiting<'_>, course: &mut Course) -> Result<u8> {
@@ -146,6 +166,9 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
         watch,
         Notice { record: Some(&record), program: waiting.is_anybody().then_some(&tell) },
     );
+    if let Some(manager) = &waiting.manager {
+        manager.stopping();
+    }
     course.hits = limits::tell(jail, &plan.steps, &program, &result);
     if let Err(jail::Error::Unrecorded(unwritten)) = &result
         && waiting.pid_file.as_ref().is_some_and(|file| file.path() == unwritten.path)

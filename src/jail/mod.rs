@@ -25,6 +25,7 @@ pub mod groups;
 mod init;
 mod log;
 mod mapped;
+mod notify;
 mod output;
 mod processes;
 mod program;
@@ -45,6 +46,7 @@ use nix::libc;
 pub use announce::Tell;
 pub use cgroup::{Effect, Hit, paths as control_groups, sweep};
 pub use mapped::{Mapped, mapped};
+pub use notify::Manager;
 pub use program::Program;
 pub use report::is_report;
 

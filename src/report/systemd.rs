@@ -80,8 +80,8 @@ fn service(out: &mut String, unit: &Unit<'_>) {
         let _ = writeln!(out, "# {because}\n{setting}");
     };
     line(
-        "Started is what has been executed; stockade stays in the foreground, also with `type = \"forking\"`.",
-        "Type=exec",
+        "Started is what has been executed: stockade says so, and stays in the foreground, also with `type = \"forking\"`.",
+        "Type=notify",
     );
     for (name, set) in unit.environment {
         let mut variable = OsString::from(name);

@@ -26,6 +26,7 @@ mod landlock;
 mod limits;
 mod log;
 mod namespaces;
+mod notify;
 mod parallel;
 mod pty;
 mod root;

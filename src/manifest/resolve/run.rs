@@ -370,6 +370,10 @@ fn execute(context: &Context<'_>, command: &JailPath, filter: Vec<Step>, steps: 
     }
 }
 
+/// Variables by which a service manager and the supervisor understand each other.
+const MANAGERS: [&str; 6] =
+    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
+
 /// The program's environment, from nothing: what every program expects, what the manifest passes, what it sets.
 fn environment(context: &Context<'_>) -> Vec<(OsString, OsString)> {
     let program = &context.manifest.program;
@@ -381,7 +385,9 @@ fn environment(context: &Context<'_>) -> Vec<(OsString, OsString)> {
     }
     let passed = program.pass_environment.iter().map(|name| name.value.as_str());
     let terminal = (!context.host.terminals().is_empty()).then_some("TERM");
-    for name in passed.chain(terminal) {
+    // What a service manager says to the supervisor is not true of the program, see sd_notify(3) and sd_listen_fds(3).
+    let is_ours = |name: &&str| !MANAGERS.contains(name);
+    for name in passed.filter(is_ours).chain(terminal) {
         if let Some(value) = std::env::var_os(name) {
             variables.insert(name.into(), value);
         }
