@@ -6,6 +6,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socket};
 
 use crate::sys::Error;
@@ -16,6 +17,9 @@ const MOST: u32 = 1000;
 
 /// The period.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a full standard error has room again.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// Longest line that is shown whole, as the least that RFC 5424 wants a receiver to take.
 const LONGEST: usize = 2048;
@@ -28,6 +32,8 @@ pub(super) struct Log {
     since: Instant,
     /// Lines taken in it.
     taken: u32,
+    /// Whether standard error had no room for the next one.
+    is_full: bool,
     /// How a line is shown.
     style: Style,
 }
@@ -48,7 +54,7 @@ impl Log {
         let socket =
             socket(AddressFamily::Unix, SockType::Datagram, flags, None).map_err(Error::of("socket"))?;
         let style = Style { journal: std::env::var_os("JOURNAL_STREAM").is_some(), raw };
-        Ok(Self { socket, since: Instant::now(), taken: 0, style })
+        Ok(Self { socket, since: Instant::now(), taken: 0, is_full: false, style })
     }
 
     /// The socket.
@@ -58,6 +64,9 @@ impl Log {
 
     /// For how long nothing more is taken, if so.
     pub(super) fn pause(&self) -> Option<Duration> {
+        if self.is_full {
+            return Some(GLANCE);
+        }
         (self.taken >= MOST).then(|| PERIOD.saturating_sub(self.since.elapsed()))
     }
 
@@ -66,18 +75,25 @@ impl Log {
         if self.since.elapsed() >= PERIOD {
             (self.since, self.taken) = (Instant::now(), 0);
         }
-        self.show(MOST.saturating_sub(self.taken))
+        self.show(MOST.saturating_sub(self.taken), true)
     }
 
     /// Shows what is left when the jail has ended; somebody outside, to whom the program has given its end, may go on writing.
     pub(super) fn finish(&mut self) -> Result<(), Error> {
-        self.show(MOST)
+        self.show(MOST, false)
     }
 
-    fn show(&mut self, most: u32) -> Result<(), Error> {
+    /// Shows so many lines at most; `patient`: those only that standard error has room for.
+    fn show(&mut self, most: u32, patient: bool) -> Result<(), Error> {
         // One byte more tells that a line was longer.
         let mut buffer = [0; LONGEST + 1];
         for _ in 0..most {
+            // A reader of standard error that takes nothing would hold up the time limit and every signal: what it has no room for is
+            // left to whoever logs, as above.
+            self.is_full = patient && !takes_more();
+            if self.is_full {
+                break;
+            }
             match recv(std::os::fd::AsRawFd::as_raw_fd(&self.socket), &mut buffer, MsgFlags::empty()) {
                 Ok(length) => {
                     self.taken += 1;
@@ -94,6 +110,14 @@ impl Log {
         }
         Ok(())
     }
+}
+
+/// Whether writing to standard error would not wait: for a reader, that is, who is there.
+fn takes_more() -> bool {
+    let error = std::io::stderr();
+    let mut ready = [PollFd::new(error.as_fd(), PollFlags::POLLOUT)];
+    // A line that cannot be asked about is written.
+    poll(&mut ready, PollTimeout::ZERO) != Ok(0)
 }
 
 /// A message as it is shown: what syslog(3) puts before it is of the program's making, and so is every byte: none may move a

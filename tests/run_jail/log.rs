@@ -1,6 +1,12 @@
 //! /dev/log: what a program logs by syslog(3) is shown by its supervisor, as a user sees it.
 
-use crate::support::{Jail, finish};
+use std::fs::File;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::process::Stdio;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use crate::support::{Jail, finish, until};
 
 /// A jail with it.
 const LOG: &str = "tree.devices = [\"null\", \"log\"]";
@@ -29,6 +35,34 @@ fn more_lines_than_are_taken_at_once_wait_and_are_all_shown() {
     let ended = jail.build().run(&["seq 1200 | logger -t n"]);
     let expected: Vec<String> = (1..=1200).map(|number| format!("n: {number}")).collect();
     assert_eq!(ended.stderr.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn who_does_not_read_standard_error_does_not_put_off_the_time_limit() {
+    let jail = Jail::shell("log-full", &format!("{LOG}\nlimits.runtime_max = \"500ms\""));
+    jail.build();
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    let mut filler = File::from(writer.try_clone().unwrap());
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    let full = loop {
+        match filler.write(&[b'.'; 512]) {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full.kind(), ErrorKind::WouldBlock);
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    drop(filler);
+    let mut command = jail.command(&["logger -t web hello; exec busybox sleep 1000"]);
+    let mut running = command.stderr(writer).stdout(Stdio::null()).spawn().unwrap();
+    drop(command);
+    // Nobody but the supervisor, which has a line to get rid of.
+    until("the start", || (jail.processes().len() > 1).then_some(()));
+    until("the end of the jail", || (jail.processes().len() == 1).then_some(()));
+    let mut said = String::new();
+    File::from(reader).read_to_string(&mut said).unwrap();
+    assert_eq!(said.trim_start_matches('.'), "web: hello\n");
+    assert_eq!(running.wait().unwrap().code(), Some(124));
 }
 
 #[test]
