@@ -12,7 +12,7 @@ use crate::manifest::finding::Finding;
 use crate::manifest::resolve::accounts::Accounts;
 use crate::manifest::resolve::run::{self, Run};
 use crate::manifest::resolve::tree::{Nodes, TreeSteps, tree_steps};
-use crate::manifest::resolve::{command, ids, join, may_write_tree, tree_key};
+use crate::manifest::resolve::{command, ids, join, may_write_tree, shows, tree_key};
 use crate::manifest::schema::{Mount, MountKind, ProgramType};
 use crate::manifest::{self, Loaded, Request};
 use crate::plan::{At, HostPath, JailName, JailPath, LayerState, Plan, Step, order};
@@ -104,21 +104,13 @@ impl Jail {
 
     /// A mount through which the program could write what is believed of running jails.
     fn shown_records(&self) -> Option<Finding> {
-        let writable = |mount: &&At<Mount>| mount.value.read_only == Some(false);
-        let mut writable = self.loaded.manifest.mounts.iter().filter(writable).peekable();
-        writable.peek()?;
         let place = records(&self.state);
-        // The directory itself may not have been made yet.
-        let real = place.ancestors().find_map(|at| {
-            let below = place.strip_prefix(at).ok()?;
-            std::fs::canonicalize(at).ok().map(|at| at.join(below))
-        })?;
-        writable.find_map(|mount| {
+        let writable = |mount: &&At<Mount>| mount.value.read_only == Some(false);
+        self.loaded.manifest.mounts.iter().filter(writable).find_map(|mount| {
             let MountKind::Bind { source, .. } = &mount.value.kind else { return None };
-            let source = std::fs::canonicalize(source.as_path()).ok()?;
-            (real.starts_with(&source) || source.starts_with(&real)).then(|| {
+            shows(source.as_path(), &place).then(|| {
                 Finding::error("this mount would let the program write the records of running jails", &mount.origin)
-                    .why(format!("they are in `{}`, and `list`, `stop` and `exec` go by them", real.display()))
+                    .why(format!("they are in `{}`, and `list`, `stop` and `exec` go by them", place.display()))
                     .hint("show a directory that is needed instead, or say `read_only = true`, or set STOCKADE_RUN_DIR to another place")
             })
         })

@@ -51,22 +51,30 @@ fn values<T>(list: &[At<T>]) -> Vec<&T> {
 
 /// Whether the program may come to write to its tree, whose files are then shared with no other: its root is writable, or a
 /// capability would let it make it so, or the host's own mounts stay below its root, or it is shown the state directory to write to.
-/// Links on the way to that are not looked at:
-/// who shows it to a jail under another name has given away more than this keeps.
 pub fn may_write_tree(manifest: &Manifest, state: &Path) -> bool {
     let privileges = &manifest.privileges;
     let mut all = privileges.capabilities.iter().chain(&privileges.bounding);
     let shows_state = |mount: &Mount| match &mount.kind {
-        MountKind::Bind { source, .. } => {
-            let source = source.as_path();
-            mount.read_only == Some(false) && (state.starts_with(source) || source.starts_with(state))
-        }
+        MountKind::Bind { source, .. } => mount.read_only == Some(false) && shows(source.as_path(), state),
         MountKind::Tmpfs { .. } | MountKind::Mqueue => false,
     };
     manifest.root.read_only.as_ref().is_some_and(|read_only| !read_only.value)
         || manifest.root.method.as_ref().is_some_and(|method| method.value != RootMethod::Pivot)
         || all.any(|capability| POWERFUL.contains(&capability::NAMES[usize::from(capability.value)]))
         || manifest.mounts.iter().any(|mount| shows_state(&mount.value))
+}
+
+/// Whether whoever is shown `source` is shown `place` or something in it, by whatever links either is named. Neither need be there yet.
+pub fn shows(source: &Path, place: &Path) -> bool {
+    let real = |path: &Path| {
+        let found = path.ancestors().find_map(|at| {
+            let below = path.strip_prefix(at).ok()?;
+            std::fs::canonicalize(at).ok().map(|at| at.join(below))
+        });
+        found.unwrap_or_else(|| path.to_owned())
+    };
+    let (source, place) = (real(source), real(place));
+    place.starts_with(&source) || source.starts_with(&place)
 }
 
 /// Capabilities that make a read-only mount writable, or reach files past it.
@@ -106,6 +114,26 @@ pub fn tree_key(manifest: &Manifest, host: &Host, writable: bool) -> [u8; 32] {
 mod tests {
     use super::*;
     use crate::plan::{HostPath, JailPath, Origin};
+
+    #[test]
+    fn a_place_is_shown_by_whatever_links_it_is_named() {
+        let base = std::env::temp_dir().join(format!("stockade-shows-{}", std::process::id()));
+        std::fs::create_dir_all(base.join("srv/state")).unwrap();
+        std::os::unix::fs::symlink("srv/state", base.join("link")).unwrap();
+        std::os::unix::fs::symlink("srv", base.join("shown")).unwrap();
+        for (source, place, expected) in [
+            ("srv", "link", true),
+            ("srv", "link/web/not-there-yet", true),
+            ("shown", "srv/state", true),
+            ("shown", "link", true),
+            ("link/web", "srv/state", true),
+            ("srv/stat", "link", false),
+            ("other", "link", false),
+        ] {
+            assert_eq!(shows(&base.join(source), &base.join(place)), expected, "{source} {place}");
+        }
+        std::fs::remove_dir_all(base).unwrap();
+    }
 
     #[test]
     fn only_what_is_in_the_tree_counts() {

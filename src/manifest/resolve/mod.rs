@@ -48,6 +48,6 @@ mod tests;
 pub mod tree;
 mod view;
 
-pub use key::{may_write_tree, tree_key};
+pub use key::{may_write_tree, shows, tree_key};
 pub use owner::package_of;
 pub use packages::listed as package_files;
