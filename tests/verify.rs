@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use common::{Dir, Need, needs};
@@ -56,7 +56,7 @@ fn found_with(dir: &Dir, told: &str) -> String {
 }
 
 /// What is said when the manifest is gone.
-const GONE: &str = "the manifest of jail `web` cannot be used any more: its sources alone are looked at\n";
+const GONE: &str = "the manifest of jail `web` cannot be used any more, or can be changed by others: its sources alone are looked at\n";
 
 /// The lines of a finding's path and what is the matter, without reasons and hints.
 fn facts(said: &str) -> Vec<&str> {
@@ -259,6 +259,8 @@ fn a_flood_of_names_is_counted_and_not_kept() {
     for number in 0..30_000 {
         File::create(place.join(format!("{number:0>200}"))).unwrap();
     }
+    // They do not hide what was done beside them.
+    fs::write(tree(&dir, "a"), "tampered").unwrap();
     // With room for a few hundred of them beside the program itself.
     let mut command = std::process::Command::new("prlimit");
     command.args(["--data=12000000", "--"]).arg(common::binary()).args(["verify", "web"]);
@@ -267,10 +269,26 @@ fn a_flood_of_names_is_counted_and_not_kept() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(
-        said.ends_with("and 29000 more\njail `web`: 0 altered, 0 missing, 1000 added, 0 stale of 11 paths\n"),
+        said.ends_with("and 29000 more that were added\njail `web`: 1 altered, 0 missing, 30000 added, 0 stale of 11 paths\n"),
         "{}",
         &said[said.len() - 300..]
     );
+    assert!(said.starts_with("altered /a\n"), "{}", &said[..300]);
+}
+
+#[test]
+fn root_goes_by_no_manifest_that_others_can_change() {
+    if !needs(Need::Root) {
+        return;
+    }
+    let dir = jail("verify-of-others");
+    let fine = "jail `web`: 11 paths are as they were built, and as the host has them\n";
+    let manifest = fs::read_to_string(dir.join("web.toml")).unwrap();
+    dir.write("more.toml", "").write("web.toml", format!("include = [\"more.toml\"]\n{manifest}"));
+    dir.stockade(["verify", "web"]).expect(0, fine, "");
+    // What it says by now could make root read without end.
+    chown(dir.join("more.toml"), Some(12345), None).unwrap();
+    dir.stockade(["verify", "web"]).expect(0, fine, GONE);
 }
 
 #[test]

@@ -8,14 +8,14 @@ use super::prepare::{Jail, Result, state_directory};
 use super::test;
 use crate::cli;
 use crate::error::{self, Failure, exit};
-use crate::manifest::Request;
 use crate::manifest::finding::Finding;
 use crate::manifest::resolve::tree::TreeSteps;
+use crate::manifest::{self, Request};
 use crate::plan::JailName;
 use crate::report::amount;
 use crate::report::diagnostic::{Diagnostic, Severity, Style};
 use crate::report::rows::{self, Row};
-use crate::tree::{self, Built, Change, ChangeKind, Generation, Record, Store};
+use crate::tree::{self, Built, Change, ChangeKind, Distrust, Generation, Record, Store};
 
 /// Builds one jail's tree, or those of all jails that have one.
 pub(super) fn build(options: &cli::Build, request: &Request) -> Result<u8> {
@@ -90,11 +90,7 @@ fn request_of(store: &Store, generation: &Generation) -> Result<Request> {
     };
     let record = store.record(generation).map_err(|error| unknown(error.to_string()))?;
     let request = made_from(&record).ok_or_else(|| unknown("its record does not say".to_owned()))?;
-    // Nobody has looked at it since: what a user writes into it by now is not what root has meant to build, nor to run as a test.
-    if nix::unistd::geteuid().is_root()
-        && let Err(distrust) = tree::trust_file(Path::new(&request.jail))
-        && distrust.is_of_others()
-    {
+    if let Some(distrust) = changed_by_others(&request) {
         let unasked = Diagnostic::error(format!("jail `{}` is not built unasked", generation.jail))
             .why(format!("its manifest can be changed by others: {distrust}"))
             .hint(format!("look at it, and write `stockade build {}`", request.jail.display()));
@@ -103,8 +99,30 @@ fn request_of(store: &Store, generation: &Generation) -> Result<Request> {
     Ok(request)
 }
 
+/// Why root does not go by a manifest, or by what that includes, unasked: nobody has looked at it since, and what a user writes into it by
+/// now is not what root has meant to build, to run as a test, or to read.
+fn changed_by_others(request: &Request) -> Option<Distrust> {
+    let distrust = |path: &Path| tree::trust_file(path).err().filter(Distrust::is_of_others);
+    if !nix::unistd::geteuid().is_root() {
+        return None;
+    }
+    distrust(Path::new(&request.jail)).or_else(|| {
+        let loaded = manifest::load(request).ok()?;
+        loaded.sources.iter().find_map(|source| distrust(&source.path))
+    })
+}
+
+/// The jail that a tree was built for, as its manifest is by now; none if that cannot be used, or not unasked.
+pub(super) fn unasked(record: &Record) -> Option<Jail> {
+    let request = made_from(record)?;
+    if changed_by_others(&request).is_some() {
+        return None;
+    }
+    Jail::load(&request).ok()
+}
+
 /// What a record says its tree was built from.
-pub(super) fn made_from(record: &Record) -> Option<Request> {
+fn made_from(record: &Record) -> Option<Request> {
     let from = record.head.made_from.as_ref()?;
     Some(Request { jail: from.path.0.clone().into(), sets: from.sets.clone(), extra_arguments: Vec::new() })
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::build::{self, Foreseen};
-use super::prepare::{Jail, Result, state_directory};
+use super::prepare::{Result, state_directory};
 use super::{remove, select};
 use crate::cli;
 use crate::error::{self, Failure, exit};
@@ -98,9 +98,12 @@ impl Report {
         let text = rows::text(&self.rows, Style::for_stdout().has_colour());
         let more = match self.verified.untold {
             0 => String::new(),
-            untold => format!("and {untold} more\n"),
+            untold => format!("and {untold} more that were added\n"),
         };
-        let count = |word: &str| self.rows.iter().filter(|row| row.word == word).count();
+        let count = |word: &str| {
+            let untold = if word == "added" { self.verified.untold } else { 0 };
+            untold + self.rows.iter().filter(|row| row.word == word).count()
+        };
         let counts = ["altered", "missing", "added", "stale"].map(|word| format!("{} {word}", count(word)));
         format!("{text}{more}jail `{name}`: {} of {paths} paths\n", counts.join(", "))
     }
@@ -182,12 +185,12 @@ fn stale(record: &Record, cure: &str) -> Vec<Row> {
         reason: Some(reason.to_owned()),
         hint: Some(cure.to_owned()),
     };
-    let jail = match build::made_from(record).map(|request| Jail::load(&request)) {
-        Some(Ok(jail)) if jail.name.as_str() == record.head.jail => jail,
+    let jail = match build::unasked(record) {
+        Some(jail) if jail.name.as_str() == record.head.jail => jail,
         // What it would be built from cannot be asked, but the sources can.
         _ => {
             error::note(&format!(
-                "the manifest of jail `{}` cannot be used any more: its sources alone are looked at",
+                "the manifest of jail `{}` cannot be used any more, or can be changed by others: its sources alone are looked at",
                 record.head.jail
             ));
             let gone = record.entries.iter().filter_map(|entry| Some((entry, source_differs(entry)?)));

@@ -222,8 +222,8 @@ fn reversed(path: &Path) -> Vec<OsString> {
 
 /// What there is to say of a path that is not in the tree but below a mount of the manifest's.
 fn shown_by_mount(record: &Record, path: &Path) -> Option<String> {
-    let loaded = manifest::load(&build::made_from(record)?).ok()?;
-    let mounts = loaded.manifest.mounts.iter();
+    let jail = build::unasked(record)?;
+    let mounts = jail.loaded.manifest.mounts.iter();
     let mount = mounts
         .filter(|mount| path.starts_with(mount.value.target.as_path()))
         .max_by_key(|mount| mount.value.target.as_path().components().count())?;

@@ -5,7 +5,7 @@
 //! waited for and no device is opened). A directory that is swapped for another at any moment leads nowhere else, and is told as
 //! what it was at that moment. Directories that are not in the record are told and not entered.
 //!
-//! What is kept in memory is the record and so many deviations as are told ([`TOLD`]); further ones are counted. A file is read
+//! What is kept in memory is the record, what differs from it, and so many added names as are told ([`TOLD`]); further ones are counted. A file is read
 //! only if it has its recorded size, and not further; a directory is listed for so many names ([`LISTED`]).
 //!
 //! Compared are type, mode, owner, size, content, link text, device numbers, hard links and extended attributes. Times are not:
@@ -36,7 +36,8 @@ use crate::sys::fs::{entries, reopen};
 use crate::sys::held::HeldSignals;
 use crate::sys::shortage;
 
-/// How many deviations are told; more are counted only.
+/// How many names that were added are told; more are counted only. What is altered or missing is told however much was added: there is
+/// no more of it than the record has.
 const TOLD: usize = 1000;
 
 /// How many names of one directory are looked at beyond those of the record: whoever fills one without end gains no more.
@@ -97,6 +98,8 @@ pub fn verify(store: &Store, generation: &Generation, record: &Record) -> Result
 #[derive(Default)]
 struct Found {
     verified: Verified,
+    /// Names that were added and are told.
+    added: usize,
     /// Directories that could not be entered: what is in them goes without saying.
     closed: HashSet<PathBuf>,
     /// What this host has too little of: no verdict on the tree then.
@@ -150,13 +153,16 @@ impl Task<'_> {
 
     /// Notes a deviation.
     fn tell(&self, path: &Path, kind: DeviationKind, details: Vec<String>, reason: Option<&Entry>) {
-        let found = &mut self.found().verified;
-        if found.deviations.len() >= TOLD {
-            found.untold += 1;
-            return;
+        let mut found = self.found();
+        if kind == DeviationKind::Added {
+            if found.added >= TOLD {
+                found.verified.untold += 1;
+                return;
+            }
+            found.added += 1;
         }
         let reason = reason.map(|entry| entry.reason.clone());
-        found.deviations.push(Deviation { path: path.to_owned(), kind, details, reason });
+        found.verified.deviations.push(Deviation { path: path.to_owned(), kind, details, reason });
     }
 
     /// Notes how something differs, if it does.
@@ -262,7 +268,7 @@ impl Task<'_> {
 
     /// Notes a name that is not in the record, with what it is.
     fn added(&self, path: &Path, directory: &OwnedFd, name: &OsStr) {
-        if self.found().verified.deviations.len() >= TOLD {
+        if self.found().added >= TOLD {
             return self.tell(path, DeviationKind::Added, Vec::new(), None);
         }
         let found = open_beneath(directory, Path::new(name), OFlag::O_PATH).and_then(|found| fstat(&found));
