@@ -241,6 +241,7 @@ fn every_kind_of_step_does_what_its_plan_says() {
                 personality = ["no-randomize", "uname26"]
                 umask = "027"
                 working_directory = "/tmp"
+                type = "notify"
                 [tree]
                 files = [{{ path = "{program}", target = "/program" }}]
                 devices = ["null", "pts", "shm", "log"]

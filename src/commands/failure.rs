@@ -5,7 +5,7 @@ use nix::errno::Errno;
 
 use crate::manifest::finding::Finding;
 use crate::plan::landlock::Beneath;
-use crate::plan::step::Action;
+use crate::plan::step::{Action, Listener};
 use crate::plan::{Phase, Step};
 use crate::sys;
 use crate::sys::host::Host;
@@ -101,7 +101,8 @@ fn purpose(action: &Action) -> String {
             format!("make a Landlock rule for descriptor {number}")
         }
         Action::EnterRoot { method, .. } => format!("change the root by `{}`", method.name()),
-        Action::ListenLog { .. } => "listen to what is logged".into(),
+        Action::Listen { to: Listener::Log, .. } => "listen to what is logged".into(),
+        Action::Listen { to: Listener::Notify, .. } => "listen to what the program says of itself".into(),
         Action::AttachTree { target } => format!("mount on `{target}`"),
         Action::Cover { .. } => "cover what tells of the host".into(),
         Action::SetLimit { resource, .. } => format!("set {resource}"),

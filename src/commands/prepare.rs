@@ -304,6 +304,12 @@ impl Jail {
         }
     }
 
+    /// Whether the program says itself when it is ready.
+    pub(super) fn notifies(&self) -> bool {
+        let kind = self.loaded.manifest.program.kind.as_ref();
+        kind.is_some_and(|kind| kind.value == ProgramType::Notify)
+    }
+
     /// What others are to know of a run from this tree.
     pub(super) fn notice(&self, tree: &HostPath, steps: &[Step], init: bool) -> state::Draft {
         let kind = self.loaded.manifest.program.kind.as_ref();

@@ -71,7 +71,8 @@ fn reported(options: &cli::Run, request: &Request, background: Option<&Backgroun
         .transpose()?;
     let pid_file = options.pid_file.as_deref().map(|path| PidFile::open(Path::new(path)));
     let pid_file = pid_file.transpose().map_err(|error| not_written(&error))?;
-    let waiting = Waiting { pid_file, background, manager: manager(), told: Cell::new(false) };
+    let notifies = jail.notifies();
+    let waiting = Waiting { pid_file, background, manager: manager(), told: Cell::new(notifies) };
     let mut course = Course { layers: Vec::new(), hits: Vec::new(), ended: Ended::Failed };
     let result = attempt(&jail, options.generation, &waiting, &mut course);
     if let Some((path, mut file)) = report {
@@ -95,7 +96,7 @@ struct Waiting<'a> {
     background: Option<&'a Background>,
     /// The service manager.
     manager: Option<Manager>,
-    /// Whether that has been told.
+    /// Whether that is told no more: it has been, or the program tells it itself.
     told: Cell<bool>,
 }
 
@@ -114,7 +115,8 @@ impl Waiting<'_> {
 
     /// Whether there is anybody.
     fn is_anybody(&self) -> bool {
-        self.pid_file.is_some() || self.background.is_some() || self.manager.is_some()
+        let waits = self.manager.is_some() && !self.told.get();
+        self.pid_file.is_some() || self.background.is_some() || waits
     }
 }
 
@@ -164,7 +166,11 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
     let result = jail::run_as(
         &program,
         watch,
-        Notice { record: Some(&record), program: waiting.is_anybody().then_some(&tell) },
+        Notice {
+            record: Some(&record),
+            program: waiting.is_anybody().then_some(&tell),
+            manager: waiting.manager.as_ref(),
+        },
     );
     if let Some(manager) = &waiting.manager {
         manager.stopping();

@@ -15,7 +15,7 @@ use super::init;
 use super::program::{Operation, Parent, Program};
 use super::report::{self, FILTER_DIFFERS, Report};
 use super::spaces;
-use crate::plan::step::{IdSpace, Idmap, LOG_SOCKET, RootMethod, Scheduling};
+use crate::plan::step::{IdSpace, Idmap, Listener, RootMethod, SOCKET, Scheduling};
 use crate::plan::system_calls::{PROBE, PROBE_ANSWER};
 use crate::sys::signal::{self, SignalSet};
 use crate::sys::{Error, creds, fs, landlock, mount, priority, process, seccomp, terminal};
@@ -33,6 +33,8 @@ pub(super) struct Inherited<'a> {
     pub(super) outputs: &'a [OwnedFd],
     /// The socket of which the supervisor reads what is logged.
     pub(super) log: Option<BorrowedFd<'a>>,
+    /// The socket of which it reads what the program says of itself.
+    pub(super) notify: Option<BorrowedFd<'a>>,
     /// Whether standard input is a file that is read on from where the caller was.
     pub(super) shares_input: bool,
 }
@@ -161,7 +163,8 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
             }
             nix::unistd::chdir(c"/").map_err(Error::of("chdir"))
         }
-        Operation::ListenLog { slot } => listen(program, *slot, inherited),
+        Operation::Listen { to: Listener::Log, slot } => listen(program, *slot, inherited.log),
+        Operation::Listen { to: Listener::Notify, slot } => listen(program, *slot, inherited.notify),
         Operation::AttachTree { slot, target } => attach(program, *slot, target),
         Operation::Cover { copy, place, names } => {
             if let Some((slot, target)) = copy {
@@ -272,12 +275,12 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
     }
 }
 
-/// Gives the socket of the log its name in a file system that is not mounted yet, and makes that read-only.
-fn listen(program: &Program, slot: usize, inherited: Inherited<'_>) -> Result<(), Error> {
-    let socket = inherited.log.ok_or(Error { call: "bind", errno: Errno::EBADF })?;
+/// Gives a socket of the supervisor's its name in a file system that is not mounted yet, and makes that read-only.
+fn listen(program: &Program, slot: usize, socket: Option<BorrowedFd<'_>>) -> Result<(), Error> {
+    let socket = socket.ok_or(Error { call: "bind", errno: Errno::EBADF })?;
     let place = program.slots[slot].take().ok_or(Error { call: "fchdir", errno: Errno::EBADF })?;
     nix::unistd::fchdir(&place).map_err(Error::of("fchdir"))?;
-    crate::sys::network::name_socket(socket, LOG_SOCKET)?;
+    crate::sys::network::name_socket(socket, SOCKET)?;
     mount::set_attributes(place.as_fd(), mount::attribute::READ_ONLY, false)
         .map_err(Error::of("mount_setattr"))?;
     program.slots[slot].set(Some(place));

@@ -22,6 +22,7 @@ mod announce;
 mod cgroup;
 mod child;
 pub mod groups;
+mod inbox;
 mod init;
 mod log;
 mod mapped;
@@ -55,6 +56,7 @@ use crate::sys::signal::{self, SignalSet};
 use crate::sys::{self, process};
 use announce::Announcement;
 use child::Inherited;
+use inbox::Inbox;
 use log::Log;
 use output::{FileSize, Output};
 use state::Unwritten;
@@ -178,6 +180,8 @@ pub struct Notice<'a> {
     pub record: Option<&'a state::Draft>,
     /// Who is told when the program has been executed, and when another process has taken its place.
     pub program: Option<Tell<'a>>,
+    /// Who is told what the program says of itself.
+    pub manager: Option<&'a Manager>,
 }
 
 /// Runs a lowered plan to its end.
@@ -194,10 +198,11 @@ pub fn run_as(program: &Program, watch: Watch, notice: Notice<'_>) -> Result<End
         onto => Some(Relay::open(onto, program.owner)?),
     };
     let log = if program.log { Some(Log::open(relay.is_some())?) } else { None };
+    let inbox = if program.notify { Some(Inbox::open(notice.manager)?) } else { None };
     // Blocked in the child too, until just before execve: nothing may end PID 1 half-way but SIGKILL.
     let before = signal::set_mask(SignalSet(u64::MAX)).map_err(sys::Error::of("rt_sigprocmask"))?;
     let child = ChildEnds { status: child_status, outputs: child_outputs };
-    let ends = Ends { status, relay, outputs, log };
+    let ends = Ends { status, relay, outputs, log, inbox };
     let result = supervise(program, watch, notice, child, ends);
     // What was meant for the program and came too late is not ours to die of; what asks for an end is.
     for number in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM] {
@@ -218,7 +223,7 @@ fn supervise(
     watch: Watch,
     notice: Notice<'_>,
     child: ChildEnds,
-    ends: Ends,
+    ends: Ends<'_>,
 ) -> Result<End, Error> {
     // Before the limit on files, which may be less than the record is long.
     let _record = notice.record.map(state::Draft::write).transpose()?;
@@ -233,11 +238,12 @@ fn supervise(
 }
 
 /// The supervisor's ends of what it shares with the jail.
-struct Ends {
+struct Ends<'a> {
     status: OwnedFd,
     relay: Option<Relay>,
     outputs: Vec<Output>,
     log: Option<Log>,
+    inbox: Option<Inbox<'a>>,
 }
 
 /// The jail's ends.
@@ -252,9 +258,9 @@ fn start<'a>(
     watch: Watch,
     notice: Notice<'a>,
     child: &ChildEnds,
-    ends: Ends,
+    ends: Ends<'a>,
 ) -> Result<Supervisor<'a>, Error> {
-    let Ends { status, mut relay, outputs, log } = ends;
+    let Ends { status, mut relay, outputs, log, inbox } = ends;
     let signals = signal::descriptor(supervise::taken()?).map_err(sys::Error::of("signalfd"))?;
     let inherited = Inherited {
         status: child.status.as_fd(),
@@ -262,6 +268,7 @@ fn start<'a>(
         terminal: relay.as_ref().and_then(Relay::slave),
         outputs: &child.outputs,
         log: log.as_ref().map(Log::socket),
+        notify: inbox.as_ref().map(Inbox::socket),
         shares_input: program.shares_input,
     };
     let deadline = watch.runtime_max.map(|limit| Instant::now() + limit);
@@ -281,6 +288,7 @@ fn start<'a>(
         relay,
         outputs,
         log,
+        inbox,
         deadline,
         collected: false,
         freezer: program.groups.freezer(),

@@ -49,6 +49,11 @@ impl Manager {
         self.send("STOPPING=1\n");
     }
 
+    /// What the program says of itself.
+    pub(super) fn pass(&self, message: &str) {
+        self.send(message);
+    }
+
     /// One message. A manager that is gone is no reason to end a daemon; one that waits in vain says so itself.
     fn send(&self, message: &str) {
         match self.socket.send(message.as_bytes()) {

@@ -17,7 +17,9 @@ use super::verify::Verify;
 
 use crate::plan::ids::UNMAPPED;
 use crate::plan::landlock::Beneath;
-use crate::plan::step::{Action, Ceiling, IdSpace, Idmap, Namespaces, Reopen, RootMethod, Scheduling, Step};
+use crate::plan::step::{
+    Action, Ceiling, IdSpace, Idmap, Listener, Namespaces, Reopen, RootMethod, Scheduling, Step,
+};
 use crate::plan::system_calls::{INIT_PROGRAM, Instruction};
 use crate::plan::{Bound, ControlGroup};
 use crate::plan::{HostPath, JailPath, Phase, calls};
@@ -48,6 +50,8 @@ pub struct Program {
     pub(super) outputs: Vec<Vec<i32>>,
     /// Whether the supervisor reads what is logged inside.
     pub(super) log: bool,
+    /// Whether it reads what the program says of itself.
+    pub(super) notify: bool,
     /// The program's limit on the size of files.
     pub(super) file_size: Option<u64>,
     /// Whether standard input is a file that is read on from where the caller was.
@@ -103,7 +107,8 @@ pub(super) enum Operation {
         over: CString,
         method: RootMethod,
     },
-    ListenLog {
+    Listen {
+        to: Listener,
         slot: usize,
     },
     AttachTree {
@@ -207,6 +212,7 @@ impl Program {
             terminal: Vec::new(),
             outputs: Vec::new(),
             log: false,
+            notify: false,
             file_size: None,
             shares_input: false,
             owner: owner(steps),
@@ -357,9 +363,12 @@ impl Program {
                     over: text(index, tree.as_path())?,
                     method: *method,
                 },
-                Action::ListenLog { target } => {
-                    program.log = true;
-                    Operation::ListenLog { slot: slot_of(index, &detached, target)?.1 }
+                Action::Listen { to, target } => {
+                    match to {
+                        Listener::Log => program.log = true,
+                        Listener::Notify => program.notify = true,
+                    }
+                    Operation::Listen { to: *to, slot: slot_of(index, &detached, target)?.1 }
                 }
                 Action::AttachTree { target } => Operation::AttachTree {
                     slot: take_slot(index, &mut detached, target)?,

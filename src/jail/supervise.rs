@@ -10,6 +10,7 @@ use nix::unistd::{Whence, lseek};
 
 use super::announce::Announcement;
 use super::cgroup;
+use super::inbox::Inbox;
 use super::init::FORWARDED;
 use super::log::Log;
 use super::output::Output;
@@ -49,6 +50,8 @@ pub(super) struct Supervisor<'a> {
     pub(super) outputs: Vec<Output>,
     /// What the jail logs.
     pub(super) log: Option<Log>,
+    /// What the program says of itself.
+    pub(super) inbox: Option<Inbox<'a>>,
     /// When the jail is to be killed.
     pub(super) deadline: Option<Instant>,
     /// Whether PID 1 has ended and been waited for.
@@ -110,6 +113,9 @@ impl Supervisor<'_> {
             if let Some(log) = &mut self.log {
                 log.pass()?;
             }
+            if let Some(inbox) = &mut self.inbox {
+                inbox.pass()?;
+            }
             if ended {
                 break;
             }
@@ -127,6 +133,9 @@ impl Supervisor<'_> {
         }
         if let Some(log) = &mut self.log {
             log.finish()?;
+        }
+        if let Some(inbox) = &mut self.inbox {
+            inbox.finish()?;
         }
         let raw = process::wait(self.first.pid).map_err(sys::Error::of("wait4"))?;
         self.collected = true;
@@ -154,7 +163,8 @@ impl Supervisor<'_> {
             .map(|deadline| deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
         let glance = self.relay.as_ref().filter(|relay| relay.is_in_background()).map(|_| GLANCE);
         let pause = self.log.as_ref().and_then(Log::pause);
-        let others = glance.into_iter().chain(self.announcement.glance()).chain(pause);
+        let silence = self.inbox.as_ref().and_then(Inbox::pause);
+        let others = glance.into_iter().chain(self.announcement.glance()).chain(pause).chain(silence);
         let timeout = match left.into_iter().chain(others).min() {
             None => PollTimeout::NONE,
             Some(left) => PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
@@ -180,6 +190,8 @@ impl Supervisor<'_> {
         let named = ready.len();
         ready.extend(self.outputs.iter().filter_map(Output::pipe).map(readable));
         ready.extend(self.log.iter().filter(|log| log.pause().is_none()).map(|log| readable(log.socket())));
+        let inbox = self.inbox.iter().filter(|inbox| inbox.pause().is_none());
+        ready.extend(inbox.map(|inbox| readable(inbox.socket())));
         match poll(&mut ready, timeout) {
             Ok(_) => Ok([0, 1, 2, 3, 4].map(|at: usize| {
                 ready[..named].get(at).and_then(PollFd::revents).is_some_and(|events| !events.is_empty())

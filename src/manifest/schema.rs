@@ -71,6 +71,13 @@ pub struct Program {
     pub kind: Option<At<ProgramType>>,
 }
 
+impl Program {
+    /// What says that the program says itself when it is ready, if it does.
+    pub(super) fn notifies(&self) -> Option<&At<ProgramType>> {
+        self.kind.as_ref().filter(|kind| kind.value == ProgramType::Notify)
+    }
+}
+
 /// One flag of personality(2) under the name setarch(8) gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Personality {
@@ -266,6 +273,8 @@ pub enum ProgramType {
     Simple,
     /// `forking`: any process; the program goes into the background by itself, as daemons of old do.
     Forking,
+    /// `notify`: the program's own process, which says by sd_notify(3) when it is ready.
+    Notify,
 }
 
 /// What of /proc is shown.

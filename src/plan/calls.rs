@@ -11,7 +11,7 @@ use super::display::join;
 use super::landlock::Beneath;
 use super::notation::{SIGNALS, attributes, bound, mask, persona, text};
 use super::step::{
-    Action, Bound, CapabilitySet, Ceiling, IdSpace, Idmap, LOG_SOCKET, MountFlags, Reopen, RootMethod,
+    Action, Bound, CapabilitySet, Ceiling, IdSpace, Idmap, MountFlags, Reopen, RootMethod, SOCKET,
 };
 use super::system_calls::INIT_PROGRAM;
 use super::{IdMap, JailPath};
@@ -111,10 +111,13 @@ impl Action {
                 calls.push(call("close", "<file>"));
                 calls
             }
-            Self::ListenLog { .. } => vec![
+            Self::Listen { to, .. } => vec![
                 call("fchdir", "<mount>"),
-                call("bind", format!("<log>, {{sa_family=AF_UNIX, sun_path=\"{LOG_SOCKET}\"}}, <length>")),
-                call("fchmodat", format!("AT_FDCWD, \"{LOG_SOCKET}\", 0666")),
+                call(
+                    "bind",
+                    format!("<{}>, {{sa_family=AF_UNIX, sun_path=\"{SOCKET}\"}}, <length>", to.name()),
+                ),
+                call("fchmodat", format!("AT_FDCWD, \"{SOCKET}\", 0666")),
                 call(
                     "mount_setattr",
                     "<mount>, \"\", AT_EMPTY_PATH, {attr_set=MOUNT_ATTR_RDONLY, attr_clr=0, \

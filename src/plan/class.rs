@@ -33,7 +33,7 @@ pub enum Class {
     /// The jail's own tree, copied and mounted.
     RootTree,
     /// The socket of the log.
-    Log,
+    Listener,
     /// The change of root.
     Root,
     /// A mount becoming visible at a path of the jail.
@@ -163,7 +163,7 @@ impl Class {
                 )
             }
             Self::RootTree => matches!(action, A::CloneRoot { .. }),
-            Self::Log => matches!(action, A::ListenLog { .. }),
+            Self::Listener => matches!(action, A::Listen { .. }),
             Self::Root => matches!(action, A::EnterRoot { .. }),
             Self::Ruleset => matches!(action, A::CreateRuleset { .. }),
             Self::Rule => matches!(action, A::AllowAccess { .. }),
@@ -260,7 +260,7 @@ impl Class {
             Self::Mounting => "the mount calls",
             Self::Source => "copying what comes from the host",
             Self::RootTree => "mounting the tree",
-            Self::Log => "the socket of the log",
+            Self::Listener => "a socket of the supervisor's",
             Self::Root => "the change of root",
             Self::Attach => "mounting at a path of the jail",
             Self::Standard => "replacing standard descriptors",

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::landlock::Beneath;
 use super::quote::Quoted;
-use super::step::{Action, Bound, IdSpace, Idmap, LOG_SOCKET, MountFlags, Owner, RootMethod};
+use super::step::{Action, Bound, IdSpace, Idmap, MountFlags, Owner, RootMethod, SOCKET};
 use super::{HostPath, IdMap, JailPath};
 
 impl fmt::Display for Action {
@@ -114,7 +114,7 @@ impl fmt::Display for Action {
                 RootMethod::Move => "mount(\".\", \"/\", move), chroot(\".\")",
                 RootMethod::Chroot => "chroot(\".\")",
             }),
-            Self::ListenLog { target } => write!(f, "bind(<log>, \"{target}/{LOG_SOCKET}\")"),
+            Self::Listen { to, target } => write!(f, "bind(<{}>, \"{target}/{SOCKET}\")", to.name()),
             Self::AttachTree { target } => write!(f, "move_mount(<mount>, {})", jail(target)),
             Self::Cover { over, .. } => write!(f, "cover({})", join(", ", over.iter().map(jail))),
             Self::CreateFileSystem { kind, target, flags, options } => {

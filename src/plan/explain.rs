@@ -12,7 +12,7 @@ use std::path::Path;
 use super::JailPath;
 use super::landlock::Beneath;
 use super::secure_bits::SecureBits;
-use super::step::{Action, IdSpace, Idmap, RootMethod};
+use super::step::{Action, IdSpace, Idmap, Listener, RootMethod};
 
 /// What there is to say about one action.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +86,8 @@ impl Action {
             Self::EnterRoot { method: RootMethod::Pivot, .. } => &enter::ROOT_PIVOT,
             Self::EnterRoot { method: RootMethod::Move, .. } => &enter::ROOT_MOVE,
             Self::EnterRoot { method: RootMethod::Chroot, .. } => &enter::ROOT_CHROOT,
-            Self::ListenLog { .. } => &enter::LISTEN_LOG,
+            Self::Listen { to: Listener::Log, .. } => &enter::LISTEN_LOG,
+            Self::Listen { to: Listener::Notify, .. } => &enter::LISTEN_NOTIFY,
             Self::AttachTree { .. } => &enter::ATTACH_TREE,
             Self::Cover { with: None, .. } => &enter::COVER_FILES,
             Self::Cover { with: Some(_), .. } => &enter::COVER_DIRECTORIES,

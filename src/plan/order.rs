@@ -122,14 +122,14 @@ pub const RULES: &[Rule] = &[
         Class::Capabilities,
         "without no_new_privs landlock_restrict_self(2) needs CAP_SYS_ADMIN, which capset(2) takes away",
     ),
-    rule(Class::Source, Class::Log, "the socket is made in a file system that has to be there"),
+    rule(Class::Source, Class::Listener, "the socket is made in a file system that has to be there"),
     rule(
-        Class::Log,
+        Class::Listener,
         Class::Root,
         "it is named from within its file system, and the change of root puts the first process elsewhere",
     ),
     rule(
-        Class::Log,
+        Class::Listener,
         Class::Attach,
         "once it is mounted the file system is to be read-only, with the socket in it",
     ),

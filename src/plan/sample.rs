@@ -4,8 +4,8 @@ use super::control::{ControlGroup, Setting, Version};
 use super::landlock::{AccessSet, Beneath, NetworkSet, ScopeSet};
 use super::secure_bits::SecureBits;
 use super::step::{
-    Action, CapabilitySet, DEVICES, IdSpace, Idmap, Keep, MountFlags, Namespaces, Owner, Reopen, RootMethod,
-    Scheduling,
+    Action, CapabilitySet, DEVICES, IdSpace, Idmap, Keep, Listener, MountFlags, Namespaces, Owner, Reopen,
+    RootMethod, Scheduling,
 };
 use super::system_calls::{Architecture, Filter, Policy, Refusal};
 use super::{HostPath, IdMap, JailPath, Mode, Origin, Phase, Step};
@@ -119,7 +119,8 @@ fn enter() -> Vec<Action> {
             file: (1, 2),
         },
         Action::RelayOutput { onto: vec![1, 2] },
-        Action::ListenLog { target: jail("/proc") },
+        Action::Listen { to: Listener::Log, target: jail("/proc") },
+        Action::Listen { to: Listener::Notify, target: jail("/proc") },
         Action::JoinNamespaces { namespaces: Namespaces { mount: true, pid: true, ..Namespaces::default() } },
         Action::CreateRuleset {
             handled: AccessSet::known_to(7),

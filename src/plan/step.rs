@@ -64,8 +64,30 @@ pub const DEVICES: [Device; 6] = [
 /// Where the socket of the log is, to which `/dev/log` leads: in a file system of its own, as the jail's `/dev` is read-only.
 pub const LOG_DIRECTORY: &str = "/dev/.log";
 
-/// Its name there.
-pub const LOG_SOCKET: &str = "socket";
+/// Where the socket is to which a program says that it is ready, likewise.
+pub const NOTIFY_DIRECTORY: &str = "/dev/.notify";
+
+/// The name of either there.
+pub const SOCKET: &str = "socket";
+
+/// What the supervisor reads from a socket that it has in the jail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// Lines of syslog(3).
+    Log,
+    /// Messages of sd_notify(3).
+    Notify,
+}
+
+impl Listener {
+    /// Its name, as it is printed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Notify => "notify",
+        }
+    }
+}
 
 /// Flags of a mount, see mount_setattr(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -379,8 +401,8 @@ pub enum Action {
     },
     /// A pipe to the supervisor, which passes on to a file of the caller's what is written to these descriptors.
     RelayOutput { onto: Vec<i32> },
-    /// The socket of which the supervisor reads what is logged, made in the file system for this target, which is read-only then.
-    ListenLog { target: JailPath },
+    /// A socket of which the supervisor reads, made in the file system for this target, which is read-only then.
+    Listen { to: Listener, target: JailPath },
     /// A Landlock ruleset without a rule: once it is enforced, what it handles is refused.
     CreateRuleset { handled: AccessSet, network: NetworkSet, scoped: ScopeSet },
     /// A rule of that ruleset: what is allowed all the same.

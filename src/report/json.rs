@@ -211,7 +211,9 @@ fn action(action: &Action) -> Value {
         Action::EnterRoot { tree, method } => {
             json!({ "kind": "enter_root", "tree": text(tree.as_path()), "method": method.name() })
         }
-        Action::ListenLog { target } => json!({ "kind": "listen_log", "target": text(target.as_path()) }),
+        Action::Listen { to, target } => {
+            json!({ "kind": format!("listen_{}", to.name()), "target": text(target.as_path()) })
+        }
         Action::AttachTree { target } => json!({ "kind": "attach_tree", "target": text(target.as_path()) }),
         Action::Cover { with, over } => json!({
             "kind": "cover", "with": with.as_ref().map(|path| text(path.as_path())), "over": over.iter().map(|path| text(path.as_path())).collect::<Vec<_>>(),

@@ -61,3 +61,60 @@ fn a_service_manager_that_cannot_be_told_is_a_warning() {
     assert_eq!((ended.stdout.as_str(), ended.code), ("done\n", Some(0)));
     assert!(ended.stderr.starts_with("warning: the service manager cannot be told"), "{}", ended.stderr);
 }
+
+/// A jail whose program sends messages.
+fn speaking(name: &'static str) -> Jail {
+    let jail = Jail::with_command(name, "[\"/notify\"]", "program.type = \"notify\"");
+    crate::common::compile_static(&jail.path("notify"), include_str!("notify.c"));
+    let manifest = std::fs::read_to_string(jail.manifest()).unwrap();
+    let file =
+        format!("tree.files = [{{ path = \"{}\", target = \"/notify\" }},", jail.path("notify").display());
+    std::fs::write(jail.manifest(), manifest.replace("tree.files = [", &file)).unwrap();
+    jail
+}
+
+#[test]
+fn what_the_program_says_of_itself_is_passed_on_and_nothing_else() {
+    let jail = speaking("notify-program");
+    let messages =
+        ["STATUS=warming\nMAINPID=1", "FDSTORE=1", "@long", "READY=1\nWATCHDOG_USEC=0", "WATCHDOG=1"];
+    let (told, stdout, code) = told(&jail, &messages);
+    assert_eq!((stdout.as_str(), code), ("/dev/.notify/socket - -\n", Some(0)));
+    let expected = ["STATUS=warming\n", "READY=1\n", "WATCHDOG=1\n", "STOPPING=1\n"];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn the_watchdog_is_the_programs() {
+    let jail = speaking("notify-watchdog");
+    jail.build();
+    let run = |pid: &str| {
+        let before = format!("export WATCHDOG_USEC=5000000 WATCHDOG_PID={pid}");
+        finish(&mut jail.command_after(&before, &[])).stdout
+    };
+    // The shell becomes the supervisor.
+    assert_eq!(run("$$"), "/dev/.notify/socket 5000000 -\n");
+    assert_eq!(run("1"), "/dev/.notify/socket - -\n");
+}
+
+#[test]
+fn messages_without_number_wait_and_none_is_lost() {
+    let jail = speaking("notify-many");
+    let many = vec!["WATCHDOG=1"; 120];
+    // More than a manager's socket holds may be waiting there: it is read meanwhile.
+    let path = jail.path("manager");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    jail.build();
+    let mut command = jail.command(&many);
+    command.env("NOTIFY_SOCKET", &path).stdout(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut buffer = [0; 64];
+    for _ in 0..120 {
+        let length = manager.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], b"WATCHDOG=1\n");
+    }
+    let length = manager.recv(&mut buffer).unwrap();
+    assert_eq!(&buffer[..length], b"STOPPING=1\n");
+    assert!(child.wait().unwrap().success());
+    std::fs::remove_file(path).unwrap();
+}

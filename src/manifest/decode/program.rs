@@ -24,7 +24,8 @@ const PERSONALITIES: &[(&str, Personality)] = &[
 ];
 
 /// Names as systemd.service(5) has them.
-const TYPES: &[(&str, ProgramType)] = &[("simple", ProgramType::Simple), ("forking", ProgramType::Forking)];
+const TYPES: &[(&str, ProgramType)] =
+    &[("simple", ProgramType::Simple), ("forking", ProgramType::Forking), ("notify", ProgramType::Notify)];
 
 /// `[program]`
 pub(super) fn program(table: &mut Cursor) -> Program {

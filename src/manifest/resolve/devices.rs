@@ -8,7 +8,7 @@ use super::content::Content;
 use super::draft::{Claim, Draft};
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::{DeviceName, Manifest, MountKind, Proc};
-use crate::plan::step::{DEVICES, Device, LOG_DIRECTORY, LOG_SOCKET, Owner};
+use crate::plan::step::{DEVICES, Device, LOG_DIRECTORY, NOTIFY_DIRECTORY, Owner, SOCKET};
 use crate::plan::{Mode, Origin};
 
 /// How a device comes into the tree.
@@ -70,8 +70,19 @@ pub(super) fn place(draft: &mut Draft<'_>, manifest: &Manifest, nodes: Nodes) {
             DeviceName::Log => {
                 let place = Path::new(LOG_DIRECTORY);
                 draft.place_directory(place, Mode(0o755), Owner::default(), Claim::Along, origin);
-                link(draft, "/dev/log", &format!("{LOG_DIRECTORY}/{LOG_SOCKET}"), origin);
+                link(draft, "/dev/log", &format!("{LOG_DIRECTORY}/{SOCKET}"), origin);
             }
+        }
+    }
+    if let Some(kind) = manifest.program.notifies() {
+        for place in ["/dev", NOTIFY_DIRECTORY] {
+            draft.place_directory(
+                Path::new(place),
+                Mode(0o755),
+                Owner::default(),
+                Claim::Along,
+                &kind.origin,
+            );
         }
     }
     let proc = manifest.root.proc.as_ref();

@@ -25,7 +25,7 @@ pub fn join_steps(run: Run, host: &Host, groups: &[HostPath]) -> Result<Run, Fin
             | Action::CloneRoot { .. }
             | Action::CloneTree { .. }
             | Action::CreateFileSystem { .. }
-            | Action::ListenLog { .. }
+            | Action::Listen { .. }
             | Action::AttachTree { .. }
             | Action::Cover { .. }
             | Action::LoopbackUp

@@ -13,7 +13,8 @@ use crate::manifest::schema::{DeviceName, MountKind, Proc};
 use crate::plan::ids::COUNT;
 use crate::plan::landlock::{AccessSet, Beneath};
 use crate::plan::step::{
-    Action, DEVICES, Device, IdSpace, Idmap, LOG_DIRECTORY, MountFlags, Owner, TMPFS_SIZE, tmpfs_inodes,
+    Action, DEVICES, Device, IdSpace, Idmap, LOG_DIRECTORY, Listener, MountFlags, NOTIFY_DIRECTORY, Owner,
+    TMPFS_SIZE, tmpfs_inodes,
 };
 use crate::plan::{HostPath, JailPath, Mode, Origin, Phase};
 
@@ -34,8 +35,8 @@ enum What {
     Host { source: HostPath, recursive: bool, idmap: Option<Idmap> },
     /// A file system of the jail's own.
     New { kind: &'static str, options: Vec<(&'static str, String)> },
-    /// Such a file system for the socket of the log, read-only once that is there.
-    Log { options: Vec<(&'static str, String)> },
+    /// Such a file system for a socket of the supervisor's, read-only once that is there.
+    Socket { of: Listener, options: Vec<(&'static str, String)> },
     /// What is at its target already, over its covers.
     Here,
 }
@@ -56,7 +57,7 @@ impl Planned {
             What::New { kind, options } => {
                 Action::CreateFileSystem { kind, target, flags, options: options.clone() }
             }
-            What::Log { options } => {
+            What::Socket { options, .. } => {
                 Action::CreateFileSystem { kind: "tmpfs", target, flags, options: options.clone() }
             }
         };
@@ -65,8 +66,8 @@ impl Planned {
 
     /// What is to be done in it before it is mounted.
     pub(super) fn furnish(&self, steps: &mut Steps) {
-        if let What::Log { .. } = self.what {
-            steps.push(Phase::Enter, Action::ListenLog { target: self.target.clone() }, &self.origin);
+        if let What::Socket { of: to, .. } = self.what {
+            steps.push(Phase::Enter, Action::Listen { to, target: self.target.clone() }, &self.origin);
         }
     }
 
@@ -75,7 +76,7 @@ impl Planned {
         let access = match (&self.what, self.flags) {
             // Devices are opened and given commands; nothing else is on such a mount.
             (_, MountFlags { no_dev: false, .. }) => AccessSet::WRITE_FILE.and(AccessSet::IOCTL_DEV),
-            (_, MountFlags { read_only: true, .. }) | (What::Log { .. }, _) => AccessSet::NONE,
+            (_, MountFlags { read_only: true, .. }) | (What::Socket { .. }, _) => AccessSet::NONE,
             (What::Host { source, .. }, _) if !context.host.path(source.as_path()).is_dir() => {
                 AccessSet::WRITE_FILE.and(AccessSet::CHANGE).of_file()
             }
@@ -204,14 +205,24 @@ fn devices(context: &Context<'_>, mounts: &mut Vec<Planned>) {
                 push("/dev/shm", MountFlags::GUARDED.no_exec(), origin, What::New { kind: "tmpfs", options });
             }
             DeviceName::Log => {
-                let options = [("size", "4096"), ("nr_inodes", "2"), ("mode", "0755")];
-                let mut options = options.map(|(key, value)| (key, value.to_owned())).to_vec();
-                options.extend(owned_by_root(context));
-                push(LOG_DIRECTORY, MountFlags::GUARDED.no_exec(), origin, What::Log { options });
+                let what = What::Socket { of: Listener::Log, options: of_a_socket(context) };
+                push(LOG_DIRECTORY, MountFlags::GUARDED.no_exec(), origin, what);
             }
             DeviceName::Node(_) => {}
         }
     }
+    if let Some(kind) = context.manifest.program.notifies() {
+        let what = What::Socket { of: Listener::Notify, options: of_a_socket(context) };
+        push(NOTIFY_DIRECTORY, MountFlags::GUARDED.no_exec(), &kind.origin, what);
+    }
+}
+
+/// The options of a tmpfs with nothing but a socket in it.
+fn of_a_socket(context: &Context<'_>) -> Vec<(&'static str, String)> {
+    let options = [("size", "4096"), ("nr_inodes", "2"), ("mode", "0755")];
+    let mut options = options.map(|(key, value)| (key, value.to_owned())).to_vec();
+    options.extend(owned_by_root(context));
+    options
 }
 
 /// The options that make a tmpfs the jail's root's, whose id outside is not that of whoever mounts it.

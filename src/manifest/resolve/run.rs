@@ -13,7 +13,8 @@ use crate::manifest::finding::Finding;
 use crate::manifest::links::Root;
 use crate::manifest::schema::{Manifest, Network, Proc, ProgramType, Share};
 use crate::plan::step::{
-    Action, CEILINGS, Ceiling, IdSpace, Idmap, MountFlags, Namespaces, Owner, RootMethod, Watch,
+    Action, CEILINGS, Ceiling, IdSpace, Idmap, MountFlags, NOTIFY_DIRECTORY, Namespaces, Owner, RootMethod,
+    SOCKET, Watch,
 };
 use crate::plan::{At, HostPath, IdMap, JailName, JailPath, Layer, LayerState, Origin, Phase, Step};
 use crate::sys::host::Host;
@@ -390,6 +391,15 @@ fn environment(context: &Context<'_>) -> Vec<(OsString, OsString)> {
     for name in passed.filter(is_ours).chain(terminal) {
         if let Some(value) = std::env::var_os(name) {
             variables.insert(name.into(), value);
+        }
+    }
+    if program.notifies().is_some() {
+        variables.insert("NOTIFY_SOCKET".into(), format!("{NOTIFY_DIRECTORY}/{SOCKET}").into());
+        // Without WATCHDOG_PID it is for whoever has it, see sd_watchdog_enabled(3): outside it names the supervisor.
+        let is_ours = std::env::var("WATCHDOG_PID").map_or(true, |pid| pid == std::process::id().to_string());
+        let period = std::env::var("WATCHDOG_USEC").ok().filter(|_| is_ours);
+        if let Some(period) = period.filter(|period| period.bytes().all(|byte| byte.is_ascii_digit())) {
+            variables.insert("WATCHDOG_USEC".into(), period.into());
         }
     }
     for (name, value) in &program.environment {

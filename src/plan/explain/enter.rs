@@ -290,6 +290,15 @@ pub(super) const LISTEN_LOG: Text = Text {
               host's log, as many as it likes; and when the host's logger makes its socket anew, a bind of the old one leads nowhere.",
 };
 
+pub(super) const LISTEN_NOTIFY: Text = Text {
+    why: "A program with `type = \"notify\"` says by sd_notify(3) when it is ready. The socket it says so to is the supervisor's own, which \
+          passes on to the service manager what a service may say of itself, and nothing else: who sends to the manager's own socket \
+          could name another process as the service, or have descriptors kept. It is named inside as the socket of a log is.",
+    man: &["sd_notify(3)", "unix(7)", "bind(2)"],
+    without: "The program is taken as started when it is executed, and what depends on it is started too early; a watchdog has nobody to \
+              hear from.",
+};
+
 pub(super) const MOUNT_TMPFS: Text = Text {
     why: "A place to write in a root that is read-only: memory of its own, empty at every start, of a limited size, gone with the jail.",
     man: &["tmpfs(5)", "fsopen(2)", "fsmount(2)"],

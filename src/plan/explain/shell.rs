@@ -4,7 +4,7 @@ use super::super::control::Setting;
 use super::super::display::join;
 use super::super::quote::shell as word;
 use super::super::step::{
-    Action, CapabilitySet, IdSpace, Idmap, LOG_SOCKET, MountFlags, Owner, RootMethod, Scheduling,
+    Action, CapabilitySet, IdSpace, Idmap, Listener, MountFlags, Owner, RootMethod, SOCKET, Scheduling,
 };
 use super::super::{Bound, Extent, JailPath};
 
@@ -88,10 +88,14 @@ pub(super) fn line(action: &Action) -> Option<String> {
         Action::EnterNetwork => "nsenter --net=/proc/$jail/ns/net \u{2026}".into(),
         Action::EnterUserNamespace => "nsenter --user=/proc/$jail/ns/user \u{2026}".into(),
         Action::LoopbackUp => "ip link set lo up".into(),
-        Action::ListenLog { target } => {
+        Action::Listen { to, target } => {
             let place = below(target);
+            let onto = match to {
+                Listener::Log => "STDERR",
+                Listener::Notify => "UNIX-SENDTO:$NOTIFY_SOCKET",
+            };
             format!(
-                "socat -u UNIX-RECVFROM:{place}/{LOG_SOCKET},mode=666,fork STDERR & mount -o remount,bind,ro {place}"
+                "socat -u UNIX-RECVFROM:{place}/{SOCKET},mode=666,fork {onto} & mount -o remount,bind,ro {place}"
             )
         }
         Action::SetHostname { name } => format!("hostname {}", word(name)),
