@@ -73,6 +73,7 @@ pub const KEYS: &[Key] = &[
     key("tree", "groups", TEXTS, "groups = [\"ssl-cert\"]"),
     key("tree", "devices", TEXTS, "devices = [\"null\", \"urandom\"]"),
     key("tree", "links", TABLES, "links = [{ path = \"/bin\", target = \"usr/bin\" }]"),
+    key("tree", "host", TEXTS, "host = [\"dns\", \"time-zone\"]"),
     key("tree", "text", TABLES, "text = [{ path = \"/etc/motd\", content = \"hello\\n\" }]"),
 
     key("tree.programs", "path", TEXT, "path = \"/usr/bin/sudo\""),

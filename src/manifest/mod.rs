@@ -9,6 +9,7 @@ mod check;
 mod cursor;
 mod decode;
 pub mod finding;
+pub mod host_files;
 pub mod keys;
 mod layers;
 pub mod libs;
@@ -87,6 +88,8 @@ fn merge(path: PathBuf, request: &Request, mut layers: Layers) -> Result<Loaded,
     let mut findings = Vec::new();
     let mut manifest = decode::manifest(layers.table, &top, &mut findings);
     manifest.program.extra_arguments.clone_from(&request.extra_arguments);
+    // First, so that a mount of the manifest's own may go over them.
+    manifest.mounts.splice(0..0, host_files::mounts(&manifest.tree.host));
     if manifest.name.is_none() {
         manifest.name = name_of(&path, &top, &mut findings);
     }

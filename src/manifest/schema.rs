@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
+use super::host_files::HostFiles;
 use crate::plan::control::ControlLimit;
 use crate::plan::step::{Keep, RootMethod};
 use crate::plan::system_calls::profiles::Profile;
@@ -127,6 +128,8 @@ pub struct Tree {
     pub links: Vec<At<Link>>,
     /// `text`: small files given inline.
     pub text: Vec<At<Text>>,
+    /// `host`: files of the host, shown as they are at each start.
+    pub host: Vec<At<HostFiles>>,
 }
 
 /// One entry of `programs`: a path, or a table `{ path, keep }`.

@@ -1,5 +1,7 @@
 //! Manifests that are right: every key once, includes, `replace`.
 
+use std::path::Path;
+
 use stockade::manifest::schema::{DeviceName, MountKind, Network, Proc, Share, SystemCalls};
 use stockade::manifest::{self, Loaded, Request, keys};
 use stockade::plan::step::{Keep, RootMethod};
@@ -51,6 +53,7 @@ directories = ["/var/log", { path = "/var/cache", owner = "www-data", group = "w
 users = ["www-data"]
 groups = ["ssl-cert"]
 devices = ["null", "/dev/urandom", "ptmx", "shm"]
+host = ["hosts", "time-zone", "certificates", "locale"]
 links = [{ path = "/bin", target = "usr/bin" }]
 text = [{ path = "/etc/motd", content = "hello\n", owner = 0, group = 0, mode = 0o640 }]
 
@@ -187,11 +190,14 @@ fn every_key_once() {
     assert_eq!(tree.text[0].value.content, "hello\n");
     assert_eq!(tree.text[0].value.mode, Some(Mode(0o640)));
 
-    assert_eq!(manifest.mounts.len(), 3);
-    let MountKind::Bind { recursive, optional, .. } = &manifest.mounts[0].value.kind else { panic!() };
+    // Those of `host` come first.
+    let (of_host, mounts) = manifest.mounts.split_at(manifest.mounts.len() - 3);
+    assert_eq!(of_host[0].value.target.as_path(), Path::new("/etc/hosts"));
+    assert_eq!(of_host.len(), 12);
+    let MountKind::Bind { recursive, optional, .. } = &mounts[0].value.kind else { panic!() };
     assert_eq!((*recursive, *optional), (Some(false), true));
-    assert_eq!(manifest.mounts[0].value.read_only, Some(false));
-    assert_eq!(manifest.mounts[0].value.executable, Some(false));
+    assert_eq!(mounts[0].value.read_only, Some(false));
+    assert_eq!(mounts[0].value.executable, Some(false));
     let tmpfs = MountKind::Tmpfs {
         size: Some(Size(64 << 20)),
         inodes: Some(1000),
@@ -199,8 +205,8 @@ fn every_key_once() {
         owner: Some(Account::Name("bind".into())),
         group: Some(Account::Id(53)),
     };
-    assert_eq!(manifest.mounts[1].value.kind, tmpfs);
-    assert_eq!(manifest.mounts[2].value.kind, MountKind::Mqueue);
+    assert_eq!(mounts[1].value.kind, tmpfs);
+    assert_eq!(mounts[2].value.kind, MountKind::Mqueue);
 
     assert_eq!(manifest.root.method.as_ref().unwrap().value, RootMethod::Move);
     assert_eq!(manifest.root.proc.as_ref().unwrap().value, Proc::Full);

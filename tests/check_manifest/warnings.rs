@@ -336,3 +336,21 @@ hint: no shell takes it apart; write `command = ["echo", "hello"]`
 "#,
     );
 }
+
+#[test]
+fn name_servers_without_a_network() {
+    doubtful(
+        r#"[program]
+command = ["/bin/true"]
+[tree]
+host = ["hosts", "dns"]
+"#,
+        r#"warning: no name server can be asked from a network of the jail's own
+  --> jails/web.toml:4:18
+    4 | host = ["hosts", "dns"]
+      |                  ^^^^^
+  why: it has loopback only, and nobody listens there
+hint: take `dns` out, or write `network = "host"` under `[namespaces]`; `hosts` needs no network
+"#,
+    );
+}

@@ -19,6 +19,7 @@ mod common;
 mod control_groups;
 mod death;
 mod exits;
+mod host_files;
 mod hostile;
 mod identity;
 mod inherited;

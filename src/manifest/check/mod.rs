@@ -4,6 +4,7 @@
 mod paths;
 
 use super::finding::Finding;
+use super::host_files::HostFiles;
 use super::schema::{Manifest, Network, Proc, ProgramType, Share, SystemCalls};
 use crate::plan::capability;
 use crate::plan::step::RootMethod;
@@ -29,6 +30,7 @@ pub(super) fn rules(manifest: &Manifest, program: &Origin, complete: bool, findi
     time_is_left(manifest, findings);
     host_name_can_be_set(manifest, findings);
     abstract_sockets_are_shared(manifest, findings);
+    a_resolver_can_be_reached(manifest, findings);
     method_confines(manifest, findings);
     root_cannot_rewrite_itself(manifest, findings);
     root_cannot_set_the_host(manifest, findings);
@@ -187,6 +189,18 @@ fn abstract_sockets_are_shared(manifest: &Manifest, findings: &mut Vec<Finding>)
                 &wanted.origin,
             )
             .hint("write `network = \"host\"` beside it, or take it out"),
+        );
+    }
+}
+
+fn a_resolver_can_be_reached(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    let host = manifest.namespaces.network.as_ref().is_some_and(|network| network.value == Network::Host);
+    let dns = manifest.tree.host.iter().find(|word| word.value == HostFiles::Dns);
+    if let Some(dns) = dns.filter(|_| !host) {
+        findings.push(
+            Finding::warning("no name server can be asked from a network of the jail's own", &dns.origin)
+                .why("it has loopback only, and nobody listens there")
+                .hint("take `dns` out, or write `network = \"host\"` under `[namespaces]`; `hosts` needs no network"),
         );
     }
 }

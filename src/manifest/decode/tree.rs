@@ -1,6 +1,7 @@
 //! `[tree]` and the tables in its lists.
 
 use crate::manifest::cursor::Cursor;
+use crate::manifest::host_files::HostFiles;
 use crate::manifest::node::Node;
 use crate::manifest::read::{self, Read};
 use crate::manifest::schema::{Directory, Files, Link, ProgramFile, Text, Tree};
@@ -19,6 +20,7 @@ pub(super) fn tree(table: &mut Cursor) -> Tree {
         devices: table.maybe_list("devices", read::device),
         links: table.tables("links", "tree.links", None, link),
         text: table.tables("text", "tree.text", None, text),
+        host: table.list("host", read::one_of(HostFiles::NAMES)),
     }
 }
 

@@ -9,7 +9,7 @@ use super::draft::{Claim, Draft};
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::{DeviceName, Manifest, MountKind, Proc};
 use crate::plan::step::{DEVICES, Device, LOG_DIRECTORY, NOTIFY_DIRECTORY, Owner, SOCKET};
-use crate::plan::{Mode, Origin};
+use crate::plan::{At, Mode, Origin};
 
 /// How a device comes into the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,10 +142,56 @@ fn link_in_the_way(draft: &Draft<'_>, target: &Path, origin: &Origin) -> Option<
     Some(finding.hint(format!("write `target = \"{}\"`", real.display())))
 }
 
+/// Makes the places of what `host` shows, at those very paths: on the host there may be links, such as /etc/localtime and, with
+/// systemd-resolved(8), /etc/resolv.conf, and the links may have come along.
+pub(super) fn place_host_files(draft: &mut Draft<'_>, manifest: &Manifest) {
+    for At { value: word, origin } in &manifest.tree.host {
+        for shown in word.shown() {
+            let path = Path::new(shown.path);
+            let there = match draft.view.chain(path) {
+                Ok(_) => draft.view.follow(path),
+                Err(_) if shown.optional => continue,
+                Err(error) => {
+                    let hint =
+                        format!("take `{}` out of `host`, or bring a file of the jail's own", word.name());
+                    let finding = draft.view.missing(path, &error, origin);
+                    draft.findings.push(finding.hint(hint));
+                    continue;
+                }
+            };
+            let (what, is_right) = if shown.is_directory {
+                ("a directory", there.is_none_or(|there| there.is_dir()))
+            } else {
+                ("a file", there.is_none_or(|there| there.is_file()))
+            };
+            if !is_right {
+                let message = format!("`{}` of the host is not {what}", shown.path);
+                draft.findings.push(Finding::error(message, origin));
+                continue;
+            }
+            let content = if shown.is_directory {
+                Content::Directory { mode: Mode(0o755), owner: Owner::default() }
+            } else {
+                empty()
+            };
+            draft.place(path, content, Claim::Named, &origin.found("mount point"));
+        }
+    }
+}
+
+/// Whether something is a place that [`place_host_files`] makes.
+fn is_host_file(manifest: &Manifest, target: &Path) -> bool {
+    let mut words = manifest.tree.host.iter();
+    words.any(|word| word.value.shown().iter().any(|shown| target == Path::new(shown.path)))
+}
+
 /// Makes a place for every mount, and the working directory. What the tree has there already serves as well.
 pub(super) fn place_mount_points(draft: &mut Draft<'_>, manifest: &Manifest) {
     for mount in &manifest.mounts {
         let (target, origin) = (mount.value.target.as_path(), &mount.origin);
+        if is_host_file(manifest, target) {
+            continue;
+        }
         let is_directory = match &mount.value.kind {
             MountKind::Tmpfs { .. } | MountKind::Mqueue => true,
             MountKind::Bind { source, optional, .. } => match draft.view.chain(source.as_path()) {

@@ -91,7 +91,10 @@ pub fn tree_key(manifest: &Manifest, host: &Host, writable: bool) -> [u8; 32] {
         .iter()
         .map(|mount| {
             let source = match &mount.value.kind {
-                MountKind::Bind { source, .. } => Some(source),
+                // What comes into being needs a place to be mounted on.
+                MountKind::Bind { source, optional, .. } => {
+                    Some((source, optional.then(|| host.path(source.as_path()).exists())))
+                }
                 MountKind::Tmpfs { .. } | MountKind::Mqueue => None,
             };
             (&mount.value.target, source)

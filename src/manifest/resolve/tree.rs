@@ -71,6 +71,7 @@ pub fn tree_steps(
     }
     let program = command::place(&mut draft, &mut libs, manifest);
     devices::place(&mut draft, manifest, nodes);
+    devices::place_host_files(&mut draft, manifest);
     devices::place_mount_points(&mut draft, manifest);
     names::place(&mut draft, manifest, accounts);
     let dangling = dangling(&draft, manifest);
