@@ -157,7 +157,7 @@ fn owners_devices_and_attributes_count_too() {
         return;
     }
     let dir = jail("verify-attributes");
-    std::os::unix::fs::chown(tree(&dir, "a"), Some(7), Some(8)).unwrap();
+    chown(tree(&dir, "a"), Some(7), Some(8)).unwrap();
     fs::remove_file(tree(&dir, "d/b")).unwrap();
     let disk = nix::sys::stat::makedev(8, 0);
     mknod(&tree(&dir, "d/b"), SFlag::S_IFBLK, Mode::from_bits_truncate(0o666), disk).unwrap();

@@ -45,6 +45,7 @@ fn who_does_not_read_standard_error_does_not_put_off_the_time_limit() {
     let mut filler = File::from(writer.try_clone().unwrap());
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
     let full = loop {
+        #[allow(clippy::unused_io_amount, reason = "as much as there is room for")]
         match filler.write(&[b'.'; 512]) {
             Ok(_) => {}
             Err(error) => break error,
