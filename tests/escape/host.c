@@ -198,7 +198,9 @@ static void furnish(void) {
     must("shmget", shmget(CANARY_KEY, 4096, IPC_CREAT | 0666));
     must("msgget", msgget(CANARY_KEY, IPC_CREAT | 0666));
     must("semget", semget(CANARY_KEY, 1, IPC_CREAT | 0666));
-    must("mq_open", mq_open("/" CANARY, O_RDWR | O_CREAT | O_CLOEXEC, 0666, NULL));
+    // As small as can be: what a queue may grow to counts against its user until the namespace has been taken apart, which may take a while.
+    struct mq_attr least = {.mq_maxmsg = 1, .mq_msgsize = 1};
+    must("mq_open", mq_open("/" CANARY, O_RDWR | O_CREAT | O_CLOEXEC, 0666, &least));
 }
 
 // A process under a number that no jail of a few processes has, in the caller's process group and as its user.
