@@ -63,20 +63,20 @@ fn attempt(options: &cli::Exec, command: Vec<OsString>) -> Result<u8> {
     }
     let groups: Vec<_> = running.control_groups().into_iter().map(host_path).collect::<Result<_>>()?;
     let Run { steps, layers, .. } = jail.join_steps(&tree, &path, confinement.first_id, &groups)?;
-    if let Some(difference) = difference(&steps, confinement, running.entry.init) {
+    if let Some(difference) = difference(&steps, &confinement, running.entry.init) {
         return Err(differs(&running, difference));
     }
     let plan = jail.plan(steps, layers)?;
-    let lowered = Program::lower(&plan.steps)
+    let mut lowered = Program::lower(&plan.steps)
         .map_err(|error| jail.findings(vec![run::not_lowered(&plan.steps, &error)]))?;
     let door = running.door(&Processes::now()).map_err(|error| cannot(&running, &error.to_string()))?;
-    lowered.join(door).map_err(|error| cannot(&running, &error.to_string()))?;
+    lowered.join(door, &confinement.users).map_err(|error| cannot(&running, &error.to_string()))?;
     let result = jail::run_as(&lowered, Watch::default(), Notice::default());
     run::outcome(&jail, &plan.steps, &tree, result, &mut Ended::Failed)
 }
 
 /// What somebody who joins would have otherwise than the jail: then this host is not what it was when the jail was started.
-fn difference(steps: &[Step], confinement: Confinement, init: bool) -> Option<&'static str> {
+fn difference(steps: &[Step], confinement: &Confinement, init: bool) -> Option<&'static str> {
     let mut own_ids = false;
     let (mut keep, mut no_new_privileges) = (u64::MAX, false);
     for step in steps {

@@ -15,7 +15,7 @@ use super::cgroup::{ControlGroups, Hit};
 use super::spaces::{NewSpace, Spaces};
 use super::verify::Verify;
 
-use crate::plan::ids::UNMAPPED;
+use crate::plan::ids::{Extent, UNMAPPED};
 use crate::plan::landlock::Beneath;
 use crate::plan::step::{
     Action, Ceiling, IdSpace, Idmap, Listener, Namespaces, Reopen, RootMethod, Scheduling, Step,
@@ -491,8 +491,10 @@ impl Program {
         self.groups.left()
     }
 
-    /// The process whose namespaces are joined, for a plan that joins any.
-    pub fn join(&self, process: OwnedFd) -> std::io::Result<()> {
+    /// The process whose namespaces are joined, for a plan that joins any, and who its users are outside: the map was written long
+    /// ago, and is in no step of such a plan. Without it a number that means a user inside would be given to whom it means here.
+    pub fn join(&mut self, process: OwnedFd, users: &[Extent]) -> std::io::Result<()> {
+        self.owner = users.iter().find_map(|extent| extent.outside(self.owner)).unwrap_or(UNMAPPED);
         self.spaces.of(IdSpace::Jail).set(Some(process.try_clone()?));
         self.joined.set(Some(process));
         Ok(())
@@ -546,7 +548,7 @@ impl Program {
     }
 }
 
-/// Who the program is outside.
+/// Who the program is outside; of one that joins a jail, inside.
 fn owner(steps: &[Step]) -> u32 {
     let uid = steps.iter().find_map(|step| match &step.action {
         Action::SetUid { uid } => Some(*uid),

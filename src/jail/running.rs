@@ -24,6 +24,7 @@ use super::groups::Groups;
 use super::processes::{self, Process};
 use super::state::{Entry, Written, parse_file_name};
 use crate::plan::JailName;
+use crate::plan::ids::Extent;
 use crate::sys;
 use crate::sys::fs::{Lock, try_lock};
 use crate::sys::process;
@@ -94,10 +95,12 @@ pub struct Facts {
 }
 
 /// How a jail is confined, as far as it can be compared with how somebody who joins it would be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confinement {
     /// What its first id is outside; `None` if ids inside are the host's.
     pub first_id: Option<u32>,
+    /// Who its users are outside.
+    pub users: Vec<Extent>,
     /// The capabilities it can ever have.
     pub bounding: u64,
     /// Whether it can gain rights by execve(2).
@@ -407,12 +410,13 @@ impl Running {
             status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
         };
         let map = std::fs::read_to_string(format!("/proc/{}/uid_map", self.first)).ok()?;
-        let mut map = map.split_whitespace().map(|word| word.parse().unwrap_or(u32::MAX));
+        let users: Vec<Extent> = map.lines().map(Extent::parse).collect::<Option<_>>()?;
         Some(Confinement {
-            first_id: match (map.next()?, map.next()?, map.next()?) {
-                (0, 0, u32::MAX) => None,
-                (_, outside, _) => Some(outside),
+            first_id: match users.first()? {
+                Extent { inside: 0, outside: 0, count: u32::MAX } => None,
+                Extent { outside, .. } => Some(*outside),
             },
+            users,
             bounding: u64::from_str_radix(field("CapBnd")?, 16).ok()?,
             no_new_privileges: field("NoNewPrivs")? == "1",
         })

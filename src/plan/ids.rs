@@ -22,6 +22,13 @@ impl Extent {
         Self { inside, outside, count: 1 }
     }
 
+    /// As the kernel shows it.
+    pub fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_whitespace().map(str::parse);
+        let mut next = || words.next()?.ok();
+        Some(Self { inside: next()?, outside: next()?, count: next()? })
+    }
+
     /// The id inside that an id outside is, if this line has it.
     fn inside(self, outside: u32) -> Option<u32> {
         let at = outside.checked_sub(self.outside).filter(|at| *at < self.count)?;
@@ -29,7 +36,7 @@ impl Extent {
     }
 
     /// The id outside that an id inside is, if this line has it.
-    fn outside(self, inside: u32) -> Option<u32> {
+    pub fn outside(self, inside: u32) -> Option<u32> {
         Self { inside: self.outside, outside: self.inside, ..self }.inside(inside)
     }
 }
@@ -113,6 +120,8 @@ mod tests {
     fn an_extent_knows_its_own_ids_and_no_others() {
         let extent = Extent { inside: 10, outside: 1000, count: 3 };
         assert_eq!(extent.to_string(), "10 1000 3");
+        assert_eq!(Extent::parse("        10       1000          3"), Some(extent));
+        assert_eq!(["", "1 2", "1 2 x"].map(Extent::parse), [None; 3]);
         assert_eq!([999, 1000, 1002, 1003].map(|id| extent.inside(id)), [None, Some(10), Some(12), None]);
         assert_eq!([9, 10, 12, 13].map(|id| extent.outside(id)), [None, Some(1000), Some(1002), None]);
     }

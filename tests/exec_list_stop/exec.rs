@@ -1,6 +1,7 @@
 //! `exec`: another program in a running jail.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
@@ -176,6 +177,45 @@ fn a_terminal_is_the_programs_own() {
     assert_eq!(terminal.child.wait().unwrap().code(), Some(5));
     expect(&jail, &["stop", "tty"], 0, "", "stopped jail `tty`\n");
     running.wait();
+}
+
+/// Seen from outside, as the modes of a terminal and of a pipe open them to their owner alone.
+#[test]
+fn terminal_and_pipes_of_who_joins_belong_to_the_jails_user() {
+    if !is_root() {
+        return;
+    }
+    for more in ["program.user = \"1000\"", "program.user = \"1000\"\nnamespaces.user = false"] {
+        let jail = staying("owned", more);
+        jail.build();
+        let script = "echo ready; exec busybox sleep 1000";
+        let owners = |pid: i32| {
+            (0..2).map(|fd| fs::metadata(format!("/proc/{pid}/fd/{fd}")).unwrap().uid()).collect::<Vec<_>>()
+        };
+        let mut first = Terminal::start(&jail.command(&[script]));
+        first.wait_for("ready");
+        let runs = crate::support::children(first.child.id() as i32)[0];
+        let expected = owners(crate::support::children(runs)[0]);
+        let mut second = Terminal::start(&stockade(
+            &jail,
+            &["exec", "-u", "1000", "owned", "--", "/bin/sh", "-c", script],
+        ));
+        second.wait_for("ready");
+        let joins = crate::support::children(second.child.id() as i32)[0];
+        assert_eq!(owners(crate::support::children(joins)[0]), expected, "{more}");
+        let of_host = [1000, 1000];
+        assert_eq!(expected == of_host, more.contains("namespaces.user = false"), "{expected:?}");
+        // A pipe's owner may open it by its name.
+        let mut command =
+            stockade(&jail, &["exec", "owned", "--", "/bin/sh", "-c", "echo opened > /dev/stdout"]);
+        let status = command.stdout(fs::File::create(jail.path("out")).unwrap()).status().unwrap();
+        assert!(status.success(), "{status}");
+        assert_eq!(fs::read_to_string(jail.path("out")).unwrap(), "opened\n");
+        assert_eq!(told(&jail, &["stop", "owned"]).code, Some(0));
+        for terminal in [&mut first, &mut second] {
+            terminal.child.wait().unwrap();
+        }
+    }
 }
 
 #[test]
