@@ -15,7 +15,7 @@ const LOOKUP: &str = "tree.programs = [\"/usr/bin/getent\"]\n\
 /// A command with a copy of /etc in the place of /etc, in a mount namespace of its own; `before` is done there first.
 fn with_own_etc(jail: &Jail, before: &str, command: &Command) -> Command {
     let script = format!(
-        "mkdir -p {etc} && cp -a /etc/hosts /etc/passwd /etc/group {etc} && cp -aL /etc/resolv.conf {etc} \
+        "mkdir -p {etc} && cp -a --remove-destination /etc/hosts /etc/passwd /etc/group {etc} && cp -aL --remove-destination /etc/resolv.conf {etc} \
          && mount --bind {etc} /etc && cd /etc && {before} && exec \"$@\"",
         etc = jail.path("etc").display()
     );
@@ -88,4 +88,25 @@ fn a_running_jail_sees_what_is_written_and_not_what_is_put_in_the_place() {
     running.expect("two");
     running.signal(Signal::SIGTERM);
     assert_eq!(running.wait(), 128 + Signal::SIGTERM as i32);
+}
+
+#[test]
+fn no_jail_starts_with_a_link_in_the_place_of_what_it_leads_to() {
+    if !needs(Need::Root) {
+        return;
+    }
+    let jail = Jail::shell("host-links", "tree.host = [\"hosts\"]");
+    jail.build();
+    // One that leads nowhere, and one of somebody who would like to be shown a file that is not his.
+    for (before, expected) in [
+        ("ln -sfn run/none hosts", "error: `/etc/hosts` cannot be found on the host\n"),
+        (
+            "echo secret > secret && chmod 600 secret && ln -sfn /etc/secret hosts && chown -h 65534 hosts",
+            "error: `/etc/hosts` leads where it must not\n",
+        ),
+    ] {
+        let ended = finish(&mut with_own_etc(&jail, before, &jail.command(&["cat /etc/hosts"])));
+        assert_eq!((ended.stdout.as_str(), ended.code), ("", Some(125)), "{}", ended.stderr);
+        assert!(ended.stderr.starts_with(expected), "{}", ended.stderr);
+    }
 }

@@ -8,6 +8,7 @@ use super::proc;
 use super::run::{Context, Ids, Steps, shown_proc};
 use super::shared::{self, Shown};
 use super::sockets;
+use super::view::View;
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::{DeviceName, MountKind, Proc};
 use crate::plan::ids::COUNT;
@@ -272,7 +273,14 @@ fn manifest_mounts(context: &Context<'_>, mounts: &mut Vec<Planned>) -> Result<(
                 }
                 // What a program can write it is not to run, or whoever breaks into it brings his own.
                 let flags = flags(true, entry.read_only.unwrap_or(true));
-                let source = context.without_link(source);
+                let source = match context.without_link(source) {
+                    Ok(source) => source,
+                    Err(error) => {
+                        let view = View::new(context.host, context.manifest);
+                        findings.push(view.missing(source.as_path(), &error, &mount.origin));
+                        continue;
+                    }
+                };
                 if !sockets {
                     findings.extend(sockets::check(context, &source, &mount.origin));
                 }

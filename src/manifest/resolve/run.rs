@@ -10,7 +10,7 @@ use super::mounts::{self, Planned};
 use super::proc::{self, Covers};
 use super::{circumstances, landlock, layers, standard, system_calls};
 use crate::manifest::finding::Finding;
-use crate::manifest::links::Root;
+use crate::manifest::links::{self, Root};
 use crate::manifest::schema::{Manifest, Network, Proc, ProgramType, Share};
 use crate::plan::step::{
     Action, CEILINGS, Ceiling, IdSpace, Idmap, MountFlags, NOTIFY_DIRECTORY, Namespaces, Owner, RootMethod,
@@ -41,10 +41,18 @@ pub(super) struct Context<'a> {
 
 impl Context<'_> {
     /// A source as the manifest means it, symbolic links followed: the kernel is told to follow none, since the tree's own entries
-    /// are sources too, and a jailed root may have put a link there. What is absent stays as it is, for the run to say so.
-    pub(super) fn without_link(&self, source: &HostPath) -> HostPath {
-        let real = Root::at(&self.host.root).real(source.as_path()).ok();
-        real.and_then(|real| HostPath::parse(real).ok()).unwrap_or_else(|| source.clone())
+    /// are sources too, and a jailed root may have put a link there. What is absent stays as it is, for the run to say so; a link that
+    /// leads nowhere, or where it must not, is an error, or the jail would be shown the link.
+    pub(super) fn without_link(&self, source: &HostPath) -> Result<HostPath, links::Error> {
+        let is_link = || {
+            let found = self.host.path(source.as_path()).symlink_metadata();
+            found.is_ok_and(|found| found.is_symlink())
+        };
+        match Root::at(&self.host.root).real(source.as_path()) {
+            Ok(real) => Ok(HostPath::parse(real).unwrap_or_else(|_| source.clone())),
+            Err(error) if is_link() => Err(error),
+            Err(_) => Ok(source.clone()),
+        }
     }
 
     /// How owners on a single mount are translated, by the maps of one of the user namespaces, if there are any.
