@@ -127,7 +127,7 @@ fn purpose(action: &Action) -> String {
         Action::NewProcessGroup { .. } => "give the program its process group".into(),
         Action::ChangeDirectory { path } => format!("change to the directory `{path}`"),
         Action::Verify { .. } => "confirm the rights that are left".into(),
-        Action::CloseDescriptors => "close the caller's descriptors".into(),
+        Action::CloseDescriptors { .. } => "close the caller's descriptors".into(),
         Action::FilterSystemCalls { .. } => "install the filter of system calls".into(),
         Action::Execute { path, .. } => format!("execute `{path}`"),
         Action::MakeDirectory { path, .. }

@@ -35,6 +35,8 @@ pub(super) struct Inherited<'a> {
     pub(super) log: Option<BorrowedFd<'a>>,
     /// The socket of which it reads what the program says of itself.
     pub(super) notify: Option<BorrowedFd<'a>>,
+    /// How many sockets a service manager has passed for the program, from descriptor 3 on.
+    pub(super) passed: u32,
     /// Whether standard input is a file that is read on from where the caller was.
     pub(super) shares_input: bool,
 }
@@ -256,7 +258,7 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
             }
         }
         Operation::CloseDescriptors => {
-            process::close_others(inherited.status).map_err(Error::of("close_range"))
+            process::close_others(inherited.status, inherited.passed).map_err(Error::of("close_range"))
         }
         Operation::FilterSystemCalls(program) => {
             seccomp::install(program).map_err(Error::of("seccomp"))?;

@@ -42,7 +42,7 @@ pub(super) fn serve(
     child: &impl Fn() -> libc::c_int,
 ) -> Result<libc::c_int, Error> {
     // Descriptors of the caller are not PID 1's to hold; and the jail's limit of open files, which counts already, leaves room.
-    process::close_others(inherited.status).map_err(Error::of("close_range"))?;
+    process::close_others(inherited.status, inherited.passed).map_err(Error::of("close_range"))?;
     if let Some(itself) = itself {
         let own = process::pidfd_open(nix::unistd::getpid().as_raw()).map_err(Error::of("pidfd_open"))?;
         itself.set(Some(own));
@@ -54,6 +54,7 @@ pub(super) fn serve(
     let signals = ManuallyDrop::new(signal::descriptor(set).map_err(Error::of("signalfd"))?);
     process::set_name(c"stockade").map_err(Error::of("prctl"))?;
     let program = process::spawn(child).map_err(Error::of("clone"))?;
+    process::close_passed(inherited.passed).map_err(Error::of("close_range"))?;
     // A pipe's reader sees the end when the program closes it. A file that is read on tells how far, at the end.
     process::close_standard_descriptors(inherited.shares_input.into()).map_err(Error::of("close_range"))?;
     if let Some(filter) = filter {

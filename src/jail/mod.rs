@@ -269,6 +269,7 @@ fn start<'a>(
         outputs: &child.outputs,
         log: log.as_ref().map(Log::socket),
         notify: inbox.as_ref().map(Inbox::socket),
+        passed: program.passed,
         shares_input: program.shares_input,
     };
     let deadline = watch.runtime_max.map(|limit| Instant::now() + limit);

@@ -48,6 +48,8 @@ pub struct Program {
     pub(super) terminal: Vec<i32>,
     /// The descriptors whose output the supervisor passes on, those that share a pipe together.
     pub(super) outputs: Vec<Vec<i32>>,
+    /// How many sockets a service manager has passed for the program.
+    pub(super) passed: u32,
     /// Whether the supervisor reads what is logged inside.
     pub(super) log: bool,
     /// Whether it reads what the program says of itself.
@@ -211,6 +213,7 @@ impl Program {
             slots: Vec::new(),
             terminal: Vec::new(),
             outputs: Vec::new(),
+            passed: 0,
             log: false,
             notify: false,
             file_size: None,
@@ -435,7 +438,7 @@ impl Program {
                 Action::NoNewPrivileges => Operation::NoNewPrivileges,
                 Action::DieWithParent => Operation::DieWithParent,
                 Action::DieWithJoiner => Operation::DieWithJoiner,
-                Action::ForkProgram { filtered, forking } => {
+                Action::ForkProgram { filtered, forking, .. } => {
                     let filter = filtered.then(|| instructions(&INIT_PROGRAM));
                     Operation::ForkProgram { forking: *forking, filter }
                 }
@@ -453,7 +456,10 @@ impl Program {
                         no_new_privileges: *no_new_privileges,
                     })
                 }
-                Action::CloseDescriptors => Operation::CloseDescriptors,
+                Action::CloseDescriptors { passed } => {
+                    program.passed = *passed;
+                    Operation::CloseDescriptors
+                }
                 Action::FilterSystemCalls { filter, .. } => {
                     Operation::FilterSystemCalls(instructions(&filter.program))
                 }

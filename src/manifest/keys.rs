@@ -63,6 +63,7 @@ pub const KEYS: &[Key] = &[
     key("program", "personality", TEXTS, "personality = [\"linux32\"]"),
     key("program", "init", FLAG, "init = false"),
     key("program", "type", TEXT, "type = \"forking\""),
+    key("program", "sockets", FLAG, "sockets = true"),
 
     key("tree", "programs", MIXED, "programs = [\"/usr/bin/python3\"]"),
     key("tree", "libraries", TEXTS, "libraries = [\"/usr/lib/nginx/modules/ngx_stream_module.so\"]"),

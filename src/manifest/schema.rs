@@ -70,6 +70,8 @@ pub struct Program {
     pub init: Option<At<bool>>,
     /// `type`: whether the jail ends with the program's first process or with its last.
     pub kind: Option<At<ProgramType>>,
+    /// `sockets`: whether the program gets the sockets that a service manager has passed; false if absent.
+    pub sockets: Option<At<bool>>,
 }
 
 impl Program {

@@ -241,17 +241,19 @@ impl Action {
                 call("close", "<supervisor>"),
                 call("poll", "[{fd=<status>, events=0}], 1, 0"),
             ],
-            Self::ForkProgram { filtered, .. } => {
-                let mut calls = vec![
-                    call("close_range", "3, <before status>, 0"),
-                    call("close_range", "<after status>, 4294967295, 0"),
+            Self::ForkProgram { filtered, passed, .. } => {
+                let mut calls = Vec::from(close_others(*passed));
+                calls.extend([
                     call(
                         "signalfd4",
                         "-1, [HUP INT QUIT USR1 USR2 ALRM TERM CHLD CONT WINCH], 8, SFD_CLOEXEC|SFD_NONBLOCK",
                     ),
                     call("prctl", "PR_SET_NAME, \"stockade\""),
                     call("clone", "child_stack=<stack>, flags=CLONE_VM|CLONE_VFORK|SIGCHLD"),
-                ];
+                ]);
+                if *passed > 0 {
+                    calls.push(call("close_range", format!("3, {}, 0", 2 + passed)));
+                }
                 if *filtered {
                     calls.extend([call("close_range", "<first>, 2, 0"), set_filter(INIT_PROGRAM.len())]);
                 }
@@ -297,9 +299,7 @@ impl Action {
                 calls
             }
             // All but the socket to the supervisor.
-            Self::CloseDescriptors => ["3, <before status>, 0", "<after status>, 4294967295, 0"]
-                .map(|arguments| call("close_range", arguments))
-                .into(),
+            Self::CloseDescriptors { passed } => close_others(*passed).into(),
             Self::FilterSystemCalls { filter, .. } => {
                 vec![set_filter(filter.program.len()), call("syscall_0x3fffffff", "0, 0, 0, 0, 0, 0")]
             }
@@ -492,6 +492,14 @@ fn capability_sets(name: &'static str, set: CapabilitySet) -> Call {
     let members = if members.is_empty() { "0" } else { &members };
     let header = "{version=_LINUX_CAPABILITY_VERSION_3, pid=0}";
     call(name, format!("{header}, {{effective={members}, permitted={members}, inheritable={members}}}"))
+}
+
+/// Every descriptor above 2 is closed but the socket to the supervisor, and but the sockets that were passed.
+fn close_others(passed: u32) -> [Call; 2] {
+    [
+        call("close_range", format!("{}, <before status>, 0", 3 + passed)),
+        call("close_range", "<after status>, 4294967295, 0"),
+    ]
 }
 
 #[cfg(test)]

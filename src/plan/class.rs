@@ -220,7 +220,7 @@ impl Class {
             Self::Signals => matches!(action, A::ResetSignals),
             Self::Directory => matches!(action, A::ChangeDirectory { .. }),
             Self::Verify => matches!(action, A::Verify { .. }),
-            Self::Close => matches!(action, A::CloseDescriptors),
+            Self::Close => matches!(action, A::CloseDescriptors { .. }),
             Self::Opening => {
                 let classes = [
                     Self::IdMaps,

@@ -176,7 +176,7 @@ impl fmt::Display for Action {
                 let privileges = if *no_new_privileges { "no_new_privs" } else { "new privileges allowed" };
                 write!(f, ", capabilities {capabilities}, secure bits {:#x}, {privileges})", secure_bits.0)
             }
-            Self::CloseDescriptors => f.write_str("close_range(3, ~0)"),
+            Self::CloseDescriptors { passed } => write!(f, "close_range({}, ~0)", 3 + passed),
             Self::FilterSystemCalls { filter, .. } => {
                 let names = filter.architectures.iter().map(|architecture| architecture.name());
                 let (words, names) = (Quoted::of(&filter.words), join(" ", names));

@@ -131,7 +131,7 @@ impl Action {
             Self::NewProcessGroup { terminal: Some(_) } => &exec::FOREGROUND,
             Self::ChangeDirectory { .. } => &exec::CHANGE_DIRECTORY,
             Self::Verify { .. } => &exec::VERIFY,
-            Self::CloseDescriptors => &exec::CLOSE_DESCRIPTORS,
+            Self::CloseDescriptors { .. } => &exec::CLOSE_DESCRIPTORS,
             Self::FilterSystemCalls { privileged: false, .. } => &exec::FILTER_SYSTEM_CALLS,
             Self::FilterSystemCalls { .. } => &exec::FILTER_BEFORE,
             Self::Execute { .. } => &exec::EXECUTE,
@@ -201,7 +201,7 @@ mod tests {
             Action::SetCapabilities { set: CapabilitySet::EMPTY },
             Action::SetAmbient { set: CapabilitySet::EMPTY },
             Action::NewProcessGroup { terminal: None },
-            Action::ForkProgram { filtered: true, forking: true },
+            Action::ForkProgram { filtered: true, forking: true, passed: 2 },
             Action::AllowAccess {
                 beneath: Beneath::Descriptor(0),
                 access: crate::plan::landlock::AccessSet::READ_FILE,

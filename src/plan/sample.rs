@@ -175,10 +175,11 @@ pub(crate) fn run() -> Vec<Step> {
         Action::DieWithParent,
     ];
     let exec = [
-        Action::ForkProgram { filtered: true, forking: false },
+        Action::ForkProgram { filtered: true, forking: false, passed: 0 },
         Action::DieWithJoiner,
         Action::NewProcessGroup { terminal: Some(0) },
-        Action::CloseDescriptors,
+        Action::CloseDescriptors { passed: 0 },
+        Action::CloseDescriptors { passed: 2 },
         Action::ResetSignals,
         Action::ChangeDirectory { path: jail("/var/www") },
         Action::Verify {

@@ -453,7 +453,7 @@ pub enum Action {
     // Exec
     /// PID 1 forks the program's process and stays to reap; if it is filtered, it makes from then on only the calls that takes. It stays
     /// for as long as the program, or, for one that puts itself into the background, as any process.
-    ForkProgram { filtered: bool, forking: bool },
+    ForkProgram { filtered: bool, forking: bool, passed: u32 },
     /// The program dies with the process that has joined a running jail for it.
     DieWithJoiner,
     /// Default signal dispositions, empty mask.
@@ -472,7 +472,7 @@ pub enum Action {
         no_new_privileges: bool,
     },
     /// Every descriptor above 2 but the one an error is reported to, which execve(2) closes.
-    CloseDescriptors,
+    CloseDescriptors { passed: u32 },
     /// Which system calls the program may make. What allows it is no_new_privs, or else `CAP_SYS_ADMIN`, and then it comes before
     /// that is given up. The filter is asked at once whether it is there.
     FilterSystemCalls { filter: Filter, privileged: bool },

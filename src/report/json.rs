@@ -247,7 +247,7 @@ fn action(action: &Action) -> Value {
         Action::NoNewPrivileges => json!({ "kind": "no_new_privileges" }),
         Action::DieWithParent => json!({ "kind": "die_with_parent" }),
         Action::DieWithJoiner => json!({ "kind": "die_with_joiner" }),
-        Action::ForkProgram { filtered, forking } => {
+        Action::ForkProgram { filtered, forking, passed: _ } => {
             json!({ "kind": "fork_program", "filtered": filtered, "forking": forking })
         }
         Action::ResetSignals => json!({ "kind": "reset_signals" }),
@@ -259,7 +259,7 @@ fn action(action: &Action) -> Value {
             "kind": "verify", "uid": uid, "gid": gid, "groups": groups, "capabilities": capabilities(*set),
             "secure_bits": secure_bits.names().collect::<Vec<_>>(), "no_new_privileges": no_new_privileges,
         }),
-        Action::CloseDescriptors => json!({ "kind": "close_descriptors" }),
+        Action::CloseDescriptors { passed } => json!({ "kind": "close_descriptors", "passed": passed }),
         Action::FilterSystemCalls { filter, privileged } => json!({
             "kind": "filter_system_calls", "system_calls": filter.words, "action": filter.refusal.name(),
             "architectures": filter.architectures.iter().map(|each| each.name()).collect::<Vec<_>>(),

@@ -122,13 +122,27 @@ fn close_range(first: u32, last: u32) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
 }
 
-/// Closes every descriptor above 2 but this one.
-pub fn close_others(kept: BorrowedFd<'_>) -> Result<(), Errno> {
-    let kept = kept.as_raw_fd() as u32;
-    if kept > 3 {
-        close_range(3, kept - 1)?;
+/// Closes every descriptor above 2 but this one, and but the first so many, which a service manager has passed.
+pub fn close_others(kept: BorrowedFd<'_>, passed: u32) -> Result<(), Errno> {
+    let (kept, first) = (kept.as_raw_fd() as u32, 3 + passed);
+    if kept > first {
+        close_range(first, kept - 1)?;
     }
-    close_range(kept.max(2) + 1, u32::MAX)
+    close_range(kept.max(first - 1) + 1, u32::MAX)
+}
+
+/// Closes the descriptors that a service manager has passed, so many from 3 on.
+pub fn close_passed(passed: u32) -> Result<(), Errno> {
+    match passed {
+        0 => Ok(()),
+        passed => close_range(3, 2 + passed),
+    }
+}
+
+/// A descriptor that a service manager has passed, see sd_listen_fds(3); what is not open is EBADF to whoever looks.
+pub fn passed_descriptor(number: u32) -> BorrowedFd<'static> {
+    // SAFETY: nothing of this process owns or closes it before it ends: it was open before anything was opened here.
+    unsafe { BorrowedFd::borrow_raw(3 + number as RawFd) }
 }
 
 /// Closes the standard descriptors from `first` on: a process that opens, reads and writes nothing needs none.

@@ -29,6 +29,7 @@ mod log;
 mod namespaces;
 mod notify;
 mod parallel;
+mod passed;
 mod pty;
 mod root;
 mod signals;

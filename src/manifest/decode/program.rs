@@ -45,6 +45,7 @@ pub(super) fn program(table: &mut Cursor) -> Program {
         personality: table.list("personality", read::one_of(PERSONALITIES)),
         init: table.value("init", read::flag),
         kind: table.value("type", read::one_of(TYPES)),
+        sockets: table.value("sockets", read::flag),
     }
 }
 

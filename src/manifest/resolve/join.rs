@@ -124,7 +124,7 @@ mod tests {
                 step(Phase::Enter, Action::AttachTree { target: JailPath::root() }),
                 step(Phase::Enter, Action::SetHostname { name: "x".into() }),
                 step(Phase::Confine, Action::SetUid { uid: 7 }),
-                step(Phase::Exec, Action::ForkProgram { filtered: true, forking: false }),
+                step(Phase::Exec, Action::ForkProgram { filtered: true, forking: false, passed: 0 }),
                 step(Phase::Exec, Action::ResetSignals),
             ],
             ..Run::default()
@@ -140,7 +140,7 @@ mod tests {
             Action::SetUndumpable,
             Action::JoinNamespaces { namespaces },
             Action::SetUid { uid: 7 },
-            Action::ForkProgram { filtered: true, forking: false },
+            Action::ForkProgram { filtered: true, forking: false, passed: 0 },
             Action::DieWithJoiner,
             Action::ResetSignals,
         ];

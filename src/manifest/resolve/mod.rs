@@ -34,6 +34,7 @@ mod nearest;
 mod notes;
 mod owner;
 mod packages;
+mod passed;
 mod proc;
 mod programs;
 pub mod run;

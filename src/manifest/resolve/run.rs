@@ -8,7 +8,7 @@ use super::control_groups::Controls;
 use super::identity::{self, Identity};
 use super::mounts::{self, Planned};
 use super::proc::{self, Covers};
-use super::{circumstances, landlock, layers, standard, system_calls};
+use super::{circumstances, landlock, layers, passed, standard, system_calls};
 use crate::manifest::finding::Finding;
 use crate::manifest::links::{self, Root};
 use crate::manifest::schema::{Manifest, Network, Proc, ProgramType, Share};
@@ -17,6 +17,7 @@ use crate::plan::step::{
     SOCKET, Watch,
 };
 use crate::plan::{At, HostPath, IdMap, JailName, JailPath, Layer, LayerState, Origin, Phase, Step};
+use crate::sys::descriptor::Descriptor;
 use crate::sys::host::Host;
 
 /// Everything the run part depends on.
@@ -35,6 +36,8 @@ pub(super) struct Context<'a> {
     pub(super) identity: Identity,
     /// What is to be covered of a masked /proc; `None` if that is not wanted, or cannot be told.
     pub(super) covers: Option<Covers>,
+    /// The sockets that a service manager has passed for the program.
+    pub(super) passed: Vec<Descriptor>,
     /// The control groups for its limits.
     pub(super) controls: Controls,
 }
@@ -157,9 +160,11 @@ pub fn run_steps(
         accounts,
         identity,
         covers: None,
+        passed: Vec::new(),
         controls: Controls::default(),
     };
     context.controls = Controls::of(&context);
+    context.passed = passed::sockets(&context).map_err(|finding| vec![finding])?;
     if shown_proc(manifest).0 == Proc::Masked {
         context.covers = proc::covers(&context);
     }
@@ -346,10 +351,11 @@ fn execute(context: &Context<'_>, command: &JailPath, filter: Vec<Step>, steps: 
         true,
         "PID 1 must reap orphans and forward signals, which few programs do",
     );
+    let passed = context.passed.len() as u32;
     if init {
         let filtered = system_calls::init_is_filtered(context);
         let kind = program.kind.as_ref().filter(|kind| kind.value == ProgramType::Forking);
-        let action = Action::ForkProgram { filtered, forking: kind.is_some() };
+        let action = Action::ForkProgram { filtered, forking: kind.is_some(), passed };
         steps.push(Phase::Exec, action, kind.map_or(&origin, |kind| &kind.origin));
         let terminal = context.host.terminals().first().copied();
         steps.unasked(
@@ -358,7 +364,12 @@ fn execute(context: &Context<'_>, command: &JailPath, filter: Vec<Step>, steps: 
             "keys of the terminal and signals to the group reach the program, not PID 1",
         );
     }
-    steps.unasked(Phase::Exec, Action::CloseDescriptors, "a file the caller left open is a way out");
+    let (_, close_origin) = or_default(
+        program.sockets.as_ref().filter(|_| passed > 0),
+        false,
+        "a file the caller left open is a way out",
+    );
+    steps.push(Phase::Exec, Action::CloseDescriptors { passed }, &close_origin);
     let (path, origin) = or_default(program.working_directory.as_ref(), JailPath::root(), "the jail's root");
     steps.push(Phase::Exec, Action::ChangeDirectory { path }, &origin);
     steps.unasked(Phase::Exec, Action::ResetSignals, "a signal the caller ignored would stay ignored");
@@ -410,6 +421,7 @@ fn environment(context: &Context<'_>) -> Vec<(OsString, OsString)> {
             variables.insert("WATCHDOG_USEC".into(), period.into());
         }
     }
+    variables.extend(passed::environment(context));
     for (name, value) in &program.environment {
         variables.insert(name.into(), value.value.clone().into());
     }

@@ -153,11 +153,11 @@ fn is_hosts_network(context: &Context<'_>, found: &Descriptor) -> bool {
 
 /// Whether the program is given a connection, or a socket that waits for them, and no network.
 pub(super) fn holds_connection(context: &Context<'_>) -> bool {
-    context.host.standard.iter().any(|found| is_hosts_network(context, found))
+    context.host.standard.iter().chain(&context.passed).any(|found| is_hosts_network(context, found))
 }
 
 /// Why a socket would be the host's network to a program that is to have none.
-fn reaches_network(context: &Context<'_>, found: &Descriptor) -> Option<String> {
+pub(super) fn reaches_network(context: &Context<'_>, found: &Descriptor) -> Option<String> {
     let Kind::Socket { kind, protocol, .. } = found.kind else { return None };
     if !is_hosts_network(context, found) {
         None
@@ -190,7 +190,7 @@ pub fn refused(host: &Host) -> Option<Finding> {
 }
 
 /// What a program could do with a descriptor that it shall not.
-fn danger(found: &Descriptor) -> Option<String> {
+pub(super) fn danger(found: &Descriptor) -> Option<String> {
     Some(match found.kind {
         Kind::Directory => {
             "it is a directory, and the host's files are below and above it (CVE-2024-21626)".into()

@@ -180,8 +180,9 @@ pub(super) fn line(action: &Action) -> Option<String> {
         Action::NewProcessGroup { terminal: Some(_) } => "set -m; \u{2026}".into(),
         Action::ChangeDirectory { path } => format!("cd {}", word(path.as_path())),
         Action::Verify { .. } => "setpriv --dump".into(),
-        Action::CloseDescriptors => {
-            "for fd in $(ls /proc/self/fd); do [ \"$fd\" -le 2 ] || eval \"exec $fd>&-\"; done".into()
+        Action::CloseDescriptors { passed } => {
+            let last = 2 + passed;
+            format!("for fd in $(ls /proc/self/fd); do [ \"$fd\" -le {last} ] || eval \"exec $fd>&-\"; done")
         }
         Action::FilterSystemCalls { filter, .. } => {
             format!("setpriv --seccomp-filter={}.bpf \u{2026}", word(&filter.words))
