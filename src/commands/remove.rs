@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::prepare::{Result, records, state_directory};
 use crate::error::{self, Failure, exit};
-use crate::jail::running;
+use crate::jail::records;
 use crate::manifest::{self, Request, lookup, suggest};
 use crate::plan::JailName;
 use crate::report::diagnostic::Diagnostic;
@@ -33,7 +33,7 @@ pub(super) fn remove(jails: &[String]) -> Result<u8> {
             Err(failure) => code = code.max(failure.report()),
         }
     }
-    running::tidy(&records(&state));
+    records::tidy(&records(&state));
     Ok(code)
 }
 

@@ -5,23 +5,35 @@ use std::path::Path;
 use super::prepare::{Result, records, state_directory};
 use super::remove::named;
 use crate::error::{Failure, exit};
-use crate::jail::running::{self, Processes, Running, Selector, Unreadable};
+use crate::jail::records::{self, Runs, Unreadable};
+use crate::jail::running::{Processes, Running, Selector};
 use crate::manifest::suggest;
 use crate::plan::JailName;
 use crate::report::diagnostic::Diagnostic;
 
 /// Every jail of this user that runs.
 pub(super) fn all() -> Result<Vec<Running>> {
-    running::all(&records(&state_directory()?)).map_err(|error| unreadable(&error))
+    Ok(runs()?.here)
+}
+
+/// The same, and those out of reach.
+pub(super) fn runs() -> Result<Runs> {
+    records::all(&records(&state_directory()?)).map_err(|error| unreadable(&error))
 }
 
 /// Those of them that a name, a manifest's path or `NAME@PID` means; at least one.
 pub(super) fn some(jail: &str) -> Result<Vec<Running>> {
     let selector = selector(jail)?;
-    let (all, processes) = (all()?, Processes::now());
+    let (runs, processes) = (runs()?, Processes::now());
     let (meant, others): (Vec<_>, Vec<_>) =
-        all.into_iter().partition(|running| selector.matches(running, &processes));
-    if meant.is_empty() { Err(absent(jail, &others)) } else { Ok(meant) }
+        runs.here.into_iter().partition(|running| selector.matches(running, &processes));
+    if !meant.is_empty() {
+        Ok(meant)
+    } else if runs.elsewhere.iter().any(|other| selector.matches_elsewhere(other)) {
+        Err(out_of_reach(jail))
+    } else {
+        Err(absent(jail, &others))
+    }
 }
 
 /// The one of them that is meant.
@@ -57,6 +69,14 @@ pub(super) fn selector(jail: &str) -> Result<Selector> {
         _ => named(jail)?,
     };
     Ok(Selector { jail, number: None })
+}
+
+/// What is called so runs where its numbers mean other processes.
+fn out_of_reach(jail: &str) -> Failure {
+    let elsewhere = Diagnostic::error(format!("jail `{jail}` runs elsewhere"))
+        .why("by /proc/locks the process that holds its record is in another PID namespace, or on another host")
+        .hint("call stockade where it was started");
+    Failure::new(elsewhere, exit::FINDING)
 }
 
 /// Nothing that runs is called so.

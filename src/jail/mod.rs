@@ -14,7 +14,7 @@
 //! Nothing is allocated between clone and execve; a failing operation is reported as (operation, call, errno) and ends the
 //! jail; PID 1's end ends every process of its namespace, and mounts and other namespaces end with the last process in them. Control
 //! groups do not: the supervisor removes them, or, if it was killed, whoever finds them unlocked.
-//! What a run is found by later is its record (state.rs), which the supervisor writes before PID 1 is there (running.rs reads them).
+//! What a run is found by later is its record (state.rs), which the supervisor writes before PID 1 is there (records.rs reads them).
 //! PID 1 ends when the supervisor does, however that came about: by the parent-death signal, and, should that be lost, because
 //! its end of the socket hangs up.
 
@@ -22,6 +22,7 @@ mod announce;
 mod cgroup;
 mod child;
 pub mod groups;
+mod holder;
 mod inbox;
 mod init;
 mod log;
@@ -30,6 +31,7 @@ mod notify;
 mod output;
 mod processes;
 mod program;
+pub mod records;
 mod report;
 pub mod running;
 mod spaces;

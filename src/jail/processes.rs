@@ -23,6 +23,12 @@ pub(super) struct Process {
 }
 
 impl Process {
+    /// This process, as /proc shows it; none where that is of a namespace in which it is not.
+    pub(super) fn own() -> Option<Self> {
+        let status = std::fs::read("/proc/self/status").ok()?;
+        Self::parse(std::process::id() as i32, &String::from_utf8_lossy(&status))
+    }
+
     /// One process, if it is there.
     pub(super) fn read(pid: i32) -> Option<Self> {
         // A process may name itself in bytes that are no text.

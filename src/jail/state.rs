@@ -7,7 +7,7 @@
 //!
 //! A jail may run more than once at a time; each run has a record of its own. The file is locked (flock(2), alone) by the supervisor
 //! from before its first byte on, and by nobody else: the lock goes with the supervisor, however that ends, and never comes back. So
-//! a record that has something in it and no lock is of a run that is over, whoever has the supervisor's number by now; `running.rs`
+//! a record that has something in it and no lock is of a run that is over, whoever has the supervisor's number by now; `records.rs`
 //! reads them by this rule. A start time beside each number would say no more, and reading one takes longer than all that is done here.
 
 use std::ffi::{OsStr, OsString};

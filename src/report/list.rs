@@ -5,7 +5,8 @@
 //! jails[]         by name
 //!   name          the jail's name
 //!   instance      NAME@SUPERVISOR: which run of it, where there are several
-//!   state         starting, running or stopped
+//!   state         starting, running, stopped or frozen; elsewhere for one in another PID namespace or on another host, of which
+//!                 the numbers of processes would mean others here: all below but supervisor and tree are null
 //!   pid           of the program, as the host counts; null if it has not started
 //!   supervisor    the process that `stockade run` is
 //!   first         PID 1 of the jail, as the host counts
@@ -28,20 +29,20 @@ use crate::plan::JailName;
 pub struct Row {
     /// Its name.
     pub name: JailName,
-    /// `starting`, `running` or `stopped`.
+    /// `starting`, `running`, `stopped`, `frozen` or `elsewhere`.
     pub state: &'static str,
     /// Its program.
     pub pid: Option<i32>,
     /// Its supervisor.
     pub supervisor: i32,
     /// Its PID 1.
-    pub first: i32,
+    pub first: Option<i32>,
     /// Since when.
-    pub seconds: u64,
+    pub seconds: Option<u64>,
     /// Bytes in use.
-    pub memory: u64,
+    pub memory: Option<u64>,
     /// Processes and threads.
-    pub tasks: u64,
+    pub tasks: Option<u64>,
     /// Its tree.
     pub tree: PathBuf,
 }
@@ -65,15 +66,16 @@ pub fn text(rows: &[Row]) -> String {
     if rows.is_empty() {
         return String::new();
     }
+    let or_dash = |told: Option<String>| told.unwrap_or_else(|| "-".to_owned());
     let header = ["NAME", "STATE", "PID", "UPTIME", "MEMORY", "TASKS"].map(str::to_owned);
     let cells = rows.iter().zip(names(rows)).map(|(row, name)| {
         [
             name,
             row.state.to_owned(),
-            row.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
-            amount::duration(row.seconds),
-            amount::bytes(row.memory),
-            row.tasks.to_string(),
+            or_dash(row.pid.map(|pid| pid.to_string())),
+            or_dash(row.seconds.map(amount::duration)),
+            or_dash(row.memory.map(amount::bytes)),
+            or_dash(row.tasks.map(|tasks| tasks.to_string())),
         ]
     });
     super::layout::table(&std::iter::once(header).chain(cells).collect::<Vec<_>>())
@@ -108,10 +110,10 @@ mod tests {
             state: "running",
             pid: Some(supervisor + 2),
             supervisor,
-            first: supervisor + 1,
-            seconds: 61,
-            memory: 1 << 20,
-            tasks: 3,
+            first: Some(supervisor + 1),
+            seconds: Some(61),
+            memory: Some(1 << 20),
+            tasks: Some(3),
             tree: "/t".into(),
         }
     }

@@ -3,13 +3,14 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::PathBuf;
+use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::common::{Need, needs};
-use crate::support::{Jail, until};
-use crate::{expect, told};
+use crate::support::{Jail, Running, finish, until};
+use crate::{expect, stockade, told};
 
 /// What is in the place of records.
 fn records(jail: &Jail) -> Vec<PathBuf> {
@@ -52,7 +53,7 @@ fn a_record_that_names_other_processes_is_not_believed() {
     let [record] = &records(&jail)[..] else { panic!("{:?}", records(&jail)) };
     let text = fs::read_to_string(record).unwrap();
     // Nothing happens to these, which are no jail.
-    let mut bystander = std::process::Command::new("sh").args(["-c", "exec sleep 1000"]).spawn().unwrap();
+    let mut bystander = Command::new("sh").args(["-c", "exec sleep 1000"]).spawn().unwrap();
     for (from, to) in [
         (format!("supervisor={}", running.pid()), format!("supervisor={}", bystander.id())),
         ("jail=forged".to_owned(), "jail=another".to_owned()),
@@ -88,19 +89,112 @@ fn a_record_that_names_other_processes_is_not_believed() {
     bystander.wait().unwrap();
 }
 
+/// The same command as the first but one process of a PID namespace of its own.
+fn in_namespace(command: &Command) -> Command {
+    let mut inside = Command::new("unshare");
+    inside.args(["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", "\"$@\"; exit $?", "sh"]);
+    inside.arg(command.get_program()).args(command.get_args()).stdin(std::process::Stdio::null());
+    for (name, value) in command.get_envs() {
+        inside.env(name, value.unwrap_or_default());
+    }
+    inside
+}
+
+#[test]
+fn a_jail_in_another_pid_namespace_is_told_of_and_left_alone() {
+    if !needs(Need::Root) {
+        return;
+    }
+    let jail = Jail::shell("apart", "");
+    jail.build();
+    let mut running = Running::start(&mut in_namespace(&jail.command(&["echo ready; exec sleep 1000"])));
+    running.expect("ready");
+    let [record] = &records(&jail)[..] else { panic!("{:?}", records(&jail)) };
+    let table = "NAME   STATE      PID  UPTIME  MEMORY  TASKS\napart  elsewhere  -    -       -       -\n";
+    let refused = "error: jail `apart` runs elsewhere\n  why: by /proc/locks the process that holds its record is in another PID \
+                   namespace, or on another host\nhint: call stockade where it was started\n";
+    let left_alone = |words: &[&str], code: i32, stdout: &str, stderr: &str| {
+        expect(&jail, words, code, stdout, stderr);
+        // From a namespace in which the numbers of the record are those of the caller and what it starts.
+        let ended = finish(&mut in_namespace(&stockade(&jail, words)));
+        assert_eq!(
+            (ended.stdout.as_str(), ended.stderr.as_str(), ended.code),
+            (stdout, stderr, Some(code)),
+            "{words:?}"
+        );
+        assert!(record.exists());
+    };
+    left_alone(&["list"], 0, table, "");
+    left_alone(&["list", "--names", "apart"], 0, "apart\n", "");
+    left_alone(&["stop", "apart"], 1, "", refused);
+    left_alone(&["signal", "apart", "KILL"], 1, "", refused);
+    left_alone(&["exec", "apart", "--", "true"], 125, "", refused);
+    left_alone(&["stop", "--all"], 0, "", "");
+    assert_eq!(running.child.try_wait().unwrap(), None);
+    kill(Pid::from_raw(crate::support::children(running.pid())[0]), Signal::SIGKILL).unwrap();
+    running.wait();
+    jail.wait_for_nobody();
+    expect(&jail, &["list"], 0, "", "");
+    assert_eq!(records(&jail), [""; 0].map(PathBuf::from));
+}
+
+#[test]
+fn nobody_is_signalled_who_has_the_same_number_in_another_namespace() {
+    if !needs(Need::Root) {
+        return;
+    }
+    let (far, near) = (Jail::shell("same", ""), Jail::shell("same", ""));
+    far.build();
+    near.build();
+    let mut running = Running::start(&mut in_namespace(&far.command(&["echo ready; exec sleep 1000"])));
+    running.expect("ready");
+    let [record] = &records(&far)[..] else { panic!("{:?}", records(&far)) };
+    let number = record.to_str().unwrap().rsplit('@').next().unwrap().to_owned();
+    // A jail whose supervisor has that number here, and whoever stops the other one beside it.
+    let script = format!(
+        "\"$0\" run \"$1\" -- 'echo ready; read word; echo \"$word\"' <\"$3\" & test $! = {number} || exit 9; read go; \
+         STOCKADE_STATE_DIR=\"$2\" \"$0\" stop --timeout 0 same; echo \"stopped $?\"; echo alive >\"$3\"; wait"
+    );
+    let fifo = near.path("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", &script]);
+    command.arg(crate::common::binary()).arg(near.manifest()).arg(far.path("state")).arg(&fifo);
+    command.env("STOCKADE_STATE_DIR", near.path("state")).env("NO_COLOR", "1");
+    command.stdin(std::process::Stdio::piped());
+    let mut beside = Running::start(&mut command);
+    // Opened for both, so that neither side waits for the other.
+    let held = fs::File::options().read(true).write(true).open(&fifo).unwrap();
+    beside.expect("ready");
+    std::io::Write::write_all(beside.child.stdin.as_mut().unwrap(), b"go\n").unwrap();
+    beside.expect("stopped 1");
+    beside.expect("alive");
+    drop(held);
+    assert_eq!(beside.wait(), 0);
+    assert_eq!(running.child.try_wait().unwrap(), None);
+    kill(Pid::from_raw(crate::support::children(running.pid())[0]), Signal::SIGKILL).unwrap();
+    running.wait();
+    far.wait_for_nobody();
+}
+
 #[test]
 fn an_empty_record_is_left_to_whoever_is_making_it() {
     let jail = Jail::shell("unfinished", "");
     jail.build();
     fs::create_dir(jail.path("state/.run")).unwrap();
     fs::set_permissions(jail.path("state/.run"), fs::Permissions::from_mode(0o700)).unwrap();
-    let mut maker = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    let mut maker = Command::new("sleep").arg("1000").spawn().unwrap();
     let record = jail.path("state/.run").join(format!("unfinished@{}", maker.id()));
     fs::write(&record, "").unwrap();
     expect(&jail, &["list"], 0, "", "");
     assert!(record.exists());
     maker.kill().unwrap();
     maker.wait().unwrap();
+    // Its maker may be in another namespace, with another number.
+    expect(&jail, &["list"], 0, "", "");
+    assert!(record.exists());
+    let then = std::time::SystemTime::now() - std::time::Duration::from_mins(2);
+    fs::File::options().write(true).open(&record).unwrap().set_modified(then).unwrap();
     expect(&jail, &["list"], 0, "", "");
     assert!(!record.exists());
 }
@@ -147,7 +241,7 @@ fn a_jail_that_cannot_be_recorded_is_not_run() {
     let jail = Jail::shell("nowhere", "");
     jail.build();
     let mut command = jail.command(&["echo never; sleep 1000"]);
-    let ended = crate::support::finish(command.env("STOCKADE_RUN_DIR", "/proc/nowhere"));
+    let ended = finish(command.env("STOCKADE_RUN_DIR", "/proc/nowhere"));
     let supervisor =
         ended.stderr.split('@').nth(1).and_then(|rest| rest.split('`').next()).unwrap_or_default();
     assert_eq!(
@@ -171,7 +265,7 @@ fn whoever_is_killed_while_it_stops_a_jail_leaves_nothing() {
     for round in 0..20 {
         let mut running = jail.start(&["trap '' TERM; echo ready; while :; do sleep 0.01; done"]);
         running.expect("ready");
-        let mut stop = crate::stockade(&jail, &["stop", "--timeout", "20ms", "cut"])
+        let mut stop = stockade(&jail, &["stop", "--timeout", "20ms", "cut"])
             .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
@@ -201,7 +295,7 @@ fn no_jail_is_shown_the_records_to_write_to() {
             fs::set_permissions(jail.path(private), fs::Permissions::from_mode(0o700)).unwrap();
         }
         jail.build();
-        let ended = crate::support::finish(&mut jail.command(&["echo never"]));
+        let ended = finish(&mut jail.command(&["echo never"]));
         assert_eq!((ended.stdout.as_str(), ended.code), ("", Some(125)));
         let message = "error: this mount would let the program write the records of running jails\n";
         assert!(ended.stderr.starts_with(message), "{}", ended.stderr);
@@ -209,7 +303,7 @@ fn no_jail_is_shown_the_records_to_write_to() {
         if shown == "{here}/state" {
             fs::create_dir(jail.path("elsewhere")).unwrap();
             let mut command = jail.command(&["echo runs"]);
-            let ended = crate::support::finish(command.env("STOCKADE_RUN_DIR", jail.path("elsewhere")));
+            let ended = finish(command.env("STOCKADE_RUN_DIR", jail.path("elsewhere")));
             assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("runs\n", ""));
         }
     }

@@ -1,0 +1,195 @@
+//! Records of running jails (`state.rs`) looked at: one is believed only for as long as its supervisor holds it locked, and what it says
+//! of processes only if the kernel says the same; what is over is swept on the way.
+
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat};
+use nix::libc;
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
+
+use super::cgroup;
+use super::holder::{self, Holder};
+use super::processes::{self, Process};
+use super::running::{Running, has_ended};
+use super::state::{Entry, Written, parse_file_name};
+use crate::sys;
+use crate::sys::fs::{Lock, try_lock};
+use crate::sys::process;
+
+/// No record is longer.
+const LONGEST: u64 = 16 << 20;
+
+/// For so many seconds an empty one may be in the making; it takes some microseconds.
+const MAKING: u64 = 60;
+
+/// Why records cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// Somebody else could have written them.
+    Untrusted {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A call failed.
+    Call {
+        /// On this path.
+        path: PathBuf,
+        /// The call and why.
+        error: sys::Error,
+    },
+}
+
+/// A jail that runs in another PID namespace or on another host, where its numbers mean other processes than they do here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// What its record says.
+    pub entry: Entry,
+    /// The number that its supervisor has there.
+    pub supervisor: i32,
+}
+
+/// What records tell of.
+#[derive(Debug, Default)]
+pub struct Runs {
+    /// What runs here, by name and age.
+    pub here: Vec<Running>,
+    /// What runs out of reach: it is told of, and nothing is done to it.
+    pub elsewhere: Vec<Elsewhere>,
+}
+
+/// Every jail that runs. Records of those that do not are removed.
+pub fn all(place: &Path) -> Result<Runs, Unreadable> {
+    let failed =
+        |call| move |errno| Unreadable::Call { path: place.to_owned(), error: sys::Error { call, errno } };
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let directory = match open(place, flags, Mode::empty()) {
+        Err(Errno::ENOENT) => return Ok(Runs::default()),
+        opened => opened.map_err(failed("open"))?,
+    };
+    let found = fstat(&directory).map_err(failed("fstat"))?;
+    if !is_ours(&found) {
+        let (owner, mode) = (found.st_uid, found.st_mode & 0o7777);
+        return Err(Unreadable::Untrusted { path: place.to_owned(), owner, mode });
+    }
+    let again = openat(&directory, ".", flags, Mode::empty()).map_err(failed("openat"))?;
+    let mut listing = Dir::from_fd(again).map_err(failed("getdents64"))?;
+    let names: Vec<CString> =
+        listing.iter().filter_map(Result::ok).map(|entry| entry.file_name().to_owned()).collect();
+    let mut runs = Runs::default();
+    for found in names.iter().filter_map(|name| examine(&directory, name)) {
+        match found {
+            Run::Here(running) => runs.here.push(running),
+            Run::Elsewhere(other) => runs.elsewhere.push(other),
+        }
+    }
+    runs.here.sort_by(|one, other| {
+        (one.entry.jail.as_str(), one.first).cmp(&(other.entry.jail.as_str(), other.first))
+    });
+    runs.elsewhere.sort_by(|one, other| one.entry.jail.as_str().cmp(other.entry.jail.as_str()));
+    Ok(runs)
+}
+
+/// Sweeps the place of records, and removes it if no jail runs.
+pub fn tidy(place: &Path) {
+    // What cannot be swept here is told by whoever needs to know what runs. A run that starts meanwhile makes the place anew.
+    if all(place).is_ok_and(|runs| runs.here.is_empty() && runs.elsewhere.is_empty())
+        && let Ok(()) | Err(_) = std::fs::remove_dir(place)
+    {}
+}
+
+/// Whether a file is this user's and nobody else may write to it.
+fn is_ours(found: &FileStat) -> bool {
+    found.st_uid == geteuid().as_raw() && found.st_mode & 0o022 == 0
+}
+
+/// What one record tells of.
+enum Run {
+    Here(Running),
+    Elsewhere(Elsewhere),
+}
+
+/// Looks at one record: the jail, if it runs. The record is removed if that is over.
+fn examine(directory: &OwnedFd, name: &CString) -> Option<Run> {
+    let (jail, supervisor) = parse_file_name(OsStr::from_bytes(name.to_bytes()))?;
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let file = openat(directory, name.as_c_str(), flags, Mode::empty()).ok()?;
+    let found = fstat(&file).ok()?;
+    let is_regular = found.st_mode & libc::S_IFMT == SFlag::S_IFREG.bits();
+    if !is_regular || !is_ours(&found) {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    File::from(file.try_clone().ok()?).take(LONGEST).read_to_end(&mut bytes).ok()?;
+    if bytes.is_empty() {
+        // In the making, or left by one that was killed while it made it: nobody has its number then, or who has it says no more. As
+        // its maker may have another number here, none is taken from it that it may still be writing.
+        let is_left = is_old(&found) && matches!(process::pidfd_open(supervisor), Err(Errno::ESRCH));
+        sweep_if(directory, name, &found, is_left);
+        return None;
+    }
+    if !is_locked(&file)? {
+        // The record stays for as long as there is something that only it tells of.
+        let is_clean = Written::decode(&bytes).is_none_or(|written| cgroup::swept(&written.entry.cgroups));
+        sweep_if(directory, name, &found, is_clean);
+        return None;
+    }
+    let written = Written::decode(&bytes)
+        .filter(|written| written.entry.jail == jail && written.supervisor == supervisor)?;
+    match holder::of(&found, supervisor) {
+        Holder::Named => {}
+        // It may have ended meanwhile, and its lock with it.
+        Holder::Elsewhere if is_locked(&file)? => {
+            return Some(Run::Elsewhere(Elsewhere { entry: written.entry, supervisor }));
+        }
+        Holder::Elsewhere | Holder::Another => return None,
+    }
+    let supervisor_fd = process::pidfd_open(supervisor).ok()?;
+    let (first, first_fd) = processes::children(supervisor).into_iter().find_map(|child| {
+        let pidfd = process::pidfd_open(child).ok()?;
+        let is_first = Process::read(child)
+            .is_some_and(|found| found.parent == supervisor && found.is_first() && found.state != 'Z');
+        // It has not ended since the pidfd was opened: what was read is of the same process.
+        (is_first && !has_ended(&pidfd)).then_some((child, pidfd))
+    })?;
+    // Nor has its supervisor.
+    let running = Running { entry: written.entry, supervisor, first, supervisor_fd, first_fd };
+    is_locked(&file)?.then_some(Run::Here(running))
+}
+
+/// Whether a record was made so long ago that whoever makes it has written it, by the clock of its file system.
+fn is_old(found: &FileStat) -> bool {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+    found.st_mtime < now.saturating_sub(MAKING) as i64
+}
+
+/// Whether a record's supervisor is there. None if that cannot be told.
+fn is_locked(file: &OwnedFd) -> Option<bool> {
+    match try_lock(file, Lock::Shared) {
+        Ok(()) => Some(false),
+        Err(Errno::EWOULDBLOCK) => Some(true),
+        Err(_) => None,
+    }
+}
+
+/// Removes a record of what is over, unless another has come into its place.
+fn sweep_if(directory: &OwnedFd, name: &CString, found: &FileStat, over: bool) {
+    let now = fstatat(directory, name.as_c_str(), nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW);
+    if over && now.is_ok_and(|now| (now.st_dev, now.st_ino) == (found.st_dev, found.st_ino)) {
+        // Whoever was faster has done the same.
+        match unlinkat(directory, name.as_c_str(), UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
