@@ -1,6 +1,7 @@
 //! `exec`: runs another program in a jail that runs, confined as the jail's own.
 
 use std::ffi::OsString;
+use std::time::{Duration, Instant};
 
 use super::prepare::{Jail, Result, host_path};
 use super::{run, select};
@@ -18,6 +19,9 @@ use crate::report::run::Ended;
 /// `CAP_SYS_PTRACE` as a mask, see capabilities(7).
 const SYS_PTRACE: u64 = 1 << 19;
 
+/// How long a jail may take to be one: it takes a few milliseconds.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Runs a program in a running jail; its exit code, by the conventions of `run`.
 pub(super) fn exec(options: &cli::Exec, command: Vec<OsString>) -> Result<u8> {
     // Whatever is wrong before the program runs, the exit code tells it from the program's own.
@@ -26,6 +30,9 @@ pub(super) fn exec(options: &cli::Exec, command: Vec<OsString>) -> Result<u8> {
 
 fn attempt(options: &cli::Exec, command: Vec<OsString>) -> Result<u8> {
     let running = select::one(&options.jail)?;
+    if !running.wait_for_program(Instant::now() + PATIENCE) {
+        return Err(starting(&running));
+    }
     let mut jail = Jail::of_running(&running.entry)?;
     if let Some(finding) = standard::refused(&jail.host) {
         return Err(jail.findings(vec![finding]));
@@ -97,6 +104,14 @@ fn difference(steps: &[Step], confinement: &Confinement, init: bool) -> Option<&
     } else {
         None
     }
+}
+
+/// Its first process is still on its way from the host's tree to the jail's.
+fn starting(running: &Running) -> Failure {
+    let jail = &running.entry.jail;
+    let starting = Diagnostic::error(format!("jail `{jail}` is only starting"))
+        .why("its first process is not yet confined, and what joins it would not be either");
+    Failure::new(starting.hint("wait until `stockade list` shows it as running"), exit::FAILED)
 }
 
 /// It has ended between two looks at it.

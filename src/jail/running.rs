@@ -198,6 +198,25 @@ impl Running {
         program.or_else(|| self.entry.forking.then(background)?)
     }
 
+    /// Waits until PID 1 has done what makes it the jail's, or has ended, at most until then; whether that is so. Before, its mount
+    /// namespace is a copy of the host's. It has made no process then, or, where it becomes the program itself, has executed nothing.
+    pub fn wait_for_program(&self, until: Instant) -> bool {
+        loop {
+            let is_there = if self.entry.init {
+                self.program(&Processes::now()).is_some()
+            } else {
+                !processes::is_mere_copy(self.first)
+            };
+            if is_there || has_ended(&self.first_fd) {
+                return true;
+            }
+            if Instant::now() >= until {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Its control groups; none if it has ended meanwhile.
     pub fn groups(&self) -> Option<Groups> {
         let groups = Groups::of(self.first);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -139,7 +139,7 @@ fn exit_codes_and_bytes_pass_as_with_run() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "written\n");
     // Nothing of the caller's descriptors but the standard ones.
     let listed = stockade(&jail, &["exec", "codes", "--", "/bin/sh", "-c", "echo /proc/self/fd/*"]);
-    let mut careless = std::process::Command::new("bash");
+    let mut careless = Command::new("bash");
     careless.args(["-c", "exec 7< /etc 8< /; exec \"$@\"", "bash"]).arg(listed.get_program());
     careless.args(listed.get_args()).env("STOCKADE_STATE_DIR", jail.path("state")).stdin(Stdio::null());
     let ended = finish(&mut careless);
@@ -304,4 +304,35 @@ fn a_frozen_jail_is_not_joined() {
     expect(&jail, &["exec", "icy", "--", "busybox", "true"], 0, "", "");
     expect(&jail, &["stop", "icy"], 0, "", "stopped jail `icy`\n");
     running.wait();
+}
+
+/// Before its first process has changed the root, the jail's mount namespace shows the host's files.
+#[test]
+fn a_jail_that_is_only_starting_is_not_joined() {
+    if !common::needs(common::Need::Program("strace")) {
+        return;
+    }
+    let namespace = if is_root() { "namespaces.user = false\n" } else { "" };
+    for more in ["", "program.init = false"] {
+        if !(is_root() || more.is_empty()) {
+            continue;
+        }
+        let jail = staying("early", &format!("{namespace}{more}"));
+        let run = jail.build().command(&["echo ready; exec busybox sleep 1000"]);
+        let mut slow = Command::new("strace");
+        slow.args(["-f", "-o", "/dev/null", "-e", "trace=pivot_root"]);
+        slow.args(["-e", "inject=pivot_root:delay_enter=6000000"])
+            .arg(run.get_program())
+            .args(run.get_args());
+        slow.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut running = Running::start(&mut slow);
+        until("the record", || told(&jail, &["list"]).stdout.contains("early").then_some(()));
+        let refused = "error: jail `early` is only starting\n  why: its first process is not yet confined, and what joins it would not be \
+                       either\nhint: wait until `stockade list` shows it as running\n";
+        expect(&jail, &["exec", "early", "--", "/bin/busybox", "ls", "/"], 125, "", refused);
+        running.expect("ready");
+        expect(&jail, &["exec", "early", "--", "busybox", "true"], 0, "", "");
+        assert_eq!(told(&jail, &["stop", "early"]).code, Some(0));
+        running.wait();
+    }
 }
