@@ -69,6 +69,10 @@ fn attempt(options: &cli::Exec, command: Vec<OsString>) -> Result<u8> {
         return Err(frozen(&running));
     }
     let groups: Vec<_> = running.control_groups().into_iter().map(host_path).collect::<Result<_>>()?;
+    // One that cannot be found or read is not one that the jail has not: its limits would not hold.
+    if groups.len() != running.entry.cgroups.len() {
+        return Err(differs(&running, "its control groups"));
+    }
     let Run { steps, layers, .. } = jail.join_steps(&tree, &path, confinement.first_id, &groups)?;
     if let Some(difference) = difference(&steps, &confinement, running.entry.init) {
         return Err(differs(&running, difference));

@@ -306,6 +306,29 @@ fn a_frozen_jail_is_not_joined() {
     running.wait();
 }
 
+#[test]
+fn a_jail_whose_control_groups_are_not_to_be_found_is_not_joined() {
+    if !is_root() {
+        return;
+    }
+    let jail = staying("limited", "limits.tasks = 20");
+    let mut running = jail.start(&["echo ready; exec busybox sleep 1000"]);
+    running.expect("ready");
+    let joins = stockade(&jail, &["exec", "limited", "--", "busybox", "true"]);
+    let script = "sort -r /proc/mounts | while read -r _ place kind _; do case $kind in cgroup*) umount -l \"$place\";; esac; done; \
+                  exec \"$@\"";
+    let mut without = Command::new("unshare");
+    without.args(["-m", "sh", "-c", script, "sh"]).arg(joins.get_program()).args(joins.get_args());
+    without.envs(joins.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
+    let ended = finish(&mut without);
+    let refused = "error: jail `limited` cannot be joined as it was started\n  why: of what confines it, this differs by now: its \
+                   control groups\nhint: start the jail again\n";
+    assert_eq!((ended.stdout.as_str(), ended.stderr.as_str(), ended.code), ("", refused, Some(125)));
+    expect(&jail, &["exec", "limited", "--", "busybox", "true"], 0, "", "");
+    expect(&jail, &["stop", "limited"], 0, "", "stopped jail `limited`\n");
+    running.wait();
+}
+
 /// Before its first process has changed the root, the jail's mount namespace shows the host's files.
 #[test]
 fn a_jail_that_is_only_starting_is_not_joined() {
