@@ -74,6 +74,10 @@ fn attempt(options: &cli::Exec, command: Vec<OsString>) -> Result<u8> {
         return Err(differs(&running, "its control groups"));
     }
     let Run { steps, layers, .. } = jail.join_steps(&tree, &path, confinement.first_id, &groups)?;
+    // PID 1 may be the program, which has given the capability up where a process that it made before has not.
+    if confinement.first_id.is_none() && kept(&steps) & SYS_PTRACE != 0 {
+        return Err(could_be_grabbed(&running));
+    }
     if let Some(difference) = difference(&steps, &confinement, running.entry.init) {
         return Err(differs(&running, difference));
     }
@@ -89,12 +93,11 @@ fn attempt(options: &cli::Exec, command: Vec<OsString>) -> Result<u8> {
 /// What somebody who joins would have otherwise than the jail: then this host is not what it was when the jail was started.
 fn difference(steps: &[Step], confinement: &Confinement, init: bool) -> Option<&'static str> {
     let mut own_ids = false;
-    let (mut keep, mut no_new_privileges) = (u64::MAX, false);
+    let (keep, mut no_new_privileges) = (kept(steps), false);
     for step in steps {
         match &step.action {
             Action::EnterUserNamespace => own_ids = true,
             Action::JoinNamespaces { namespaces } => own_ids |= namespaces.user,
-            Action::DropBounding { keep: kept } => keep = kept.0,
             Action::NoNewPrivileges => no_new_privileges = true,
             _ => {}
         }
@@ -116,6 +119,15 @@ fn starting(running: &Running) -> Failure {
     let starting = Diagnostic::error(format!("jail `{jail}` is only starting"))
         .why("its first process is not yet confined, and what joins it would not be either");
     Failure::new(starting.hint("wait until `stockade list` shows it as running"), exit::FAILED)
+}
+
+/// The capabilities that these steps leave in the bounding set.
+fn kept(steps: &[Step]) -> u64 {
+    let keep = steps.iter().find_map(|step| match &step.action {
+        Action::DropBounding { keep } => Some(keep.0),
+        _ => None,
+    });
+    keep.unwrap_or(u64::MAX)
 }
 
 /// It has ended between two looks at it.

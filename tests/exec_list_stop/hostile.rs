@@ -68,3 +68,29 @@ fn a_jail_that_could_grab_is_not_joined() {
     expect(&jail, &["stop", "tracer"], 0, "", "stopped jail `tracer`\n");
     running.wait();
 }
+
+/// Without a PID 1 of ours the program is asked what it can have, and may have made a process that can have more.
+#[test]
+fn nor_is_one_that_says_that_it_could_not() {
+    if !is_root() {
+        return;
+    }
+    let jail = Jail::shell("liar", "");
+    let source = "#include <stdio.h>\n#include <sys/prctl.h>\n#include <unistd.h>\n\
+                  int main(void) { if (!fork()) for (;;) pause();\n\
+                  puts(prctl(PR_CAPBSET_DROP, 19) ? \"kept\" : \"dropped\"); fflush(stdout); for (;;) pause(); }";
+    assert!(common::compile(&jail.path("liar"), source, &["-w"]));
+    jail.write_manifest(
+        "[\"/liar\"]",
+        "program.user = \"root\"\nprogram.init = false\nnamespaces.user = false\n\
+         privileges.capabilities = [\"SYS_PTRACE\", \"SETPCAP\"]\nprivileges.system_calls = \"all\"\n\
+         mounts = [{ source = \"{here}/liar\", target = \"/liar\", executable = true }]",
+    );
+    let mut running = Running::start(jail.build().command(&[]).stdout(std::process::Stdio::piped()));
+    running.expect("dropped");
+    let ended = crate::told(&jail, &["exec", "liar", "--", "/bin/busybox", "true"]);
+    let refused = "error: jail `liar` is not to be joined\n";
+    assert!(ended.code == Some(125) && ended.stderr.starts_with(refused), "{ended:?}");
+    expect(&jail, &["stop", "--timeout=0", "liar"], 0, "", "killed jail `liar`\n");
+    running.wait();
+}
