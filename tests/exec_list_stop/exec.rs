@@ -264,6 +264,22 @@ fn a_killed_exec_leaves_its_jail_and_nothing_else() {
 }
 
 #[test]
+fn what_a_killed_exec_has_started_stays_until_the_jail_ends() {
+    let jail = staying("orphan", "");
+    let mut running = jail.start(&["echo ready; exec busybox sleep 1000"]);
+    running.expect("ready");
+    let script = "busybox sleep 1000 & echo in; wait";
+    let mut joined = Running::start(&mut stockade(&jail, &["exec", "orphan", "--", "/bin/sh", "-c", script]));
+    joined.expect("in");
+    joined.signal(Signal::SIGKILL);
+    joined.wait();
+    until("the sleep as PID 1's", || (crate::support::children(running.first()).len() == 2).then_some(()));
+    expect(&jail, &["stop", "orphan"], 0, "", "stopped jail `orphan`\n");
+    running.wait();
+    jail.wait_for_nobody();
+}
+
+#[test]
 fn one_of_several_runs_is_named() {
     let jail = staying("both", "");
     let mut runs: Vec<Running> = (0..2)

@@ -63,7 +63,9 @@ pub fn join_steps(run: Run, host: &Host, groups: &[HostPath]) -> Result<Run, Fin
             }
             Action::ForkProgram { .. } => {
                 let phase = step.phase;
-                let origin = Origin::Default("nothing is left of `stockade exec` when it is killed");
+                let origin = Origin::Default(
+                    "when `stockade exec` is killed its program ends; what that has started stays until the jail ends",
+                );
                 steps.push(step);
                 steps.push(Step { action: Action::DieWithJoiner, phase, origin });
             }

@@ -236,7 +236,8 @@ pub(super) const DIE_WITH_PARENT: Text = Text {
 
 pub(super) const DIE_WITH_JOINER: Text = Text {
     why: "The process that has joined the jail stays outside its PID namespace, so the end of that namespace is not what ends the \
-          program when `stockade exec` is killed: the parent-death signal is. Whether the joiner had died before is asked afterwards.",
+          program when `stockade exec` is killed: the parent-death signal is. Whether the joiner had died before is asked afterwards. What the program has started \
+          by then has no such signal, and stays until the jail ends.",
     man: &["prctl(2)"],
     without: "A killed `stockade exec` would leave its program in the jail for as long as that runs.",
 };
