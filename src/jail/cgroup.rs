@@ -17,6 +17,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkdir;
 
 use super::child::write_to;
+use super::groups::is_named;
 use crate::plan::control::{Control, ControlGroup, LEAF, PREFIX, Version};
 use crate::plan::{Action, Step};
 use crate::sys::Error;
@@ -344,17 +345,8 @@ fn sweep_named(path: &Path) -> bool {
 
 /// The groups that a name of a group may mean: it, and those that have got a number behind.
 pub(super) fn named(path: &Path) -> Vec<PathBuf> {
-    let (Some(parent), Some(prefix)) = (path.parent(), path.file_name().and_then(|name| name.to_str()))
-    else {
-        return Vec::new();
-    };
-    let is_it =
-        |name: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
-    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
-    entries
-        .map(|entry| entry.path())
-        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_it))
-        .collect()
+    let entries = path.parent().and_then(|parent| std::fs::read_dir(parent).ok()).into_iter().flatten();
+    entries.flatten().map(|entry| entry.path()).filter(|found| is_named(found, path)).collect()
 }
 
 /// Removes what a supervisor that was killed has left of these groups; whether nothing is left. They may have got numbers.

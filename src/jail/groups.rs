@@ -1,10 +1,10 @@
-//! The control groups of a jail that runs: found by where the kernel says that its PID 1 is, not by what a record says; limits
+//! The control groups of a jail that runs: found by where the kernel says that its PID 1 is, of those that its record names; limits
 //! changed, all its processes stopped and let go on. What was found stays what it is, as it is held by descriptor.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -13,7 +13,7 @@ use nix::sys::stat::Mode;
 
 use super::cgroup::{Switch, directory, freezer};
 use super::child::write_to;
-use crate::plan::control::{Control, ControlLimit, PREFIX, Version};
+use crate::plan::control::{Control, ControlLimit, Version};
 use crate::sys::{self, cgroup};
 
 /// How long all processes may take to stop: one that waits for a disk stops when it has its answer.
@@ -64,11 +64,13 @@ impl From<sys::Error> for Error {
 }
 
 impl Groups {
-    /// Those that a process is in and that are a jail's own. Whether it is still the same process is for the caller to look.
-    pub(super) fn of(pid: i32) -> Self {
-        let ours = |path: &Path| {
-            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX))
-        };
+    /// Those that a process is in, of those that its jail's record names: a service that a jail is started by may be called as a jail's
+    /// group is. Whether it is still the same process is for the caller to look.
+    pub(super) fn of(pid: i32, recorded: &[PathBuf]) -> Self {
+        if recorded.is_empty() {
+            return Self(Vec::new());
+        }
+        let ours = |path: &Path| recorded.iter().any(|name| is_named(path, name));
         let found = cgroup::hierarchies_of(Path::new("/"), pid);
         let live = found.into_iter().filter(|found| ours(&found.directory)).filter_map(|found| {
             let version = if found.controllers.is_some() { Version::One } else { Version::Two };
@@ -164,6 +166,19 @@ impl Groups {
     }
 }
 
+/// Whether a group has this name, or it with a number behind.
+pub(super) fn is_named(path: &Path, name: &Path) -> bool {
+    let text = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    let (Some(found), Some(name_text)) = (text(path), text(name)) else { return false };
+    path.parent() == name.parent()
+        && found.strip_prefix(&name_text).is_some_and(|rest| {
+            rest.is_empty()
+                || rest
+                    .strip_prefix('-')
+                    .is_some_and(|number| number.parse().is_ok_and(|number: u32| number > 1))
+        })
+}
+
 /// For a file that is not there: its controller is not in this group.
 fn absent_if_missing(absent: Error) -> impl Fn(sys::Error) -> Error {
     move |error| if error.errno == Errno::ENOENT { absent } else { Error::Call(error) }
@@ -223,4 +238,26 @@ fn write_below(directory: &OwnedFd, name: &str, value: &str) -> Result<(), sys::
     let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
     let file = openat(directory, name, flags, Mode::empty()).map_err(sys::Error::of("open"))?;
     write_to(&file, value.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_known_by_its_name_or_a_number_behind_it() {
+        let is = |path| is_named(Path::new(path), Path::new("/pids/stockade-web"));
+        assert!(
+            ["/pids/stockade-web", "/pids/stockade-web-2", "/pids/stockade-web-1000"].into_iter().all(is)
+        );
+        for other in [
+            "/pids/stockade-web.service",
+            "/pids/stockade-web-admin",
+            "/pids/stockade-web-1",
+            "/x/stockade-web",
+            "/",
+        ] {
+            assert!(!is(other), "{other}");
+        }
+    }
 }

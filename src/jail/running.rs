@@ -219,7 +219,7 @@ impl Running {
 
     /// Its control groups; none if it has ended meanwhile.
     pub fn groups(&self) -> Option<Groups> {
-        let groups = Groups::of(self.first);
+        let groups = Groups::of(self.first, &self.entry.cgroups);
         // It was there after they were found, so they are its.
         (!has_ended(&self.first_fd)).then_some(groups)
     }

@@ -1,7 +1,7 @@
 //! What is done to running jails by their control groups: limits changed, all processes stopped and let go on.
 
 use crate::common::{Need, needs};
-use crate::support::{Jail, finish, status_of, until};
+use crate::support::{Jail, Running, finish, status_of, until};
 use crate::{expect, stockade, told};
 
 /// Whether this user can have groups here.
@@ -172,4 +172,31 @@ fn a_frozen_jail_can_be_killed_and_leaves_nothing() {
         let mut ours = all.filter(|entry| entry.file_name() == "stockade-orphan");
         ours.next().is_none().then_some(())
     });
+}
+
+#[test]
+fn a_service_whose_group_is_called_like_a_jails_is_left_alone() {
+    if !has_groups() {
+        return;
+    }
+    // As systemd makes one for a unit that starts a jail without limits.
+    let above = ["/sys/fs/cgroup/freezer", "/sys/fs/cgroup"].map(std::path::Path::new);
+    let above = above.into_iter().find(|path| path.join("cgroup.procs").exists()).unwrap();
+    let service = above.join(format!("stockade-serving-{}.service", std::process::id()));
+    std::fs::create_dir(&service).unwrap();
+    let jail = Jail::shell("serving", "");
+    jail.build();
+    let before = format!("echo $$ > {}/cgroup.procs", service.display());
+    let mut running = Running::start(&mut jail.command_after(&before, &["echo ready; exec sleep 1000"]));
+    running.expect("ready");
+    let unheld = "\
+error: cannot freeze jail `serving`
+  why: it has no control group by which all its processes can be stopped
+hint: write a limit such as `tasks` under `[limits]` and start it again
+";
+    let frozen = told(&jail, &["freeze", "serving"]);
+    expect(&jail, &["stop", "serving"], 0, "", "stopped jail `serving`\n");
+    assert_eq!(running.wait(), 143);
+    until("the end of its group", || std::fs::remove_dir(&service).ok());
+    assert_eq!((frozen.stdout.as_str(), frozen.stderr.as_str(), frozen.code), ("", unheld, Some(1)));
 }
