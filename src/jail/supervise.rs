@@ -320,8 +320,18 @@ impl Supervisor<'_> {
         self.signal_group(libc::SIGCONT)
     }
 
-    /// Signals the program's process group: it leads one, see `NewProcessGroup`.
-    fn signal_group(&self, number: i32) -> Result<(), Error> {
+    /// Signals the program's process group: it leads one, see `NewProcessGroup`. Of one that has ended the number may be a stranger's by
+    /// now; in the background another has taken its place, if there is one.
+    fn signal_group(&mut self, number: i32) -> Result<(), Error> {
+        let has_ended = |program: &Running| {
+            program.pidfd.as_ref().is_some_and(|pidfd| signal_by(pidfd, 0) == Err(Errno::ESRCH))
+        };
+        if self.program.as_ref().is_some_and(has_ended) {
+            let next = if self.forking { self.background() } else { None };
+            let Some(next) = next else { return Ok(()) };
+            self.announcement.is(next.pid);
+            self.program = Some(next);
+        }
         match &self.program {
             Some(program) => ended_is_fine(process::kill(-program.pid, number), "kill"),
             None => Ok(()),

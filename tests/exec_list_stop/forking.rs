@@ -109,3 +109,25 @@ fn a_storm_in_the_background_is_stopped() {
     expect(&jail, &["stop", "--timeout=100ms", "stormy"], 0, "", message);
     running.wait();
 }
+
+#[test]
+fn whoever_takes_the_place_of_one_in_the_background_is_stopped_and_let_go_on() {
+    let jail = daemon("replaced");
+    // It has made another, which leads a group of its own, and ends when it is told.
+    let script = "busybox setsid sh -c \"trap 'echo on; exit 5' CONT; echo ready; n=0; \
+                  while test \\$n -lt 500; do busybox sleep 0.01; n=\\$((n+1)); done; echo never\" & \
+                  trap 'echo hup' HUP; while ! busybox test -e /tmp/end; do busybox sleep 0.01; done";
+    let mut running = start(&jail, script);
+    // The supervisor asks who is in the background when there is something to be passed on.
+    running.signal(Signal::SIGHUP);
+    running.expect("hup");
+    let first = children(running.first());
+    expect(&jail, &["exec", "replaced", "--", "busybox", "touch", "/tmp/end"], 0, "", "");
+    until("its place to be taken", || {
+        let now = children(running.first());
+        (now.len() == 1 && now != first).then_some(())
+    });
+    running.signal(Signal::SIGCONT);
+    running.expect("on");
+    assert_eq!(running.wait(), 5);
+}
