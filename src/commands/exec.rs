@@ -97,7 +97,7 @@ fn difference(steps: &[Step], confinement: &Confinement, init: bool) -> Option<&
     for step in steps {
         match &step.action {
             Action::EnterUserNamespace => own_ids = true,
-            Action::JoinNamespaces { namespaces } => own_ids |= namespaces.user,
+            Action::JoinNamespaces { namespaces, .. } => own_ids |= namespaces.user,
             Action::NoNewPrivileges => no_new_privileges = true,
             _ => {}
         }

@@ -202,6 +202,9 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
              `stockade exec` in the group from which the jail was started (cgroups(7))"
                 .into()
         }
+        (Action::JoinNamespaces { .. }, Errno::ESTALE) => {
+            "the root of the jail's mount namespace is not the tree that it was started from: start the jail again".into()
+        }
         (Action::JoinNamespaces { .. }, Errno::EPERM) => {
             "joining namespaces needs CAP_SYS_ADMIN and CAP_SYS_CHROOT, and CAP_SYS_PTRACE over the jail's first process, which root \
              lacks inside many containers"

@@ -119,7 +119,7 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
         Operation::MakeControlGroups { name, groups } => program.groups.make(name, groups),
         Operation::EnterControlGroups { namespace } => program.groups.enter(*namespace),
         Operation::MakeUserNamespace(wanted) => spaces::make(wanted, &program.spaces),
-        Operation::JoinNamespaces(kinds) => enter(program.joined.take(), *kinds),
+        Operation::JoinNamespaces { kinds, tree } => spaces::join(program.joined.take(), *kinds, tree),
         Operation::EnterNetwork => enter(program.spaces.network.take(), libc::CLONE_NEWNET),
         Operation::EnterUserNamespace => enter(program.spaces.of(IdSpace::Jail).take(), libc::CLONE_NEWUSER),
         Operation::LoopbackUp => crate::sys::network::loopback_up(),
@@ -357,7 +357,7 @@ pub(super) fn open(path: &CStr, flags: OFlag) -> Result<OwnedFd, Error> {
 }
 
 /// setns(2), after which the namespace's descriptor has no further use.
-fn enter(namespace: Option<OwnedFd>, kind: libc::c_int) -> Result<(), Error> {
+pub(super) fn enter(namespace: Option<OwnedFd>, kind: libc::c_int) -> Result<(), Error> {
     let namespace = namespace.ok_or(Error { call: "setns", errno: Errno::EBADF })?;
     process::enter_namespace(namespace.as_fd(), kind).map_err(Error::of("setns"))
 }

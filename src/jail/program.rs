@@ -92,7 +92,10 @@ pub(super) enum Operation {
         namespace: bool,
     },
     MakeUserNamespace(NewSpace),
-    JoinNamespaces(libc::c_int),
+    JoinNamespaces {
+        kinds: libc::c_int,
+        tree: CString,
+    },
     EnterNetwork,
     EnterUserNamespace,
     LoopbackUp,
@@ -264,9 +267,12 @@ impl Program {
                     };
                     Operation::WriteFiles(directories.iter().map(file).collect::<Result<_, super::Error>>()?)
                 }
-                Action::JoinNamespaces { namespaces } => {
+                Action::JoinNamespaces { namespaces, tree } => {
                     joined = true;
-                    Operation::JoinNamespaces(clone_flags(*namespaces))
+                    Operation::JoinNamespaces {
+                        kinds: clone_flags(*namespaces),
+                        tree: text(index, tree.as_path())?,
+                    }
                 }
                 Action::EnterNetwork => Operation::EnterNetwork,
                 Action::EnterUserNamespace => Operation::EnterUserNamespace,

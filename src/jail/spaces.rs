@@ -12,8 +12,9 @@ use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
 use nix::libc;
+use nix::sys::stat::fstatat;
 
 use super::child;
 use crate::plan::step::IdSpace;
@@ -113,6 +114,18 @@ fn take_hold(wanted: &NewSpace, left: &Left, spaces: &Spaces) -> Result<(), Erro
         spaces.network.set(Some(network));
     }
     Ok(())
+}
+
+/// Enters the namespaces of a running jail. `ESTALE` if what is its root by then is not that of the tree it was started from: its first
+/// process would not be where it belongs, and `/` the host's.
+pub(super) fn join(process: Option<OwnedFd>, kinds: libc::c_int, tree: &CStr) -> Result<(), Error> {
+    let look = |path: &CStr| {
+        let found = fstatat(AT_FDCWD, path, AtFlags::empty()).map_err(Error::of("newfstatat"))?;
+        Ok((found.st_dev, found.st_ino))
+    };
+    let wanted = look(tree)?;
+    child::enter(process, kinds)?;
+    if look(c"/")? == wanted { Ok(()) } else { Err(Error { call: "setns", errno: Errno::ESTALE }) }
 }
 
 /// Opens something below the holder's directory of /proc, which means this process for as long as it is open: no other that has

@@ -81,9 +81,16 @@ impl Action {
                 .iter()
                 .flat_map(|path| write(&path.as_path().join("cgroup.procs").to_string_lossy(), "0"))
                 .collect(),
-            Self::JoinNamespaces { namespaces } => {
+            Self::JoinNamespaces { namespaces, tree } => {
                 let flags = join("|", namespaces.flags().map(|(flag, _)| flag.to_owned()));
-                vec![call("setns", format!("<jail>, {flags}")), call("close", "<jail>")]
+                let look = |path| call("newfstatat", format!("AT_FDCWD, {path}, <what>, 0"));
+                let tree = text(tree.as_path());
+                vec![
+                    look(tree),
+                    call("setns", format!("<jail>, {flags}")),
+                    call("close", "<jail>"),
+                    look("\"/\"".into()),
+                ]
             }
             Self::EnterNetwork => {
                 vec![call("setns", "<network>, CLONE_NEWNET"), call("close", "<network>")]

@@ -70,7 +70,7 @@ impl fmt::Display for Action {
                     .map(|path| Quoted::of(&path.as_path().join("cgroup.procs")).to_string());
                 write!(f, "write({} \"0\")", procs.collect::<Vec<_>>().join(", "))
             }
-            Self::JoinNamespaces { namespaces } => {
+            Self::JoinNamespaces { namespaces, .. } => {
                 let flags: Vec<_> = namespaces.flags().map(|(flag, _)| flag).collect();
                 write!(f, "setns(<jail>, {})", flags.join("|"))
             }

@@ -121,7 +121,10 @@ fn enter() -> Vec<Action> {
         Action::RelayOutput { onto: vec![1, 2] },
         Action::Listen { to: Listener::Log, target: jail("/proc") },
         Action::Listen { to: Listener::Notify, target: jail("/proc") },
-        Action::JoinNamespaces { namespaces: Namespaces { mount: true, pid: true, ..Namespaces::default() } },
+        Action::JoinNamespaces {
+            namespaces: Namespaces { mount: true, pid: true, ..Namespaces::default() },
+            tree: HostPath::parse("/t").unwrap(),
+        },
         Action::CreateRuleset {
             handled: AccessSet::known_to(7),
             network: NetworkSet::TCP,

@@ -368,8 +368,9 @@ pub enum Action {
     SetUndumpable,
     /// The program's own terminal, relayed by the supervisor, becomes the controlling one and these descriptors.
     AttachTerminal { onto: Vec<i32> },
-    /// The namespaces of a jail that runs already, and with its mount namespace its root; from here on every path is the jail's.
-    JoinNamespaces { namespaces: Namespaces },
+    /// The namespaces of a jail that runs already, and with its mount namespace its root, which is looked at: it has to be that of
+    /// the tree the jail was started from. From here on every path is the jail's.
+    JoinNamespaces { namespaces: Namespaces, tree: HostPath },
     /// The network namespace that was made together with the jail's user namespace.
     EnterNetwork,
     /// `lo` up in the new network namespace.

@@ -161,8 +161,9 @@ fn action(action: &Action) -> Value {
         Action::JoinControlGroups { directories } => json!({
             "kind": "join_control_groups", "directories": directories.iter().map(|path| text(path.as_path())).collect::<Vec<_>>(),
         }),
-        Action::JoinNamespaces { namespaces } => json!({
+        Action::JoinNamespaces { namespaces, tree } => json!({
             "kind": "join_namespaces", "namespaces": namespaces.flags().map(|(flag, _)| flag).collect::<Vec<_>>(),
+            "tree": text(tree.as_path()),
         }),
         Action::EnterNetwork => json!({ "kind": "enter_network" }),
         Action::EnterUserNamespace => json!({ "kind": "enter_user_namespace" }),

@@ -345,6 +345,28 @@ fn a_jail_whose_control_groups_are_not_to_be_found_is_not_joined() {
     running.wait();
 }
 
+#[test]
+fn a_root_that_is_not_the_tree_of_the_record_is_not_joined() {
+    if !is_root() {
+        return;
+    }
+    let jail = staying("moved", "");
+    let mut running = jail.start(&["echo ready; exec busybox sleep 1000"]);
+    running.expect("ready");
+    let joins = stockade(&jail, &["exec", "moved", "--", "busybox", "true"]);
+    let script = "tree=$(readlink -f \"$0\") copy=$1; shift; cp -a \"$tree\" \"$copy\" && mount --bind \"$copy\" \"$tree\" && exec \"$@\"";
+    let mut elsewhere = Command::new("unshare");
+    elsewhere.args(["-m", "sh", "-c", script]).args([jail.tree(), jail.path("copy")]);
+    elsewhere.arg(joins.get_program()).args(joins.get_args()).stdin(Stdio::null());
+    elsewhere.envs(joins.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let ended = finish(&mut elsewhere);
+    let hint = "hint: the root of the jail's mount namespace is not the tree that it was started from: start the jail again\n";
+    assert!(ended.code == Some(125) && ended.stderr.ends_with(hint), "{ended:?}");
+    expect(&jail, &["exec", "moved", "--", "busybox", "true"], 0, "", "");
+    expect(&jail, &["stop", "moved"], 0, "", "stopped jail `moved`\n");
+    running.wait();
+}
+
 /// Before its first process has changed the root, the jail's mount namespace shows the host's files.
 #[test]
 fn a_jail_that_is_only_starting_is_not_joined() {

@@ -52,10 +52,10 @@ pub fn join_steps(run: Run, host: &Host, groups: &[HostPath]) -> Result<Run, Fin
             }
             // The mounts that rules are about are found in the jail's mount namespace.
             Action::CreateRuleset { .. } | Action::AllowAccess { .. } => rules.push(step),
-            Action::EnterRoot { .. } => {
+            Action::EnterRoot { tree, .. } => {
                 let origin = Origin::Default("the program is to be where the jail's is");
                 steps.push(Step {
-                    action: Action::JoinNamespaces { namespaces },
+                    action: Action::JoinNamespaces { namespaces, tree: tree.clone() },
                     phase: Phase::Enter,
                     origin,
                 });
@@ -140,7 +140,7 @@ mod tests {
             Action::Clone { namespaces: Namespaces::default() },
             Action::JoinControlGroups { directories: vec![group] },
             Action::SetUndumpable,
-            Action::JoinNamespaces { namespaces },
+            Action::JoinNamespaces { namespaces, tree: tree.clone() },
             Action::SetUid { uid: 7 },
             Action::ForkProgram { filtered: true, forking: false, passed: 0 },
             Action::DieWithJoiner,

@@ -129,8 +129,8 @@ pub(super) const JOIN_NAMESPACES: Text = Text {
     why: "All namespaces are entered by one call, through a descriptor of the jail's first process that no number given again can \
           turn into another. The new mount namespace brings its root and working directory; the PID namespace counts for \
           processes made from now on, so that this one, which is still privileged, is no process of the jail's at any time \
-          (CVE-2016-9962).",
-    man: &["setns(2)", "pidfd_open(2)", "namespaces(7)"],
+          (CVE-2016-9962). The root is then looked at: it has to be that of the tree the jail was started from.",
+    man: &["setns(2)", "pidfd_open(2)", "namespaces(7)", "stat(2)"],
     without: "The program would run on the host, with the host's files and processes in sight.",
 };
 

@@ -81,7 +81,7 @@ pub(super) fn line(action: &Action) -> Option<String> {
                 .map(|path| format!("echo $$ > {}", word(path.as_path().join("cgroup.procs"))));
             lines.collect::<Vec<_>>().join("; ")
         }
-        Action::JoinNamespaces { namespaces } => {
+        Action::JoinNamespaces { namespaces, .. } => {
             let options: Vec<_> = namespaces.flags().map(|(_, name)| format!("--{name}")).collect();
             format!("nsenter --target=$jail {} \u{2026}", options.join(" "))
         }
