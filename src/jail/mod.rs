@@ -42,6 +42,7 @@ mod verify;
 
 use std::fmt;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use nix::libc;
@@ -130,6 +131,15 @@ pub enum Error {
     },
     /// What others are to find it by could not be written; nothing was executed.
     Unrecorded(Unwritten),
+    /// Others could write where that belongs; nothing was executed.
+    Untrusted {
+        /// The directory.
+        place: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// A signal ended the set-up.
     Interrupted {
         /// Which.
@@ -163,6 +173,11 @@ impl fmt::Display for Error {
                 write!(f, "standard {name}: {error}")
             }
             Self::Unrecorded(Unwritten { path, error }) => write!(f, "`{}`: {error}", path.display()),
+            Self::Untrusted { place, owner, mode } => write!(
+                f,
+                "records of running jails go to `{}`, which belongs to user {owner}, mode {mode:04o}: others could write them",
+                place.display()
+            ),
             Self::Interrupted { signal, .. } => write!(f, "interrupted by signal {signal}"),
         }
     }

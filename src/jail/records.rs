@@ -110,7 +110,7 @@ pub fn tidy(place: &Path) {
 }
 
 /// Whether a file is this user's and nobody else may write to it.
-fn is_ours(found: &FileStat) -> bool {
+pub(super) fn is_ours(found: &FileStat) -> bool {
     found.st_uid == geteuid().as_raw() && found.st_mode & 0o022 == 0
 }
 

@@ -18,9 +18,11 @@ use std::rc::Rc;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, open};
-use nix::sys::stat::{Mode, mkdirat};
+use nix::sys::stat::{Mode, mkdirat, stat};
 use nix::unistd::{unlink, write};
 
+use super::Error;
+use super::records::is_ours;
 use crate::plan::{JailName, Source};
 use crate::sys;
 use crate::sys::fs::{Lock, try_lock};
@@ -172,10 +174,11 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Writes it, by the supervisor. Three calls where the directory is there.
+    /// Writes it, by the supervisor. Four calls where the directory is there, which has to be one that is read later: what is in a
+    /// place where others may write is believed by nobody.
     ///
     /// PID 1 inherits the descriptor and closes it with all others before there is a program: for so long it holds the lock as well.
-    pub(super) fn write(&self) -> Result<Record, Unwritten> {
+    pub(super) fn write(&self) -> Result<Record, Error> {
         let supervisor = std::process::id() as i32;
         let path = self.place.join(file_name(&self.entry.jail, supervisor));
         let failed = |call| {
@@ -185,12 +188,17 @@ impl Draft {
         let file = self.create(&path).map_err(|error| Unwritten { path: path.clone(), error })?;
         // From here on, dropping it removes it.
         let record = Record { path: path.clone(), file };
+        let place = stat(&self.place).map_err(failed("stat"))?;
+        if !is_ours(&place) {
+            let (owner, mode) = (place.st_uid, place.st_mode & 0o7777);
+            return Err(Error::Untrusted { place: self.place.clone(), owner, mode });
+        }
         // Nobody else takes this lock, and those who look whether it is taken do not look before there is something to read.
         try_lock(&record.file, Lock::Exclusive).map_err(failed("flock"))?;
         let bytes = Written { entry: self.entry.clone(), supervisor }.encode();
         match write(&record.file, &bytes).map_err(failed("write"))? {
             written if written == bytes.len() => Ok(record),
-            _ => Err(failed("write")(Errno::ENOSPC)),
+            _ => Err(failed("write")(Errno::ENOSPC).into()),
         }
     }
 

@@ -217,6 +217,15 @@ fn records_that_others_may_write_are_refused() {
     for words in [&["list"][..], &["stop", "open"], &["stop", "--all"]] {
         expect(&jail, words, 125, "", &refusal("0777", own));
     }
+    // Nor is a jail started that these would refuse to see.
+    let ended = finish(&mut jail.command(&["echo never"]));
+    let why = format!(
+        "error: cannot run jail `open`\n  why: records of running jails go to `{}`, which belongs to user {own}, mode 0777: others \
+         could write them\n",
+        place.display()
+    );
+    assert_eq!((ended.stdout.as_str(), ended.stderr.as_str(), ended.code), ("", why.as_str(), Some(125)));
+    assert_eq!(records(&jail), [""; 0].map(PathBuf::from));
     fs::set_permissions(&place, fs::Permissions::from_mode(0o700)).unwrap();
     expect(&jail, &["list"], 0, "", "");
     if !needs(Need::Root) {
