@@ -28,7 +28,7 @@ use crate::sys::process;
 const LONGEST: u64 = 16 << 20;
 
 /// For so many seconds an empty one may be in the making; it takes some microseconds.
-const MAKING: u64 = 60;
+const MAKING: u64 = 1;
 
 /// Why records cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +135,9 @@ fn examine(directory: &OwnedFd, name: &CString) -> Option<Run> {
     if bytes.is_empty() {
         // In the making, or left by one that was killed while it made it: nobody has its number then, or who has it says no more. As
         // its maker may have another number here, none is taken from it that it may still be writing.
-        let is_left = is_old(&found) && matches!(process::pidfd_open(supervisor), Err(Errno::ESRCH));
+        let is_left = is_old(&found)
+            && !is_locked(&file)?
+            && matches!(process::pidfd_open(supervisor), Err(Errno::ESRCH));
         sweep_if(directory, name, &found, is_left);
         return None;
     }

@@ -228,10 +228,18 @@ impl Jail {
             entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
         };
         let state = self.path("state");
-        // The place of records stays; what killed supervisors have left in it is swept by the next command that looks.
-        let list =
-            Command::new(common::binary()).arg("list").env("STOCKADE_STATE_DIR", &state).output().unwrap();
-        left.extend(String::from_utf8(list.stdout).unwrap().lines().map(str::to_owned));
+        // The place of records stays; what killed supervisors have left in it is swept by the next command that looks, or, if they were
+        // killed before they wrote a byte, by one a second later.
+        let end = Instant::now() + PATIENCE;
+        let listed = loop {
+            let mut list = Command::new(common::binary());
+            let list = list.arg("list").env("STOCKADE_STATE_DIR", &state).output().unwrap();
+            if names(&state.join(".run")).is_empty() || Instant::now() > end {
+                break String::from_utf8(list.stdout).unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        };
+        left.extend(listed.lines().map(str::to_owned));
         left.extend(names(&state).into_iter().filter(|name| name != self.name && name != ".run"));
         left.extend(names(&state.join(".run")));
         let known = ["current", "generations", "ids", "keep", "lock"];
