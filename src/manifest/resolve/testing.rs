@@ -7,14 +7,18 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::accounts::Accounts;
+use super::run::{Run, run_steps};
 use super::tree::{Nodes, TreeSteps, tree_steps};
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::{Files, Manifest};
 use crate::plan::step::{Action, Keep, Owner};
-use crate::plan::{At, HostPath, Origin, Place, Source, Step};
+use crate::plan::{At, HostPath, JailName, JailPath, Origin, Place, Source, Step, order};
 use crate::sys::descriptor::Descriptor;
 use crate::sys::host::Host;
 use crate::sys::priority::Priorities;
+
+/// The first of the ids that a jail of root's has outside.
+pub(super) const FIRST_ID: u32 = 600_000_000;
 
 /// A host made for one test.
 pub(super) struct Scene {
@@ -132,6 +136,16 @@ impl Scene {
     pub(super) fn resolve(&self, manifest: &Manifest) -> Result<TreeSteps, Vec<Finding>> {
         let accounts = Accounts::of(manifest, &self.host).unwrap();
         tree_steps(manifest, &self.host, &accounts, Nodes::Made)
+    }
+
+    /// The run part of a manifest: jail `web`, its tree at `/tree` and its program at `/program`, in a legal order.
+    pub(super) fn run(&self, manifest: &Manifest) -> Result<Run, Vec<Finding>> {
+        let accounts = Accounts::of(manifest, &self.host).unwrap();
+        let name = JailName::parse("web").unwrap();
+        let (tree, program) = (HostPath::parse("/tree").unwrap(), JailPath::parse("/program").unwrap());
+        let run = run_steps(manifest, &self.host, &accounts, &name, &tree, &program, || Ok(FIRST_ID))?;
+        assert_eq!(order::check(&run.steps), Ok(()));
+        Ok(run)
     }
 
     /// The steps of a manifest as text, without those every tree has: /dev, /proc and the names of users.

@@ -1,7 +1,5 @@
 //! What a program starts with beside its rights: from a manifest and its caller to steps.
 
-use super::super::accounts::Accounts;
-use super::super::run::run_steps;
 use super::super::testing::Scene;
 use super::*;
 use crate::manifest::schema::{Manifest, RESOURCES, ResourceLimit};
@@ -10,17 +8,7 @@ use crate::sys::priority::Priorities;
 
 /// The steps of a run that begin with one of these.
 fn steps(scene: &Scene, manifest: &Manifest, names: &[&str]) -> Vec<String> {
-    let name = crate::plan::JailName::parse("web").unwrap();
-    let run = run_steps(
-        manifest,
-        &scene.host,
-        &Accounts::default(),
-        &name,
-        &host("/tree"),
-        &jail("/program"),
-        || Ok(600_000_000),
-    )
-    .unwrap();
+    let run = scene.run(manifest).unwrap();
     let shown = run.steps.iter().map(|step| step.action.to_string());
     shown.filter(|step| names.iter().any(|name| step.starts_with(name))).collect()
 }

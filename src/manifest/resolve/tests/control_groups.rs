@@ -3,16 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use super::super::accounts::Accounts;
 use super::super::control_groups::{Missing, available};
-use super::super::run::{Run, run_steps};
+use super::super::run::Run;
 use super::super::testing::Scene;
-use super::*;
-use crate::manifest::finding::Finding;
 use crate::manifest::schema::{Manifest, Network};
 use crate::plan::control::Version;
 use crate::plan::step::Action;
-use crate::plan::{Account, Control, ControlLimit, Enforcement, Layer, order};
+use crate::plan::{Account, Control, ControlLimit, Enforcement, Layer};
 
 /// A host with version 1 only.
 fn first_version() -> Scene {
@@ -63,23 +60,6 @@ fn manifest(scene: &Scene, limits: &[(Control, &str)]) -> Manifest {
     manifest
 }
 
-fn resolve(scene: &Scene, manifest: &Manifest) -> Result<Run, Vec<Finding>> {
-    let name = crate::plan::JailName::parse("web").unwrap();
-    let run = run_steps(
-        manifest,
-        &scene.host,
-        &Accounts::default(),
-        &name,
-        &host("/tree"),
-        &jail("/program"),
-        || Ok(600_000_000),
-    );
-    if let Ok(run) = &run {
-        assert_eq!(order::check(&run.steps), Ok(()));
-    }
-    run
-}
-
 /// The steps about control groups, and whether clone(2) makes the namespace.
 fn groups(run: &Run) -> (Vec<String>, bool) {
     let about = |action: &&Action| {
@@ -95,7 +75,7 @@ fn groups(run: &Run) -> (Vec<String>, bool) {
 
 /// What is missing of the layer `limits`.
 fn missing(scene: &Scene, manifest: &Manifest) -> String {
-    let findings = resolve(scene, manifest).unwrap_err();
+    let findings = scene.run(manifest).unwrap_err();
     assert_eq!(findings.len(), 1, "{findings:?}");
     assert_eq!(findings[0].message, "this host cannot enforce the layer `limits`");
     findings[0].why.join("\n")
@@ -103,7 +83,7 @@ fn missing(scene: &Scene, manifest: &Manifest) -> String {
 
 #[test]
 fn a_jail_without_such_limits_has_no_group() {
-    let run = resolve(&first_version(), &Manifest::default()).unwrap();
+    let run = first_version().run(&Manifest::default()).unwrap();
     assert_eq!(groups(&run), (Vec::new(), true));
 }
 
@@ -112,7 +92,7 @@ fn version_1_has_a_group_in_each_hierarchy_that_holds_a_limit() {
     let scene = first_version();
     let limits =
         [(Control::Memory, "1M"), (Control::Tasks, "20"), (Control::Cpu, "150%"), (Control::CpuWeight, "50")];
-    let run = resolve(&scene, &manifest(&scene, &limits)).unwrap();
+    let run = scene.run(&manifest(&scene, &limits)).unwrap();
     let make = "mkdir(\"stockade-web\" in \
         \"/cg/memory/here\" memory.limit_in_bytes=1048576 memory.memsw.limit_in_bytes=1048576, \
         \"/cg/pids\" pids.max=20, \
@@ -122,7 +102,7 @@ fn version_1_has_a_group_in_each_hierarchy_that_holds_a_limit() {
     assert_eq!(groups(&run), (vec![make.into(), enter.into()], false));
     // Swap that is asked for is counted together with memory, and has to be there.
     let limits = [(Control::Memory, "1M"), (Control::Swap, "1M")];
-    let run = resolve(&scene, &manifest(&scene, &limits)).unwrap();
+    let run = scene.run(&manifest(&scene, &limits)).unwrap();
     assert!(groups(&run).0[0].contains("memory.memsw.limit_in_bytes=2097152"), "{:?}", groups(&run));
 }
 
@@ -156,7 +136,7 @@ fn what_version_1_lacks_is_named() {
     // Where that is allowed the rest is enforced.
     let mut manifest = manifest(&scene, &[(Control::MemoryHigh, "1M"), (Control::Tasks, "20")]);
     manifest.privileges.best_effort = vec![scene.at(9, Layer::Limits)];
-    let run = resolve(&scene, &manifest).unwrap();
+    let run = scene.run(&manifest).unwrap();
     assert!(groups(&run).0[0].contains("pids.max=20"));
     let limits = run.layers.iter().find(|state| state.layer == Layer::Limits).unwrap();
     assert!(matches!(&limits.enforcement, Enforcement::Degraded(why) if why.contains("memory_high")));
@@ -166,7 +146,7 @@ fn what_version_1_lacks_is_named() {
 fn a_delegated_group_of_version_2_is_left_for_a_leaf_and_hands_on_what_is_needed() {
     let scene = second_version("system.slice/web.service", "", true);
     let limits = [(Control::Memory, "1M"), (Control::MemoryHigh, "512K"), (Control::Tasks, "20")];
-    let run = resolve(&scene, &manifest(&scene, &limits)).unwrap();
+    let run = scene.run(&manifest(&scene, &limits)).unwrap();
     let Some(Action::MakeControlGroups { groups, .. }) = run.steps.first().map(|step| &step.action) else {
         panic!("{:?}", run.steps.first());
     };
@@ -186,7 +166,7 @@ fn a_leaf_that_systemd_or_an_earlier_start_has_made_is_not_left() {
     scene.file("cg/web.service/cgroup.controllers", "memory pids\n");
     scene.file("cg/web.service/cgroup.subtree_control", "memory pids\n");
     delegate(&scene, "web.service");
-    let run = resolve(&scene, &manifest(&scene, &[(Control::Tasks, "20")])).unwrap();
+    let run = scene.run(&manifest(&scene, &[(Control::Tasks, "20")])).unwrap();
     let Some(Action::MakeControlGroups { groups, .. }) = run.steps.first().map(|step| &step.action) else {
         panic!("{:?}", run.steps.first());
     };
@@ -243,7 +223,7 @@ fn a_jail_of_the_hosts_root_has_its_tasks_limited_where_that_can_be() {
     manifest.namespaces.network = Some(scene.at(1, Network::Host));
     manifest.program.user = Some(scene.at(2, Account::Id(0)));
     let tasks = |scene: &Scene, manifest: &Manifest| {
-        let run = resolve(scene, manifest).unwrap();
+        let run = scene.run(manifest).unwrap();
         let limits =
             run.layers.iter().find(|state| state.layer == Layer::Limits).unwrap().enforcement.clone();
         (groups(&run).0.first().cloned(), limits)

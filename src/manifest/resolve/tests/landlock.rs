@@ -2,33 +2,22 @@
 
 use nix::errno::Errno;
 
-use super::super::accounts::Accounts;
-use super::super::run::{Run, run_steps};
 use super::super::testing::Scene;
 use super::*;
-use crate::manifest::finding::Finding;
 use crate::manifest::schema::{DeviceName, Manifest, Network, Proc, Share};
 use crate::plan::{Layer, LayerState};
 use crate::sys::descriptor::{Descriptor, Kind};
 
-/// The run part of a manifest.
-fn resolve(scene: &Scene, manifest: &Manifest) -> Result<Run, Vec<Finding>> {
-    let name = crate::plan::JailName::parse("web").unwrap();
-    run_steps(manifest, &scene.host, &Accounts::default(), &name, &host("/tree"), &jail("/program"), || {
-        Ok(600_000_000)
-    })
-}
-
 /// The steps of Landlock as text, without the root's rule and that of /dev.
 fn steps(scene: &Scene, manifest: &Manifest) -> Vec<String> {
-    let run = resolve(scene, manifest).unwrap();
+    let run = scene.run(manifest).unwrap();
     let shown = run.steps.iter().map(|step| step.action.to_string());
     shown.filter(|step| step.starts_with("landlock_add_rule(")).collect()
 }
 
 /// What became of the layer.
 fn state(scene: &Scene, manifest: &Manifest) -> LayerState {
-    let layers = resolve(scene, manifest).unwrap().layers;
+    let layers = scene.run(manifest).unwrap().layers;
     layers.into_iter().find(|state| state.layer == Layer::Landlock).unwrap()
 }
 
@@ -157,7 +146,7 @@ fn without_landlock_a_jail_starts_only_if_it_may() {
     let mut scene = Scene::new("landlock-absent");
     scene.host.landlock = Err(Errno::ENOSYS);
     let mut manifest = Manifest::default();
-    let findings = resolve(&scene, &manifest).unwrap_err();
+    let findings = scene.run(&manifest).unwrap_err();
     assert_eq!(findings[0].message, "this host cannot enforce the layer `landlock`");
     manifest.privileges.best_effort.push(scene.at(1, Layer::Landlock));
     assert_eq!(state(&scene, &manifest).enforcement.name(), "degraded");
@@ -173,7 +162,7 @@ fn scopes_are_what_the_version_and_the_manifest_say() {
     let mut scene = Scene::new("landlock-scopes");
     let mut manifest = Manifest::default();
     let scopes = |scene: &Scene, manifest: &Manifest| {
-        let run = resolve(scene, manifest).unwrap();
+        let run = scene.run(manifest).unwrap();
         let shown = run.steps.iter().map(|step| step.action.to_string());
         let ruleset = shown.into_iter().find(|step| step.starts_with("landlock_create_ruleset(")).unwrap();
         ruleset.rsplit_once("scope of ").unwrap().1.trim_end_matches(')').to_owned()

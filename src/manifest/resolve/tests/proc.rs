@@ -1,24 +1,13 @@
 //! What of /proc is covered: from the files a kernel has there to steps.
 
-use super::super::accounts::Accounts;
-use super::super::run::{Run, run_steps};
 use super::super::testing::Scene;
-use super::*;
-use crate::manifest::finding::Finding;
 use crate::manifest::schema::{Manifest, Proc};
 use crate::plan::value::Account;
 use crate::plan::{Enforcement, Layer};
 
-/// The run part of a manifest.
-fn resolve(scene: &Scene, manifest: &Manifest) -> Result<Run, Vec<Finding>> {
-    let name = crate::plan::JailName::parse("web").unwrap();
-    let accounts = Accounts::of(manifest, &scene.host).unwrap();
-    run_steps(manifest, &scene.host, &accounts, &name, &host("/tree"), &jail("/program"), || Ok(600_000_000))
-}
-
 /// The steps about /proc as text.
 fn steps(scene: &Scene, manifest: &Manifest) -> Vec<String> {
-    let shown = resolve(scene, manifest).unwrap().steps.into_iter().map(|step| step.action.to_string());
+    let shown = scene.run(manifest).unwrap().steps.into_iter().map(|step| step.action.to_string());
     shown.filter(|step| step.contains("\"/proc") && !step.starts_with("landlock")).collect()
 }
 
@@ -106,15 +95,15 @@ fn a_host_that_does_not_show_its_proc_is_no_place_for_a_masked_one() {
     let scene = scene("proc-hidden");
     std::fs::remove_file(scene.host.root.join("proc/version")).unwrap();
     let mut manifest = Manifest::default();
-    let refused = resolve(&scene, &manifest).unwrap_err();
+    let refused = scene.run(&manifest).unwrap_err();
     assert_eq!(refused.len(), 1);
     assert_eq!(refused[0].message, "this host cannot enforce the layer `proc`");
     manifest.privileges.best_effort = vec![scene.at(1, Layer::Proc)];
-    let layers = resolve(&scene, &manifest).unwrap().layers;
+    let layers = scene.run(&manifest).unwrap().layers;
     let state = layers.into_iter().find(|state| state.layer == Layer::Proc).unwrap();
     assert!(matches!(state.enforcement, Enforcement::Degraded(_)), "{state:?}");
     // Without one it runs.
     let mut manifest = Manifest::default();
     manifest.root.proc = Some(scene.at(1, Proc::Processes));
-    assert!(resolve(&scene, &manifest).is_ok());
+    assert!(scene.run(&manifest).is_ok());
 }

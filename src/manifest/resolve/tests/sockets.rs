@@ -2,8 +2,6 @@
 
 use std::os::unix::net::UnixListener;
 
-use super::super::accounts::Accounts;
-use super::super::run::run_steps;
 use super::super::testing::Scene;
 use super::*;
 use crate::manifest::schema::Manifest;
@@ -15,12 +13,7 @@ fn found(scene: &Scene, source: &str, intended: bool) -> Vec<String> {
         *sockets = intended;
     }
     let manifest = Manifest { mounts: vec![scene.at(1, mount)], ..Manifest::default() };
-    let name = crate::plan::JailName::parse("web").unwrap();
-    let accounts = Accounts::default();
-    let result =
-        run_steps(&manifest, &scene.host, &accounts, &name, &host("/tree"), &jail("/program"), || {
-            Ok(600_000_000)
-        });
+    let result = scene.run(&manifest);
     result.err().unwrap_or_default().into_iter().map(|finding| finding.message).collect()
 }
 

@@ -1,16 +1,10 @@
 //! What becomes of the caller's standard descriptors.
 
-use super::super::accounts::Accounts;
-use super::super::run::run_steps;
-use super::super::testing::Scene;
-use super::*;
+use super::super::testing::{FIRST_ID, Scene};
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::Manifest;
 use crate::plan::Action;
 use crate::sys::descriptor::{Descriptor, Kind};
-
-/// The first of the jail's ids outside.
-const FIRST_ID: u32 = 600_000_000;
 
 /// A descriptor of a file by its inode number, whose path nobody knows.
 fn file(inode: u64, readable: bool, writable: bool, owner: u32) -> Descriptor {
@@ -22,17 +16,8 @@ fn file(inode: u64, readable: bool, writable: bool, owner: u32) -> Descriptor {
 fn replaced(standard: [Descriptor; 3]) -> Result<Vec<Action>, Vec<Finding>> {
     let mut scene = Scene::new("standard");
     scene.host.standard = standard;
-    let name = crate::plan::JailName::parse("web").unwrap();
     let manifest = Manifest::default();
-    let run = run_steps(
-        &manifest,
-        &scene.host,
-        &Accounts::default(),
-        &name,
-        &host("/tree"),
-        &jail("/program"),
-        || Ok(FIRST_ID),
-    )?;
+    let run = scene.run(&manifest)?;
     let actions = run.steps.into_iter().map(|step| step.action);
     Ok(actions
         .filter(|action| matches!(action, Action::ReopenDescriptor { .. } | Action::RelayOutput { .. }))

@@ -1,23 +1,12 @@
 //! The filter of system calls: from a manifest and the host to a step, and what becomes of the layer.
 
-use super::super::accounts::Accounts;
-use super::super::run::{Run, run_steps};
+use super::super::run::Run;
 use super::super::testing::Scene;
-use super::*;
-use crate::manifest::finding::Finding;
 use crate::manifest::schema::{Manifest, RESOURCES, ResourceLimit, SystemCalls};
 use crate::plan::step::Action;
 use crate::plan::system_calls::profiles::Profile;
 use crate::plan::system_calls::{Architecture, Decision, Entry, Filter, Refusal};
 use crate::plan::{Enforcement, Layer, Phase, order};
-
-/// The run part of a manifest.
-fn resolve(scene: &Scene, manifest: &Manifest) -> Result<Run, Vec<Finding>> {
-    let name = crate::plan::JailName::parse("web").unwrap();
-    run_steps(manifest, &scene.host, &Accounts::default(), &name, &host("/tree"), &jail("/program"), || {
-        Ok(600_000_000)
-    })
-}
 
 /// The filter of a run with the phase of its step, and what became of the layer.
 fn filter(run: &Run) -> (Option<(Phase, Filter)>, Enforcement) {
@@ -40,7 +29,7 @@ fn init_is_filtered(run: &Run) -> bool {
 #[test]
 fn there_is_a_filter_unless_the_manifest_says_no() {
     let scene = Scene::new("system-calls");
-    let run = resolve(&scene, &Manifest::default()).unwrap();
+    let run = scene.run(&Manifest::default()).unwrap();
     let (step, enforcement) = filter(&run);
     let (phase, found) = step.unwrap();
     assert_eq!((phase, found.words.as_str(), found.refusal), (Phase::Exec, "default", Refusal::Errno));
@@ -50,12 +39,12 @@ fn there_is_a_filter_unless_the_manifest_says_no() {
     let entries = ["default", "-mlock"].map(|word| (word.to_owned(), Entry::parse(word).unwrap()));
     manifest.privileges.system_calls = Some(scene.at(1, SystemCalls::List(entries.into())));
     manifest.privileges.system_calls_action = Some(scene.at(2, Refusal::Log));
-    let (step, enforcement) = filter(&resolve(&scene, &manifest).unwrap());
+    let (step, enforcement) = filter(&scene.run(&manifest).unwrap());
     assert_eq!(step.unwrap().1.words, "default -mlock");
     assert!(matches!(enforcement, Enforcement::Off(_)), "{enforcement:?}");
 
     manifest.privileges.system_calls = Some(scene.at(1, SystemCalls::Profile(Profile::All)));
-    let run = resolve(&scene, &manifest).unwrap();
+    let run = scene.run(&manifest).unwrap();
     let (step, enforcement) = filter(&run);
     assert!(step.is_none() && matches!(enforcement, Enforcement::Off(_)));
     assert!(init_is_filtered(&run));
@@ -66,10 +55,10 @@ fn a_host_without_filters_is_an_error_unless_the_manifest_says_otherwise() {
     let mut scene = Scene::new("system-calls-missing");
     scene.host.seccomp = false;
     let mut manifest = Manifest::default();
-    let findings = resolve(&scene, &manifest).unwrap_err();
+    let findings = scene.run(&manifest).unwrap_err();
     assert!(findings[0].message.contains("layer `seccomp`"), "{findings:?}");
     manifest.privileges.best_effort.push(scene.at(1, Layer::Seccomp));
-    let run = resolve(&scene, &manifest).unwrap();
+    let run = scene.run(&manifest).unwrap();
     let (step, enforcement) = filter(&run);
     assert!(step.is_none() && matches!(enforcement, Enforcement::Degraded(_)));
     assert!(!init_is_filtered(&run));
@@ -80,11 +69,11 @@ fn without_no_new_privs_it_comes_before_the_rights_are_dropped() {
     let scene = Scene::new("system-calls-privileged");
     let mut manifest = Manifest::default();
     manifest.privileges.no_new_privileges = Some(scene.at(1, false));
-    let run = resolve(&scene, &manifest).unwrap();
+    let run = scene.run(&manifest).unwrap();
     assert_eq!(filter(&run).0.unwrap().0, Phase::Confine);
     assert!(!init_is_filtered(&run));
     manifest.privileges.system_calls = Some(scene.at(1, SystemCalls::Profile(Profile::Compute)));
-    let findings = resolve(&scene, &manifest).unwrap_err();
+    let findings = scene.run(&manifest).unwrap_err();
     assert!(findings[0].message.contains("without no_new_privs"), "{findings:?}");
 }
 
@@ -94,8 +83,7 @@ fn processors_are_those_named_or_the_programs() {
         return;
     }
     let scene = Scene::new("system-calls-narrow");
-    let found =
-        |manifest: &Manifest| resolve(&scene, manifest).map(|run| filter(&run).0.unwrap().1.architectures);
+    let found = |manifest: &Manifest| scene.run(manifest).map(|run| filter(&run).0.unwrap().1.architectures);
     let (wide, both) = (vec![Architecture::X86_64], vec![Architecture::X86_64, Architecture::X86_32]);
     let mut manifest = Manifest::default();
     scene.program("program", 0o755);
@@ -135,7 +123,7 @@ fn the_limit_on_core_files_is_kept_where_it_keeps_programs_of_the_hosts_out() {
             })
             .into_iter()
             .collect();
-        let (step, _) = filter(&resolve(&scene, &manifest).unwrap());
+        let (step, _) = filter(&scene.run(&manifest).unwrap());
         assert_eq!(step.unwrap().1.policy.opens(Decision::CoreLimit), opens, "{bound:?}");
     }
 }
