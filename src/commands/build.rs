@@ -8,9 +8,9 @@ use super::prepare::{Jail, Result, state_directory};
 use super::test;
 use crate::cli;
 use crate::error::{self, Failure, exit};
+use crate::manifest::Request;
 use crate::manifest::finding::Finding;
 use crate::manifest::resolve::tree::TreeSteps;
-use crate::manifest::{self, Request};
 use crate::plan::JailName;
 use crate::report::amount;
 use crate::report::diagnostic::{Diagnostic, Severity, Style};
@@ -29,9 +29,8 @@ pub(super) fn build(options: &cli::Build, request: &Request) -> Result<u8> {
     }
     let mut code = 0;
     let mut values = Vec::new();
-    for (name, request) in built_jails()? {
-        let done = request.and_then(|request| Ok((named_so(&name, Jail::load(&request)?)?, request)));
-        match done.and_then(|(jail, request)| one(options, &jail, &request)) {
+    for asked in built_jails()? {
+        match asked.and_then(|(jail, request)| one(options, &jail, &request)) {
             Ok(value) => values.push(value),
             Err(failure) => code = code.max(failure.report()),
         }
@@ -60,8 +59,8 @@ fn print(value: &Value) -> u8 {
     error::print(&format!("{value:#}\n"))
 }
 
-/// What every jail of the state directory was built from, to be asked for again.
-fn built_jails() -> Result<Vec<(JailName, Result<Request>)>> {
+/// Every jail of the state directory, with what was asked for, to be asked for again.
+fn built_jails() -> Result<Vec<Result<(Jail, Request)>>> {
     let state = state_directory()?;
     let cannot = |error: &tree::Error| {
         let failed =
@@ -69,19 +68,19 @@ fn built_jails() -> Result<Vec<(JailName, Result<Request>)>> {
         Failure::new(failed.why(error.to_string()), exit::FAILED)
     };
     let Some(store) = Store::find(&state).map_err(|error| cannot(&error))? else { return Ok(Vec::new()) };
-    let jails = store.jails().map_err(|error| cannot(&error))?;
-    let mut requests = Vec::new();
-    for name in jails.iter().filter_map(|name| JailName::parse(name).ok()) {
+    let names = store.jails().map_err(|error| cannot(&error))?;
+    let mut jails = Vec::new();
+    for name in names.iter().filter_map(|name| JailName::parse(name).ok()) {
         // What was never finished is no jail.
         if let Some(generation) = store.latest(&name).map_err(|error| cannot(&error))? {
-            requests.push((name, request_of(&store, &generation)));
+            jails.push(asked_again(&store, &generation));
         }
     }
-    Ok(requests)
+    Ok(jails)
 }
 
-/// What a generation was built from, to be asked for again.
-fn request_of(store: &Store, generation: &Generation) -> Result<Request> {
+/// The jail that a generation was built for, with what was asked for.
+fn asked_again(store: &Store, generation: &Generation) -> Result<(Jail, Request)> {
     let unknown = |why: String| {
         let jail = &generation.jail;
         let message = format!("it is not known which manifest jail `{jail}` was built from");
@@ -90,35 +89,36 @@ fn request_of(store: &Store, generation: &Generation) -> Result<Request> {
     };
     let record = store.record(generation).map_err(|error| unknown(error.to_string()))?;
     let request = made_from(&record).ok_or_else(|| unknown("its record does not say".to_owned()))?;
-    if let Some(distrust) = changed_by_others(&request) {
-        let unasked = Diagnostic::error(format!("jail `{}` is not built unasked", generation.jail))
-            .why(format!("its manifest can be changed by others: {distrust}"))
-            .hint(format!("look at it, and write `stockade build {}`", request.jail.display()));
-        return Err(Failure::new(unasked, exit::FINDING));
+    match load_unasked(&request)? {
+        Ok(jail) => Ok((named_so(&generation.jail, jail)?, request)),
+        Err(distrust) => {
+            let unasked = Diagnostic::error(format!("jail `{}` is not built unasked", generation.jail))
+                .why(format!("its manifest can be changed by others: {distrust}"))
+                .hint(format!("look at it, and write `stockade build {}`", request.jail.display()));
+            Err(Failure::new(unasked, exit::FINDING))
+        }
     }
-    Ok(request)
 }
 
-/// Why root does not go by a manifest, or by what that includes, unasked: nobody has looked at it since, and what a user writes into it by
-/// now is not what root has meant to build, to run as a test, or to read.
-fn changed_by_others(request: &Request) -> Option<Distrust> {
-    let distrust = |path: &Path| tree::trust_file(path).err().filter(Distrust::is_of_others);
-    if !nix::unistd::geteuid().is_root() {
-        return None;
+/// The jail of a manifest that is used unasked; where root asks, the reason why not, if others can change the manifest or what that
+/// includes: nobody has looked at it since, and what a user writes into it by now is not what root has meant to build, to run as a
+/// test, or to read.
+fn load_unasked(request: &Request) -> Result<std::result::Result<Jail, Distrust>> {
+    let is_root = nix::unistd::geteuid().is_root();
+    let distrust =
+        |path: &Path| tree::trust_file(path).err().filter(|distrust| is_root && distrust.is_of_others());
+    if let Some(distrust) = distrust(Path::new(&request.jail)) {
+        return Ok(Err(distrust));
     }
-    distrust(Path::new(&request.jail)).or_else(|| {
-        let loaded = manifest::load(request).ok()?;
-        loaded.sources.iter().find_map(|source| distrust(&source.path))
-    })
+    let jail = Jail::load(request)?;
+    // Of the very files that were read.
+    let distrusted = jail.loaded.sources.iter().find_map(|source| distrust(&source.path));
+    Ok(distrusted.map_or(Ok(jail), Err))
 }
 
 /// The jail that a tree was built for, as its manifest is by now; none if that cannot be used, or not unasked.
 pub(super) fn unasked(record: &Record) -> Option<Jail> {
-    let request = made_from(record)?;
-    if changed_by_others(&request).is_some() {
-        return None;
-    }
-    Jail::load(&request).ok()
+    load_unasked(&made_from(record)?).ok()?.ok()
 }
 
 /// What a record says its tree was built from.
