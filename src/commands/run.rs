@@ -236,18 +236,20 @@ pub(super) fn outcome(
 /// A file that was to say which process the program is.
 fn not_written(Unwritten { path, error }: &Unwritten) -> Failure {
     let failed = Diagnostic::error(format!("cannot write the process id to `{}`", path.display()));
-    Failure::new(failed.why(error.to_string()).hint("name a file that you may write"), exit::FAILED)
+    let hint = failure::general(*error).unwrap_or_else(|| "name a file that you may write".to_owned());
+    Failure::new(failed.why(error.to_string()).hint(hint), exit::FAILED)
 }
 
 /// A jail that nobody could list, stop or come to again.
 fn not_recorded(jail: &Jail, Unwritten { path, error }: &Unwritten) -> Finding {
     let finding = Finding::plain(format!("cannot record that jail `{}` runs", jail.name));
-    let hint = match error.errno {
+    let place = match error.errno {
         Errno::ENOENT => {
             "XDG_RUNTIME_DIR names a directory that is not there; STOCKADE_RUN_DIR names another place"
         }
         _ => "STOCKADE_RUN_DIR names another place for the records of running jails",
     };
+    let hint = failure::general(*error).unwrap_or_else(|| place.to_owned());
     finding.why(format!("`{}`: {error}", path.display())).hint(hint)
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::failure;
 use super::prepare::{Result, records, state_directory};
 use super::remove::named;
 use crate::error::{Failure, exit};
@@ -102,7 +103,10 @@ fn unreadable(error: &Unreadable) -> Failure {
                 path.display()
             ))
             .hint("remove it, if no jail of yours runs; STOCKADE_RUN_DIR names another place"),
-        Unreadable::Call { path, error } => failed.why(format!("`{}`: {error}", path.display())),
+        Unreadable::Call { path, error } => Diagnostic {
+            hint: failure::general(*error),
+            ..failed.why(format!("`{}`: {error}", path.display()))
+        },
     };
     Failure::new(failed, exit::FAILED)
 }
