@@ -17,6 +17,8 @@ pub(super) struct Announcement<'a> {
     tell: Option<Tell<'a>>,
     /// Who is the program now, also if it has ended already.
     program: Option<i32>,
+    /// Whether that is one that the program has left: it need not have executed anything itself.
+    is_heir: bool,
     told: Option<i32>,
     forking: bool,
 }
@@ -24,17 +26,27 @@ pub(super) struct Announcement<'a> {
 impl<'a> Announcement<'a> {
     /// Nothing told yet. With `forking` another process may take the place of the first.
     pub(super) fn new(tell: Option<Tell<'a>>, forking: bool) -> Self {
-        Self { tell, program: None, told: None, forking }
+        Self { tell, program: None, is_heir: false, told: None, forking }
     }
 
     /// Whether reports of the jail's first processes are waited for.
     pub(super) fn is_urgent(&self) -> bool {
-        self.tell.is_some() && (self.told.is_none() || self.forking)
+        (self.tell.is_some() && self.told.is_none()) || self.follows()
     }
 
     /// This process is the program, or is about to be.
     pub(super) fn is(&mut self, program: i32) {
-        self.program = Some(program);
+        (self.program, self.is_heir) = (Some(program), false);
+    }
+
+    /// The program has been executed and has ended, and this process stands for it from now on.
+    pub(super) fn has_become(&mut self, heir: i32) {
+        (self.program, self.is_heir) = (Some(heir), true);
+    }
+
+    /// Whether it is told of those that take the program's place.
+    pub(super) fn follows(&self) -> bool {
+        self.tell.is_some() && self.forking
     }
 
     /// After what time to look again at it.
@@ -44,7 +56,7 @@ impl<'a> Announcement<'a> {
 
     /// Whether it is to be told of: it has not been, and may have executed something.
     pub(super) fn is_due(&self) -> bool {
-        let is_mere_copy = |pid| processes::is_mere_copy(pid);
+        let is_mere_copy = |pid| !self.is_heir && processes::is_mere_copy(pid);
         self.tell.is_some() && self.told != self.program && !self.program.is_some_and(is_mere_copy)
     }
 

@@ -16,6 +16,7 @@ use super::log::Log;
 use super::output::Output;
 use super::processes;
 use super::report::{self, Received, Report};
+use super::running::has_ended;
 use super::terminal::Relay;
 use super::{End, Error};
 use crate::sys;
@@ -66,12 +67,24 @@ pub(super) struct Supervisor<'a> {
     pub(super) announcement: Announcement<'a>,
 }
 
-/// The program's own process, as the host sees it.
+/// The program's own process, as the host sees it, or who stands for it in the background.
 #[derive(Debug)]
 pub(super) struct Running {
     pid: i32,
-    /// None where there is none to be had.
+    /// None where there is none to be had, and once it is known to have ended without anybody in its place.
     pidfd: Option<OwnedFd>,
+    stand: Stand,
+}
+
+/// How it stands with the program's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stand {
+    /// It is the program's own: its end is PID 1's to judge.
+    Own,
+    /// It is one of those that PID 1 has inherited, and when it ends another takes its place.
+    Background,
+    /// It has ended, and nobody was there to take its place. Its number may be a stranger's by now.
+    Ended,
 }
 
 impl Supervisor<'_> {
@@ -85,6 +98,9 @@ impl Supervisor<'_> {
             // know whether the program has started.
             if status || signals || ended {
                 self.take_all(&mut reported)?;
+            }
+            if self.followed().is_some_and(has_ended) {
+                self.succeed();
             }
             self.announce(&mut reported)?;
             // PID 1 has ended, and the program with it: its number may be another's by now.
@@ -192,6 +208,7 @@ impl Supervisor<'_> {
         ready.extend(self.log.iter().filter(|log| log.pause().is_none()).map(|log| readable(log.socket())));
         let inbox = self.inbox.iter().filter(|inbox| inbox.pause().is_none());
         ready.extend(inbox.map(|inbox| readable(inbox.socket())));
+        ready.extend(self.followed().map(|pidfd| readable(pidfd.as_fd())));
         match poll(&mut ready, timeout) {
             Ok(_) => Ok([0, 1, 2, 3, 4].map(|at: usize| {
                 ready[..named].get(at).and_then(PollFd::revents).is_some_and(|events| !events.is_empty())
@@ -232,23 +249,19 @@ impl Supervisor<'_> {
         match message {
             Report::Started => {
                 self.announcement.is(sender);
-                self.program = match process::pidfd_open(sender) {
-                    Ok(pidfd) => Some(Running { pid: sender, pidfd: Some(pidfd) }),
-                    // It has ended already, there is nothing left to be signalled.
-                    Err(Errno::ESRCH) => None,
+                let (pidfd, stand) = match process::pidfd_open(sender) {
+                    Ok(pidfd) => (Some(pidfd), Stand::Own),
+                    // There is nothing left to be signalled, unless it has left others.
+                    Err(Errno::ESRCH) => (None, Stand::Ended),
                     // No such call, a filter, no descriptor left: no reason to end a program that runs.
-                    Err(_) => Some(Running { pid: sender, pidfd: None }),
+                    Err(_) => (None, Stand::Own),
                 };
+                self.program = Some(Running { pid: sender, pidfd, stand });
             }
             // Only a terminal's keys stop a program without the supervisor's doing.
             Report::Stopped { .. } if self.relay.is_some() => self.stop_with_program()?,
             Report::Stopped { .. } => {}
-            Report::Background => {
-                self.program = self.background();
-                if let Some(program) = &self.program {
-                    self.announcement.is(program.pid);
-                }
-            }
+            Report::Background => self.succeed(),
             Report::Failed { .. } => *reported = Some(message),
             Report::Ended { .. } => *reported = reported.or(Some(message)),
             Report::Read { offset } => {
@@ -269,6 +282,7 @@ impl Supervisor<'_> {
             (libc::SIGCONT, Some(relay)) => relay.resume(),
             _ => {}
         }
+        self.look_after_background();
         match (&self.program, number) {
             (Some(_), libc::SIGTSTP) => {
                 self.signal_group(libc::SIGSTOP)?;
@@ -278,12 +292,6 @@ impl Supervisor<'_> {
             (Some(program), _) => match program.pidfd.as_ref().map(|pidfd| signal_by(pidfd, number)) {
                 // PID 1 passes it on: the program's number alone might be another's by now.
                 None | Some(Err(Errno::ENOSYS)) => self.signal_first(number),
-                // Its place in the background has been taken by another, if there is one.
-                Some(Err(Errno::ESRCH)) if self.forking => {
-                    self.program = self.background();
-                    let next = self.program.as_ref().and_then(|program| program.pidfd.as_ref());
-                    next.map_or(Ok(()), |next| ended_is_fine(signal_by(next, number), "pidfd_send_signal"))
-                }
                 Some(result) => ended_is_fine(result, "pidfd_send_signal"),
             },
             // Nothing has started yet that could take it: what would end the program ends the set-up.
@@ -295,10 +303,30 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Who stands for a program in the background: the oldest of those that PID 1 has inherited.
-    fn background(&self) -> Option<Running> {
-        let (pid, pidfd) = processes::oldest_child(self.first.pid)?;
-        Some(Running { pid, pidfd: Some(pidfd) })
+    /// What is watched for the end of who stands for the program, if anybody is to be told of another.
+    fn followed(&self) -> Option<&OwnedFd> {
+        let program = self.program.as_ref().filter(|program| program.stand == Stand::Background)?;
+        program.pidfd.as_ref().filter(|_| self.announcement.follows())
+    }
+
+    /// Sees to it that a signal reaches who stands for a program in the background now.
+    fn look_after_background(&mut self) {
+        if self.forking && self.program.as_ref().is_some_and(Running::has_ended) {
+            self.succeed();
+        }
+    }
+
+    /// The place of one that has ended goes to the oldest of those that PID 1 has inherited. An orphan is one before the end of its
+    /// parent is told, so that none is missed here; if there is none, whoever comes later is found when there is a signal for it.
+    fn succeed(&mut self) {
+        match (processes::oldest_child(self.first.pid), &mut self.program) {
+            (Some((pid, pidfd)), program) => {
+                self.announcement.has_become(pid);
+                *program = Some(Running { pid, pidfd: Some(pidfd), stand: Stand::Background });
+            }
+            (None, Some(program)) => (program.pidfd, program.stand) = (None, Stand::Ended),
+            (None, None) => {}
+        }
     }
 
     /// The program was stopped, by its terminal or by us: the caller's job stops with it, and continues it when continued.
@@ -323,16 +351,8 @@ impl Supervisor<'_> {
     /// Signals the program's process group: it leads one, see `NewProcessGroup`. Of one that has ended the number may be a stranger's by
     /// now; in the background another has taken its place, if there is one.
     fn signal_group(&mut self, number: i32) -> Result<(), Error> {
-        let has_ended = |program: &Running| {
-            program.pidfd.as_ref().is_some_and(|pidfd| signal_by(pidfd, 0) == Err(Errno::ESRCH))
-        };
-        if self.program.as_ref().is_some_and(has_ended) {
-            let next = if self.forking { self.background() } else { None };
-            let Some(next) = next else { return Ok(()) };
-            self.announcement.is(next.pid);
-            self.program = Some(next);
-        }
-        match &self.program {
+        self.look_after_background();
+        match self.program.as_ref().filter(|program| !program.has_ended()) {
             Some(program) => ended_is_fine(process::kill(-program.pid, number), "kill"),
             None => Ok(()),
         }
@@ -352,6 +372,13 @@ impl Supervisor<'_> {
             Err(Errno::ENOSYS) => ended_is_fine(process::kill(self.first.pid, number), "kill"),
             result => ended_is_fine(result, "pidfd_send_signal"),
         }
+    }
+}
+
+impl Running {
+    /// Whether it has ended, as far as can be told.
+    fn has_ended(&self) -> bool {
+        self.stand == Stand::Ended || self.pidfd.as_ref().is_some_and(has_ended)
     }
 }
 

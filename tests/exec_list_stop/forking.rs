@@ -3,7 +3,7 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::{Jail, Running, children, status_of, until};
+use crate::support::{Jail, Running, children, finish, status_of, until};
 use crate::{expect, told};
 
 /// A daemon of the old kind, as a shell has it: what `$1` says goes on in a session of its own, and the one that was started ends.
@@ -130,4 +130,42 @@ fn whoever_takes_the_place_of_one_in_the_background_is_stopped_and_let_go_on() {
     running.signal(Signal::SIGCONT);
     running.expect("on");
     assert_eq!(running.wait(), 5);
+}
+
+/// Who the pid file says is the program.
+fn recorded(file: &std::path::Path) -> i32 {
+    std::fs::read_to_string(file).unwrap().trim_end().parse().unwrap()
+}
+
+#[test]
+fn a_pid_file_follows_the_background_also_without_execve() {
+    let jail = daemon("followed");
+    jail.build();
+    let file = jail.path("pid");
+    // Two daemons that fork and execute nothing themselves: the second is there while the first ends.
+    let script = "wait_for() { while ! busybox test -e /tmp/$1; do busybox sleep 0.01; done; }; \
+                  (wait_for first) & (wait_for second; exit 3) & exit 0";
+    for round in 0..10 {
+        let mut command = jail.stockade("run");
+        command.args(["--detach", "--pid-file", file.to_str().unwrap(), "--", script]);
+        let ended = finish(&mut command);
+        assert_eq!((ended.stderr.as_str(), ended.code), ("", Some(0)), "round {round}");
+        let json = told(&jail, &["list", "--json"]).stdout;
+        let listed: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let first = listed["jails"][0]["first"].as_i64().unwrap() as i32;
+        let supervisor = Pid::from_raw(listed["jails"][0]["supervisor"].as_i64().unwrap() as i32);
+        let both = until("the background", || {
+            let mut both = children(first);
+            both.sort_unstable();
+            (both.len() == 2 && status_of(both[0], "NSpid").split_whitespace().last() != Some("2"))
+                .then_some(both)
+        });
+        until("its number", || (recorded(&file) == both[0]).then_some(()));
+        expect(&jail, &["exec", "followed", "--", "busybox", "touch", "/tmp/first"], 0, "", "");
+        until("the number of the other", || (recorded(&file) == both[1]).then_some(()));
+        // A signal for the program ends nothing that it would not end itself.
+        kill(supervisor, Signal::SIGWINCH).unwrap();
+        expect(&jail, &["exec", "followed", "--", "busybox", "touch", "/tmp/second"], 0, "", "");
+        until("the end", || (!file.exists()).then_some(()));
+    }
 }
