@@ -319,3 +319,28 @@ fn no_jail_is_shown_the_records_to_write_to() {
         }
     }
 }
+
+#[test]
+fn a_jail_is_here_also_where_the_list_of_locks_is_covered() {
+    if !needs(Need::Root) {
+        return;
+    }
+    let jail = Jail::shell("covered", "");
+    let mut running = jail.start(&["echo ready; exec sleep 1000"]);
+    running.expect("ready");
+    let covered = |words: &[&str]| {
+        let command = stockade(&jail, words);
+        let mut inside = Command::new("unshare");
+        inside.args(["--mount", "sh", "-c", "mount --bind /dev/null /proc/locks && exec \"$@\"", "sh"]);
+        inside.arg(command.get_program()).args(command.get_args()).stdin(std::process::Stdio::null());
+        inside.env("STOCKADE_STATE_DIR", jail.path("state")).env("NO_COLOR", "1");
+        let ended = finish(&mut inside);
+        (ended.stdout, ended.stderr, ended.code)
+    };
+    let said = |stdout: &str, stderr: &str| (stdout.to_owned(), stderr.to_owned(), Some(0));
+    let listed = covered(&["list"]);
+    assert!(listed.0.contains("\ncovered  running  "), "{listed:?}");
+    assert_eq!(covered(&["list", "--names"]), said("covered\n", ""));
+    assert_eq!(covered(&["stop", "covered"]), said("", "stopped jail `covered`\n"));
+    running.wait();
+}
