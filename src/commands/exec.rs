@@ -43,6 +43,8 @@ fn attempt(options: &cli::Exec, command: Vec<OsString>) -> Result<u8> {
     program.command = Some(At { value: command, origin: Origin::CommandLine("exec".into()) });
     // The jail has a PID 1 already; what is needed is a process that joins it, and one in it that becomes the program.
     (program.init, program.kind) = (None, None);
+    // What a service manager says to whoever joins is not said to the jail's service, whose sockets the jail's program has.
+    program.sockets = None;
     if let Some(user) = &options.user {
         let value = Account::parse(user).map_err(|why| wrong_user(user, why))?;
         program.user = Some(At { value, origin: Origin::CommandLine(format!("--user {user}")) });
