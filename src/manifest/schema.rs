@@ -1,8 +1,12 @@
 //! The manifest as values: one struct for each table of the TOML, every value with its place. Nothing here has a default:
 //! what nobody wrote is `None` or empty, and `resolve` decides.
 
+mod program;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+
+pub use program::ProgramType;
 
 use super::host_files::HostFiles;
 use crate::plan::control::ControlLimit;
@@ -72,13 +76,6 @@ pub struct Program {
     pub kind: Option<At<ProgramType>>,
     /// `sockets`: whether the program gets the sockets that a service manager has passed; false if absent.
     pub sockets: Option<At<bool>>,
-}
-
-impl Program {
-    /// What says that the program says itself when it is ready, if it does.
-    pub(super) fn notifies(&self) -> Option<&At<ProgramType>> {
-        self.kind.as_ref().filter(|kind| kind.value == ProgramType::Notify)
-    }
 }
 
 /// One flag of personality(2) under the name setarch(8) gives it.
@@ -269,17 +266,6 @@ pub struct Root {
     pub read_only: Option<At<bool>>,
     /// `proc`: masked, processes, full or none.
     pub proc: Option<At<Proc>>,
-}
-
-/// What a jail lives as long as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ProgramType {
-    /// `simple`: the program's own process. The default.
-    Simple,
-    /// `forking`: any process; the program goes into the background by itself, as daemons of old do.
-    Forking,
-    /// `notify`: the program's own process, which says by sd_notify(3) when it is ready.
-    Notify,
 }
 
 /// What of /proc is shown.

@@ -355,3 +355,33 @@ hint: rename the file, or write `name = "…"` at its top
 "#,
     );
 }
+
+#[test]
+fn variables_of_the_service_manager() {
+    broken(
+        r#"[program]
+command = ["/bin/true"]
+pass_environment = [
+    "NOTIFY_SOCKET",
+    "LISTEN_FDS",
+    "INVOCATION_ID",
+]
+"#,
+        r#"error: `NOTIFY_SOCKET` cannot be passed on
+  --> jails/web.toml:4:5
+    4 |     "NOTIFY_SOCKET",
+      |     ^^^^^^^^^^^^^^^
+  why: what it says to the supervisor, outside, is not true of the program
+hint: `type = "notify"` gives the program what is true inside; take this out
+
+error: `LISTEN_FDS` cannot be passed on
+  --> jails/web.toml:5:5
+    5 |     "LISTEN_FDS",
+      |     ^^^^^^^^^^^^
+  why: what it says to the supervisor, outside, is not true of the program
+hint: `sockets = true` gives the program what is true inside; take this out
+
+2 errors in jails/web.toml
+"#,
+    );
+}

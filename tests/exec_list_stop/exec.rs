@@ -397,3 +397,35 @@ fn a_jail_that_is_only_starting_is_not_joined() {
         running.wait();
     }
 }
+
+#[test]
+fn what_a_service_manager_says_is_not_for_who_joins() {
+    let jail = staying("managed", "program.type = \"notify\"\nprogram.sockets = true");
+    jail.build();
+    // As a manager starts it: the shell becomes the supervisor.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let before = format!(
+        "exec 3<>/dev/tcp/127.0.0.1/{port}; export LISTEN_FDS=1 LISTEN_PID=$$ LISTEN_FDNAMES=web WATCHDOG_USEC=9000000 WATCHDOG_PID=$$"
+    );
+    let variables = "busybox env | busybox grep -E '^(LISTEN|NOTIFY|WATCHDOG)_' | busybox sort; ";
+    let script = format!("{variables} echo; exec busybox sleep 1000");
+    let mut running = Running::start(&mut jail.command_after(&before, &[&script]));
+    let own = "LISTEN_FDNAMES=web\nLISTEN_FDS=1\nLISTEN_PID=2\nNOTIFY_SOCKET=/dev/.notify/socket\nWATCHDOG_PID=2\nWATCHDOG_USEC=9000000\n";
+    assert_eq!(paragraph(&mut running), own);
+    // By whoever has been started by a manager itself.
+    let exec = stockade(
+        &jail,
+        &["exec", "managed", "--", "/bin/sh", "-c", &format!("{variables} busybox ls /proc/self/fd")],
+    );
+    let mut joiner = Command::new("bash");
+    joiner
+        .args(["-c", &format!("{before} NOTIFY_SOCKET=/nowhere; exec \"$@\""), "bash"])
+        .arg(exec.get_program())
+        .args(exec.get_args());
+    joiner.env("STOCKADE_STATE_DIR", jail.path("state")).env("NO_COLOR", "1").stdin(Stdio::null());
+    let ended = finish(&mut joiner);
+    assert_eq!((ended.stdout.as_str(), ended.stderr.as_str(), ended.code), ("0\n1\n2\n3\n", "", Some(0)));
+    expect(&jail, &["stop", "managed"], 0, "", "stopped jail `managed`\n");
+    running.wait();
+}

@@ -35,6 +35,7 @@ int main(int count, char **arguments)
 		}
 	}
 	const char *watchdog = getenv("WATCHDOG_USEC");
-	printf("%s %s %s\n", path, watchdog ? watchdog : "-", getenv("WATCHDOG_PID") ? "pid" : "-");
+	const char *pid = getenv("WATCHDOG_PID");
+	printf("%s %s %s\n", path, watchdog ? watchdog : "-", pid ? pid : "-");
 	return 0;
 }

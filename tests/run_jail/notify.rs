@@ -25,7 +25,7 @@ fn told(jail: &Jail, arguments: &[&str]) -> (Vec<String>, String, Option<i32>) {
 
 #[test]
 fn the_service_manager_is_told_that_the_program_has_started_and_has_ended() {
-    let jail = Jail::shell("notify-started", "program.pass_environment = [\"NOTIFY_SOCKET\"]");
+    let jail = Jail::shell("notify-started", "");
     let (messages, stdout, code) = told(&jail, &["echo -${NOTIFY_SOCKET}-; exit 3"]);
     // Its own socket is nothing to the program.
     assert_eq!((stdout.as_str(), code), ("--\n", Some(3)));
@@ -93,7 +93,7 @@ fn the_watchdog_is_the_programs() {
         finish(&mut jail.command_after(&before, &[])).stdout
     };
     // The shell becomes the supervisor.
-    assert_eq!(run("$$"), "/dev/.notify/socket 5000000 -\n");
+    assert_eq!(run("$$"), "/dev/.notify/socket 5000000 2\n");
     assert_eq!(run("1"), "/dev/.notify/socket - -\n");
 }
 

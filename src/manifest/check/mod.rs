@@ -26,6 +26,7 @@ pub(super) fn rules(manifest: &Manifest, program: &Origin, complete: bool, findi
     a_background_needs_a_pid_1(manifest, findings);
     processors_are_left(manifest, findings);
     variable_comes_from_one_place(manifest, findings);
+    variable_is_true_of_the_program(manifest, findings);
     soft_bound_is_below_hard(manifest, findings);
     time_is_left(manifest, findings);
     host_name_can_be_set(manifest, findings);
@@ -133,6 +134,29 @@ fn variable_comes_from_one_place(manifest: &Manifest, findings: &mut Vec<Finding
             findings.push(
                 Finding::warning(format!("`{}` has a value in `environment` too", name.value), &name.origin)
                     .hint("the value in `environment` wins; take one of the two out"),
+            );
+        }
+    }
+}
+
+/// By what a service manager and the supervisor understand each other, see sd_notify(3), sd_watchdog_enabled(3) and sd_listen_fds(3), and
+/// what gives the program its own.
+const MANAGERS: [(&str, &str); 6] = [
+    ("NOTIFY_SOCKET", "type = \"notify\""),
+    ("WATCHDOG_USEC", "type = \"notify\""),
+    ("WATCHDOG_PID", "type = \"notify\""),
+    ("LISTEN_FDS", "sockets = true"),
+    ("LISTEN_PID", "sockets = true"),
+    ("LISTEN_FDNAMES", "sockets = true"),
+];
+
+fn variable_is_true_of_the_program(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    for At { value: name, origin } in &manifest.program.pass_environment {
+        if let Some((_, own)) = MANAGERS.iter().find(|(known, _)| known == name) {
+            findings.push(
+                Finding::error(format!("`{name}` cannot be passed on"), origin)
+                    .why("what it says to the supervisor, outside, is not true of the program")
+                    .hint(format!("`{own}` gives the program what is true inside; take this out")),
             );
         }
     }

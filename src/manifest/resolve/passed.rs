@@ -68,13 +68,12 @@ pub(super) fn sockets(context: &Context<'_>) -> Result<Vec<Descriptor>, Finding>
         .collect()
 }
 
-/// What the program is told of them: its own number is that of the first process after PID 1, or PID 1 is the program.
+/// What the program is told of them.
 pub(super) fn environment(context: &Context<'_>) -> Vec<(OsString, OsString)> {
     if context.passed.is_empty() {
         return Vec::new();
     }
-    let own_init = context.manifest.program.init.as_ref().is_none_or(|init| init.value);
-    let pid = if own_init { "2" } else { "1" };
+    let pid = context.manifest.program.own_number();
     let names = std::env::var_os("LISTEN_FDNAMES").map(|names| ("LISTEN_FDNAMES".into(), names));
     [("LISTEN_FDS", context.passed.len().to_string()), ("LISTEN_PID", pid.to_owned())]
         .map(|(name, value)| (name.into(), value.into()))

@@ -11,7 +11,7 @@ use super::proc::{self, Covers};
 use super::{circumstances, landlock, layers, passed, standard, system_calls};
 use crate::manifest::finding::Finding;
 use crate::manifest::links::{self, Root};
-use crate::manifest::schema::{Manifest, Network, Proc, ProgramType, Share};
+use crate::manifest::schema::{Manifest, Network, Proc, Program, ProgramType, Share};
 use crate::plan::step::{
     Action, CEILINGS, Ceiling, IdSpace, Idmap, MountFlags, NOTIFY_DIRECTORY, Namespaces, Owner, RootMethod,
     SOCKET, Watch,
@@ -390,10 +390,6 @@ fn execute(context: &Context<'_>, command: &JailPath, filter: Vec<Step>, steps: 
     }
 }
 
-/// Variables by which a service manager and the supervisor understand each other.
-const MANAGERS: [&str; 6] =
-    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
-
 /// The program's environment, from nothing: what every program expects, what the manifest passes, what it sets.
 fn environment(context: &Context<'_>) -> Vec<(OsString, OsString)> {
     let program = &context.manifest.program;
@@ -405,27 +401,33 @@ fn environment(context: &Context<'_>) -> Vec<(OsString, OsString)> {
     }
     let passed = program.pass_environment.iter().map(|name| name.value.as_str());
     let terminal = (!context.host.terminals().is_empty()).then_some("TERM");
-    // What a service manager says to the supervisor is not true of the program, see sd_notify(3) and sd_listen_fds(3).
-    let is_ours = |name: &&str| !MANAGERS.contains(name);
-    for name in passed.filter(is_ours).chain(terminal) {
+    for name in passed.chain(terminal) {
         if let Some(value) = std::env::var_os(name) {
             variables.insert(name.into(), value);
         }
     }
     if program.notifies().is_some() {
         variables.insert("NOTIFY_SOCKET".into(), format!("{NOTIFY_DIRECTORY}/{SOCKET}").into());
-        // Without WATCHDOG_PID it is for whoever has it, see sd_watchdog_enabled(3): outside it names the supervisor.
-        let is_ours = std::env::var("WATCHDOG_PID").map_or(true, |pid| pid == std::process::id().to_string());
-        let period = std::env::var("WATCHDOG_USEC").ok().filter(|_| is_ours);
-        if let Some(period) = period.filter(|period| period.bytes().all(|byte| byte.is_ascii_digit())) {
-            variables.insert("WATCHDOG_USEC".into(), period.into());
-        }
+        variables.extend(watchdog(program));
     }
     variables.extend(passed::environment(context));
     for (name, value) in &program.environment {
         variables.insert(name.into(), value.value.clone().into());
     }
     variables.into_iter().collect()
+}
+
+/// How often a service manager wants to hear that the program is well, see sd_watchdog_enabled(3): outside the supervisor is who is to
+/// say so, inside it is the program.
+fn watchdog(program: &Program) -> Vec<(OsString, OsString)> {
+    let is_ours = std::env::var("WATCHDOG_PID").map_or(true, |pid| pid == std::process::id().to_string());
+    let period = std::env::var("WATCHDOG_USEC").ok().filter(|_| is_ours);
+    match period.filter(|period| period.bytes().all(|byte| byte.is_ascii_digit())) {
+        Some(period) => [("WATCHDOG_USEC", period), ("WATCHDOG_PID", program.own_number().to_owned())]
+            .map(|(name, value)| (name.into(), value.into()))
+            .into(),
+        None => Vec::new(),
+    }
 }
 
 /// What of /proc a manifest wants shown.
