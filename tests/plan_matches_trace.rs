@@ -259,7 +259,7 @@ fn every_kind_of_step_does_what_its_plan_says() {
                 read_only = false
                 [[mounts]]
                 source = "/sys"
-                target = "/sys"
+                target = "/host-sys"
                 [[mounts]]
                 source = "/"
                 target = "/host"
@@ -269,6 +269,7 @@ fn every_kind_of_step_does_what_its_plan_says() {
                 target = "/mqueue"
                 [root]
                 method = "{method}"
+                sys = "masked"
                 [namespaces]
                 hostname = "traced"
                 {namespaces}

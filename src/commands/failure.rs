@@ -223,6 +223,11 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
              set `proc = \"none\"` under [root]"
                 .into()
         }
+        (Action::CreateFileSystem { kind: "sysfs", .. }, Errno::EPERM) => {
+            "the host's own /sys is covered in parts, as in a container, and then the kernel gives no new one: \
+             leave `sys` out of [root]"
+                .into()
+        }
         (Action::AllowAccess { beneath: Beneath::Mount(target), .. }, Errno::EINVAL) => {
             format!("what is shown at `{target}` was a directory when the plan was made and is none now, or the reverse: run again")
         }

@@ -386,7 +386,7 @@ impl Program {
                 Action::Cover { with, over } => {
                     let misplaced = super::Error::Misplaced { step: index };
                     let first = over.first().ok_or(misplaced.clone())?;
-                    let place = first.as_path().parent().ok_or(misplaced.clone())?;
+                    let place = calls::place_of_cover(with.as_ref(), over).ok_or(misplaced.clone())?;
                     let copy = match with {
                         Some(_) => None,
                         None => {

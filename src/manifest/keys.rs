@@ -121,6 +121,7 @@ pub const KEYS: &[Key] = &[
     key("root", "method", TEXT, "method = \"pivot\""),
     key("root", "read_only", FLAG, "read_only = true"),
     key("root", "proc", TEXT, "proc = \"masked\""),
+    key("root", "sys", TEXT, "sys = \"masked\""),
 
     key("namespaces", "network", TEXT, "network = \"none\""),
     key("namespaces", "user", FLAG, "user = true"),

@@ -266,6 +266,8 @@ pub struct Root {
     pub read_only: Option<At<bool>>,
     /// `proc`: masked, processes, full or none.
     pub proc: Option<At<Proc>>,
+    /// `sys`: none or masked.
+    pub sys: Option<At<Sys>>,
 }
 
 /// What of /proc is shown.
@@ -279,6 +281,15 @@ pub enum Proc {
     Full,
     /// `none`
     None,
+}
+
+/// What of /sys is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sys {
+    /// `none`. The default.
+    None,
+    /// `masked`: read-only, processors, memory and the jail's own network devices; the rest is covered.
+    Masked,
 }
 
 /// `[namespaces]`; mount and pid are always new.

@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::path::Path;
 
 use super::capability;
 use super::control::{ControlGroup, LEAF};
@@ -414,10 +415,17 @@ fn loopback_up() -> Vec<Call> {
     ]
 }
 
-/// Several names of one directory covered and looked at.
+/// The directory that holds all that a cover is mounted over, and itself: they are named from there.
+pub fn place_of_cover<'p>(with: Option<&'p JailPath>, over: &'p [JailPath]) -> Option<&'p Path> {
+    let mut paths = with.into_iter().chain(over).map(JailPath::as_path);
+    let first = paths.next()?.parent()?;
+    paths.try_fold(first, |place, path| place.ancestors().find(|place| path.starts_with(place)))
+}
+
+/// Several names covered and looked at.
 fn cover(with: Option<&JailPath>, over: &[JailPath]) -> Vec<Call> {
     let Some((first, rest)) = over.split_first() else { return Vec::new() };
-    let place = first.as_path().parent().unwrap_or(first.as_path());
+    let place = place_of_cover(with, over).unwrap_or(first.as_path());
     let name = |path: &JailPath| text(path.as_path().strip_prefix(place).unwrap_or(path.as_path()));
     let look = |path| call("newfstatat", format!("AT_FDCWD, {}, <what>, AT_SYMLINK_NOFOLLOW", name(path)));
     let mut calls = match with {

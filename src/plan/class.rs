@@ -1,5 +1,7 @@
 //! Kinds of actions, as far as their order is concerned: what the rules of [`super::order`] speak of.
 
+use std::path::Path;
+
 use super::JailPath;
 use super::step::Action;
 
@@ -46,6 +48,14 @@ pub enum Class {
     Rule,
     /// Its being enforced.
     Landlock,
+    /// The network namespace, entered or with `lo` up.
+    Network,
+    /// A new /sys in the making.
+    NewSys,
+    /// A new /sys.
+    Sys,
+    /// What is mounted on something below /sys.
+    SysMask,
     /// A new /proc.
     Proc,
     /// What is mounted on something below /proc.
@@ -169,13 +179,12 @@ impl Class {
             Self::Rule => matches!(action, A::AllowAccess { .. }),
             Self::Landlock => matches!(action, A::RestrictSelf),
             Self::Attach => !targets(action).is_empty(),
-            Self::Proc => {
-                matches!(action, A::AttachTree { target } if target.as_path() == std::path::Path::new("/proc"))
-            }
-            Self::ProcMask => {
-                targets(action).iter().any(|path| path.as_path().starts_with("/proc"))
-                    && !Self::Proc.has(action)
-            }
+            Self::Network => matches!(action, A::LoopbackUp | A::EnterNetwork),
+            Self::NewSys => matches!(action, A::CreateFileSystem { kind: "sysfs", .. }),
+            Self::Sys => attaches(action, "/sys"),
+            Self::SysMask => attaches_below(action, "/sys"),
+            Self::Proc => attaches(action, "/proc"),
+            Self::ProcMask => attaches_below(action, "/proc"),
             Self::Session => matches!(action, A::NewSession),
             Self::Keyring => matches!(action, A::NewKeyring),
             Self::Terminal => matches!(action, A::AttachTerminal { .. }),
@@ -267,6 +276,10 @@ impl Class {
             Self::Ruleset => "the Landlock ruleset",
             Self::Rule => "the rules of Landlock",
             Self::Landlock => "enforcing Landlock",
+            Self::Network => "the jail's network",
+            Self::NewSys => "making /sys",
+            Self::Sys => "mounting /sys",
+            Self::SysMask => "covering parts of /sys",
             Self::Proc => "mounting /proc",
             Self::ProcMask => "covering parts of /proc",
             Self::Session => "the new session",
@@ -319,6 +332,16 @@ pub(super) fn on_disk(action: &Action) -> bool {
             | A::WriteFile { .. }
             | A::MakeDevice { .. }
     )
+}
+
+/// Whether an action makes a mount visible at just this path.
+fn attaches(action: &Action, place: &str) -> bool {
+    matches!(action, Action::AttachTree { target } if target.as_path() == Path::new(place))
+}
+
+/// Whether it makes one visible below.
+fn attaches_below(action: &Action, place: &str) -> bool {
+    targets(action).iter().any(|path| path.as_path().starts_with(place)) && !attaches(action, place)
 }
 
 /// Where an action makes a mount visible.

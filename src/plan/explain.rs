@@ -69,7 +69,7 @@ impl Action {
             Self::LoopbackUp => &enter::LOOPBACK_UP,
             Self::SetHostname { .. } => &enter::SET_HOSTNAME,
             Self::SetOomScore { .. } => &enter::SET_OOM_SCORE,
-            Self::CloneTree { target, .. } if in_proc(target) => &enter::CLONE_COVER,
+            Self::CloneTree { target, .. } if is_cover(target) => &enter::CLONE_COVER,
             Self::CloneTree { idmap: Some(Idmap { space: IdSpace::Jail, .. }), .. } => {
                 &enter::CLONE_TREE_MAPPED
             }
@@ -89,9 +89,11 @@ impl Action {
             Self::Listen { to: Listener::Log, .. } => &enter::LISTEN_LOG,
             Self::Listen { to: Listener::Notify, .. } => &enter::LISTEN_NOTIFY,
             Self::AttachTree { .. } => &enter::ATTACH_TREE,
+            Self::Cover { over, .. } if over.iter().any(in_sys) => &enter::COVER_SYS,
             Self::Cover { with: None, .. } => &enter::COVER_FILES,
             Self::Cover { with: Some(_), .. } => &enter::COVER_DIRECTORIES,
             Self::CreateFileSystem { kind: "proc", .. } => &enter::MOUNT_PROC,
+            Self::CreateFileSystem { kind: "sysfs", .. } => &enter::MOUNT_SYS,
             Self::CreateFileSystem { kind: "devpts", .. } => &enter::MOUNT_DEVPTS,
             Self::CreateFileSystem { kind: "mqueue", .. } => &enter::MOUNT_MQUEUE,
             Self::CreateFileSystem { .. } => &enter::MOUNT_TMPFS,
@@ -139,9 +141,14 @@ impl Action {
     }
 }
 
-/// Whether a mount covers something of /proc.
-fn in_proc(target: &JailPath) -> bool {
-    target.as_path().parent() == Some(Path::new("/proc"))
+/// Whether a mount covers something of /proc or /sys.
+fn is_cover(target: &JailPath) -> bool {
+    target.as_path().parent() == Some(Path::new("/proc")) || in_sys(target)
+}
+
+/// Whether a path is one below /sys, where nothing but covers is mounted.
+fn in_sys(path: &JailPath) -> bool {
+    path.as_path() != Path::new("/sys") && path.as_path().starts_with("/sys")
 }
 
 #[cfg(test)]
@@ -163,7 +170,7 @@ mod tests {
         let limit = |resource| Action::SetLimit { resource, soft: Bound::None, hard: Some(1) };
         let mut all = sample::all();
         all.retain(|action| !matches!(action, Action::CreateFileSystem { .. } | Action::SetLimit { .. }));
-        all.extend(["proc", "devpts", "mqueue", "tmpfs"].map(file_system));
+        all.extend(["proc", "sysfs", "devpts", "mqueue", "tmpfs"].map(file_system));
         all.extend(["RLIMIT_NPROC", "RLIMIT_CORE", "RLIMIT_NOFILE", "RLIMIT_AS", "RLIMIT_CPU"].map(limit));
         all.extend([None, Some(IdSpace::Shared)].map(|space| Action::CloneTree {
             source: sample::host("/srv"),
@@ -195,6 +202,10 @@ mod tests {
             Action::Cover {
                 with: Some(sample::jail("/proc/tty/ldisc")),
                 over: vec![sample::jail("/proc/fs")],
+            },
+            Action::Cover {
+                with: Some(sample::jail("/sys/fs/cgroup")),
+                over: vec![sample::jail("/sys/firmware")],
             },
             Action::LockSecureBits { bits: SecureBits::FIXUP },
             Action::SetUid { uid: 0 },

@@ -90,6 +90,12 @@ pub const RULES: &[Rule] = &[
         "a target looked up in the host's tree can be led out of the jail by a symbolic link planted in it (CVE-2021-30465)",
     ),
     rule(Class::Proc, Class::ProcMask, "a new /proc mounted on top would uncover what was covered"),
+    rule(Class::Sys, Class::SysMask, "a new /sys mounted on top would uncover what was covered"),
+    rule(
+        Class::Network,
+        Class::NewSys,
+        "a new /sys shows the network devices of the namespace it is made in (sysfs(5))",
+    ),
     rule(Class::Ruleset, Class::Rule, "a rule is added to a ruleset"),
     rule(
         Class::Source,

@@ -111,6 +111,12 @@ fn enter() -> Vec<Action> {
             flags: MountFlags::GUARDED.no_exec(),
             options: vec![("subset", "pid".into())],
         },
+        Action::CreateFileSystem {
+            kind: "sysfs",
+            target: jail("/sys"),
+            flags: MountFlags::GUARDED.no_exec().read_only(),
+            options: Vec::new(),
+        },
         Action::ReopenDescriptor {
             descriptor: 0,
             source: host("/srv/input"),
@@ -137,7 +143,9 @@ fn enter() -> Vec<Action> {
         Action::EnterRoot { tree: host("/var/lib/stockade/web/tree"), method: RootMethod::Pivot },
         Action::AttachTree { target: jail("/var/www") },
         Action::AttachTree { target: jail("/proc") },
+        Action::AttachTree { target: jail("/sys") },
         Action::Cover { with: None, over: vec![jail("/proc/kcore"), jail("/proc/keys")] },
+        Action::Cover { with: Some(jail("/sys/fs/cgroup")), over: vec![jail("/sys/block")] },
     ]
 }
 

@@ -412,8 +412,8 @@ pub enum Action {
     EnterRoot { tree: HostPath, method: RootMethod },
     /// What `CloneTree` copied or `CreateFileSystem` made becomes visible at its target.
     AttachTree { target: JailPath },
-    /// Nobody can read or write these any more, all of one directory: mounted over each is what is at `with` below it, or else what
-    /// `CloneTree` copied for the first of them.
+    /// Nobody can read or write these any more: mounted over each is what is at `with`, or else what `CloneTree` copied for the first
+    /// of them. They are named from the directory that holds them all, [`super::calls::place_of_cover`].
     Cover { with: Option<JailPath>, over: Vec<JailPath> },
     // Confine
     /// A resource limit, see setrlimit(2); `resource` is the kernel's name, `RLIMIT_NOFILE`.

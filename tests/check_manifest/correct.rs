@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stockade::manifest::schema::{DeviceName, MountKind, Network, Proc, Share, SystemCalls};
+use stockade::manifest::schema::{DeviceName, MountKind, Network, Proc, Share, Sys, SystemCalls};
 use stockade::manifest::{self, Loaded, Request, keys};
 use stockade::plan::step::{Keep, RootMethod};
 use stockade::plan::system_calls::Refusal;
@@ -85,6 +85,7 @@ target = "/queues"
 method = "move"
 read_only = true
 proc = "full"
+sys = "masked"
 
 [namespaces]
 network = "none"
@@ -210,6 +211,7 @@ fn every_key_once() {
 
     assert_eq!(manifest.root.method.as_ref().unwrap().value, RootMethod::Move);
     assert_eq!(manifest.root.proc.as_ref().unwrap().value, Proc::Full);
+    assert_eq!(manifest.root.sys.as_ref().unwrap().value, Sys::Masked);
     assert_eq!(manifest.namespaces.network.as_ref().unwrap().value, Network::None);
     assert_eq!(manifest.namespaces.uts.as_ref().unwrap().value, Share::New);
     assert_eq!(manifest.namespaces.ipc.as_ref().unwrap().value, Share::Host);

@@ -78,6 +78,11 @@ target = "/proc/sys"
 [[mounts]]
 source = "/srv"
 target = "/dev"
+[[mounts]]
+source = "/srv"
+target = "/sys/kernel"
+[root]
+sys = "masked"
 "#,
         r"error: nothing can be mounted on `/`: it is the tree itself
   --> jails/web.toml:3:1
@@ -97,7 +102,13 @@ error: nothing can be mounted on `/dev`: stockade makes the jail's own /dev
       | ^^^^^^^^^^
 hint: name `devices` under `[tree]`; one more of the host is mounted below, such as `/dev/fuse`
 
-3 errors in jails/web.toml
+error: nothing can be mounted on `/sys/kernel`: stockade mounts the jail's own /sys
+  --> jails/web.toml:12:1
+   12 | [[mounts]]
+      | ^^^^^^^^^^
+hint: leave `sys` out of `[root]`, or show less of the host
+
+4 errors in jails/web.toml
 ",
     );
 }

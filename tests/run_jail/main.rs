@@ -35,5 +35,6 @@ mod root;
 mod signals;
 mod standard;
 mod support;
+mod sys;
 mod terminal;
 mod user_namespace;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::manifest::finding::Finding;
-use crate::manifest::schema::{Manifest, Mount, MountKind};
+use crate::manifest::schema::{Manifest, Mount, MountKind, Sys};
 use crate::plan::value::{HostPath, JailPath, Size};
 use crate::plan::{At, Origin};
 
@@ -23,7 +23,7 @@ const SOCKETS: [&str; 5] = [
 /// All rules of this file.
 pub(super) fn rules(manifest: &Manifest, findings: &mut Vec<Finding>) {
     for mount in &manifest.mounts {
-        target_is_free(mount, findings);
+        target_is_free(manifest, mount, findings);
         source_can_be_shown(mount, findings);
         root_is_squashed_where_it_writes(mount, findings);
         memory_is_bounded(mount, findings);
@@ -34,7 +34,7 @@ pub(super) fn rules(manifest: &Manifest, findings: &mut Vec<Finding>) {
     nothing_is_listed_twice(manifest, findings);
 }
 
-fn target_is_free(mount: &At<Mount>, findings: &mut Vec<Finding>) {
+fn target_is_free(manifest: &Manifest, mount: &At<Mount>, findings: &mut Vec<Finding>) {
     let target = &mount.value.target;
     let taken = |what: &str, hint: &str| {
         Finding::error(format!("nothing can be mounted on `{target}`: {what}"), &mount.origin).hint(hint)
@@ -49,6 +49,13 @@ fn target_is_free(mount: &At<Mount>, findings: &mut Vec<Finding>) {
         findings.push(taken(
             "stockade mounts the jail's own /proc",
             "choose how much of it by `proc` under `[root]`",
+        ));
+    } else if path.starts_with("/sys")
+        && manifest.root.sys.as_ref().is_some_and(|sys| sys.value == Sys::Masked)
+    {
+        findings.push(taken(
+            "stockade mounts the jail's own /sys",
+            "leave `sys` out of `[root]`, or show less of the host",
         ));
     } else if path == Path::new("/dev") {
         findings.push(taken(

@@ -10,7 +10,7 @@ use super::node::{Table, Value};
 use super::read;
 use super::schema::{
     Limits, Manifest, Mount, MountKind, Namespaces, Network, Privileges, Proc, RESOURCES, Resource,
-    ResourceLimit, Root, Share, SystemCalls, Test,
+    ResourceLimit, Root, Share, Sys, SystemCalls, Test,
 };
 use crate::plan::Control;
 use crate::plan::ids::FIRST;
@@ -136,10 +136,12 @@ fn root(table: &mut Cursor) -> Root {
         ("full", Proc::Full),
         ("none", Proc::None),
     ];
+    const SYS: &[(&str, Sys)] = &[("none", Sys::None), ("masked", Sys::Masked)];
     Root {
         method: table.value("method", read::one_of(METHODS)),
         read_only: table.value("read_only", read::flag),
         proc: table.value("proc", read::one_of(PROC)),
+        sys: table.value("sys", read::one_of(SYS)),
     }
 }
 

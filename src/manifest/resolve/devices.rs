@@ -7,7 +7,7 @@ use std::path::Path;
 use super::content::Content;
 use super::draft::{Claim, Draft};
 use crate::manifest::finding::Finding;
-use crate::manifest::schema::{DeviceName, Manifest, MountKind, Proc};
+use crate::manifest::schema::{DeviceName, Manifest, MountKind, Proc, Sys};
 use crate::plan::step::{DEVICES, Device, LOG_DIRECTORY, NOTIFY_DIRECTORY, Owner, SOCKET};
 use crate::plan::{At, Mode, Origin};
 
@@ -84,6 +84,9 @@ pub(super) fn place(draft: &mut Draft<'_>, manifest: &Manifest, nodes: Nodes) {
                 &kind.origin,
             );
         }
+    }
+    if let Some(sys) = manifest.root.sys.as_ref().filter(|sys| sys.value == Sys::Masked) {
+        draft.place_directory(Path::new("/sys"), Mode(0o555), Owner::default(), Claim::Along, &sys.origin);
     }
     let proc = manifest.root.proc.as_ref();
     if proc.is_some_and(|proc| proc.value == Proc::None) {

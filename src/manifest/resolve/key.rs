@@ -111,6 +111,7 @@ pub fn tree_key(manifest: &Manifest, host: &Host, writable: bool) -> [u8; 32] {
     (values(&program.supplementary_groups), program.working_directory.as_ref().map(|at| &at.value))
         .hash(&mut hasher);
     (manifest.root.proc.as_ref().map(|at| at.value), writable).hash(&mut hasher);
+    manifest.root.sys.as_ref().map(|at| at.value).hash(&mut hasher);
     hasher.digest()
 }
 

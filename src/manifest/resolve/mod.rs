@@ -41,6 +41,7 @@ pub mod run;
 mod shared;
 mod sockets;
 pub mod standard;
+mod sys;
 mod system_calls;
 #[cfg(test)]
 mod testing;

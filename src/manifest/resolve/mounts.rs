@@ -4,13 +4,14 @@ use std::cell::OnceCell;
 
 use super::filesystems::FileSystems;
 use super::ids;
-use super::proc;
-use super::run::{Context, Ids, Steps, shown_proc};
+use super::proc::{self, Covers};
+use super::run::{Context, Ids, Steps, own_network, shown_proc, shown_sys};
 use super::shared::{self, Shown};
 use super::sockets;
+use super::sys;
 use super::view::View;
 use crate::manifest::finding::Finding;
-use crate::manifest::schema::{DeviceName, MountKind, Proc};
+use crate::manifest::schema::{DeviceName, MountKind, Proc, Sys};
 use crate::plan::ids::COUNT;
 use crate::plan::landlock::{AccessSet, Beneath};
 use crate::plan::step::{
@@ -107,6 +108,7 @@ impl Planned {
 pub(super) fn planned(context: &Context<'_>) -> Result<Vec<Planned>, Vec<Finding>> {
     let mut mounts = Vec::new();
     kernel_processes(context, &mut mounts);
+    kernel_objects(context, &mut mounts)?;
     devices(context, &mut mounts);
     manifest_mounts(context, &mut mounts)?;
     Ok(mounts)
@@ -132,19 +134,61 @@ fn kernel_processes(context: &Context<'_>, mounts: &mut Vec<Planned>) {
             (flags.read_only(), masked.into_iter().chain([("subset", "pid".to_owned())]).collect())
         }
     };
+    kernels_own("proc", "/proc", flags, options, &origin, mounts);
+    if let Some(covers) = &context.covers {
+        cover(covers, proc::EMPTY, flags, &origin, mounts);
+    }
+}
+
+/// /sys, and its covers.
+fn kernel_objects(context: &Context<'_>, mounts: &mut Vec<Planned>) -> Result<(), Vec<Finding>> {
+    let (Sys::Masked, origin) = shown_sys(context.manifest) else { return Ok(()) };
+    if context.ids == Ids::One && !own_network(context.manifest) {
+        return Err(vec![
+            Finding::error("an ordinary user's jail cannot have a /sys and the host's network", &origin)
+                .why("it shows network devices, so it is mounted by whoever owns their namespace: the host's root")
+                .hint("leave `sys` out, or say `network = \"none\"` under `[namespaces]`"),
+        ]);
+    }
+    let Some(covers) = sys::covers(context) else {
+        return Err(vec![
+            Finding::error("this host's /sys cannot be masked", &origin)
+                .why("it does not show what the kernel has there to be covered")
+                .hint("leave `sys` out, or have sysfs mounted on the host's /sys"),
+        ]);
+    };
+    let flags = MountFlags::GUARDED.no_exec().read_only();
+    kernels_own("sysfs", "/sys", flags, Vec::new(), &origin, mounts);
+    cover(&covers, sys::EMPTY, flags, &origin, mounts);
+    Ok(())
+}
+
+/// A new file system of the kernel's.
+fn kernels_own(
+    kind: &'static str,
+    target: &str,
+    flags: MountFlags,
+    options: Vec<(&'static str, String)>,
+    origin: &Origin,
+    mounts: &mut Vec<Planned>,
+) {
+    if let (Some(target), _) = known(target) {
+        let what = What::New { kind, options };
+        mounts.push(Planned { target, flags, origin: origin.clone(), what, covers: Vec::new() });
+    }
+}
+
+/// What hides a part of such a file system; `empty` is a directory in it that never has anything in it.
+fn cover(covers: &Covers, empty: &str, flags: MountFlags, origin: &Origin, mounts: &mut Vec<Planned>) {
     let mut push = |target: JailPath, covers: Vec<JailPath>, what: What| {
         mounts.push(Planned { target, flags, origin: origin.clone(), what, covers });
     };
-    if let (Some(target), _) = known("/proc") {
-        push(target, Vec::new(), What::New { kind: "proc", options });
-    }
-    let Some(covers) = &context.covers else { return };
     // The host's null device on a mount without devices cannot even be opened. One copy is attached, and then mounted again over
-    // the others, which is half as dear as a copy for each. For directories /proc has a cover itself.
+    // the others, which is half as dear as a copy for each. For directories the file system has a cover itself.
     if let (Some(first), (_, Some(source))) = (covers.files.first(), known("/dev/null")) {
         push(first.clone(), covers.files.clone(), What::Host { source, recursive: false, idmap: None });
     }
-    if let (Some(_), (Some(empty), _)) = (covers.directories.first(), known(proc::EMPTY)) {
+    if let (Some(_), (Some(empty), _)) = (covers.directories.first(), known(empty)) {
         push(empty, covers.directories.clone(), What::Here);
     }
 }

@@ -74,7 +74,7 @@ const ALWAYS: [&str; 2] = ["version", "tty"];
 /// An empty directory of /proc, kept as such by the kernel since programs know it (`proc_tty_init` in drivers/tty/tty_ldisc.c).
 pub(super) const EMPTY: &str = "/proc/tty/ldisc";
 
-/// What is to be covered, by its path in the jail.
+/// What of a file system of the kernel's is to be covered, by its path in the jail.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Covers {
     /// Files.
@@ -85,7 +85,7 @@ pub(super) struct Covers {
 
 /// The covers this kernel makes necessary; `None` if the host's /proc does not show what there is.
 pub(super) fn covers(context: &Context<'_>) -> Option<Covers> {
-    let names = names(context).ok()?;
+    let names = names(context, "/proc").ok()?;
     if !ALWAYS.iter().all(|known| names.iter().any(|(name, _)| name == known)) {
         return None;
     }
@@ -105,11 +105,12 @@ pub(super) fn covers(context: &Context<'_>) -> Option<Covers> {
     Some(covers)
 }
 
-/// The names in the host's /proc that are no process, with whether each is a directory. The kernel lists them first, before the
-/// processes (`proc_root_readdir` in fs/proc/root.c), which may be many and take long to list: there the reading stops.
-fn names(context: &Context<'_>) -> Result<Vec<(String, bool)>, Errno> {
+/// The names in this directory of the host's, with whether each is a directory, but for those of processes. The kernel lists what else
+/// is in /proc before the processes (`proc_root_readdir` in fs/proc/root.c), which may be many and take long to list: there the
+/// reading stops.
+pub(super) fn names(context: &Context<'_>, path: &str) -> Result<Vec<(String, bool)>, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let directory = open(&context.host.path("/proc".as_ref()), flags, Mode::empty())?;
+    let directory = open(&context.host.path(path.as_ref()), flags, Mode::empty())?;
     let mut names: Vec<(String, bool)> = Vec::new();
     let mut buffer = [0; 2048];
     loop {
@@ -120,7 +121,7 @@ fn names(context: &Context<'_>) -> Result<Vec<(String, bool)>, Errno> {
         let mut at_processes = false;
         for (name, is_directory) in entries {
             let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else { continue };
-            at_processes = name.starts_with(|first: char| first.is_ascii_digit());
+            at_processes = path == "/proc" && name.starts_with(|first: char| first.is_ascii_digit());
             if !at_processes {
                 names.push((name.to_owned(), is_directory));
             }

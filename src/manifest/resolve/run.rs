@@ -11,7 +11,7 @@ use super::proc::{self, Covers};
 use super::{circumstances, landlock, layers, passed, standard, system_calls};
 use crate::manifest::finding::Finding;
 use crate::manifest::links::{self, Root};
-use crate::manifest::schema::{Manifest, Network, Proc, Program, ProgramType, Share};
+use crate::manifest::schema::{Manifest, Network, Proc, Program, ProgramType, Share, Sys};
 use crate::plan::step::{
     Action, CEILINGS, Ceiling, IdSpace, Idmap, MountFlags, NOTIFY_DIRECTORY, Namespaces, Owner, RootMethod,
     SOCKET, Watch,
@@ -293,6 +293,7 @@ fn enter(
         );
     }
     steps.unasked(Phase::Enter, Action::MakePrivate, "mounts made here are nobody else's business");
+    network(context, steps);
     standard::replace(context, steps)?;
     let (method, method_origin) = or_default(
         manifest.root.method.as_ref(),
@@ -316,23 +317,27 @@ fn enter(
     for mount in mounts {
         mount.attach(steps);
     }
-    if own_network(manifest) {
-        let (action, reason) = match context.ids {
-            Ids::Range(_) => {
-                (Action::EnterNetwork, "the network is the jail's own unless the manifest says otherwise")
-            }
-            Ids::Host | Ids::One => (Action::LoopbackUp, "a network namespace begins with `lo` down"),
-        };
-        let named = manifest.namespaces.network.as_ref();
-        let origin = named.map_or(Origin::Default(reason), |network| network.origin.clone());
-        steps.push(Phase::Enter, action, &origin);
-    }
     if !matches!(manifest.namespaces.uts, Some(At { value: Share::Host, .. })) {
         let (hostname, origin) =
             or_default(manifest.namespaces.hostname.as_ref(), name.to_string(), "the jail's name");
         steps.push(Phase::Enter, Action::SetHostname { name: hostname }, &origin);
     }
     Ok(())
+}
+
+/// The jail's own network, if it has one.
+fn network(context: &Context<'_>, steps: &mut Steps) {
+    if own_network(context.manifest) {
+        let (action, reason) = match context.ids {
+            Ids::Range(_) => {
+                (Action::EnterNetwork, "the network is the jail's own unless the manifest says otherwise")
+            }
+            Ids::Host | Ids::One => (Action::LoopbackUp, "a network namespace begins with `lo` down"),
+        };
+        let named = context.manifest.namespaces.network.as_ref();
+        let origin = named.map_or(Origin::Default(reason), |network| network.origin.clone());
+        steps.push(Phase::Enter, action, &origin);
+    }
 }
 
 /// Into the user namespace that was made beforehand, once nothing is left to do that takes a right on the host.
@@ -428,6 +433,15 @@ fn watchdog(program: &Program) -> Vec<(OsString, OsString)> {
             .into(),
         None => Vec::new(),
     }
+}
+
+/// What of /sys a manifest wants shown.
+pub(super) fn shown_sys(manifest: &Manifest) -> (Sys, Origin) {
+    or_default(
+        manifest.root.sys.as_ref(),
+        Sys::None,
+        "few programs read /sys, and all it tells is the host's",
+    )
 }
 
 /// What of /proc a manifest wants shown.

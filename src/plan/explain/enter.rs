@@ -232,7 +232,7 @@ pub(super) const ATTACH_TREE: Text = Text {
 };
 
 pub(super) const CLONE_COVER: Text = Text {
-    why: "A cover for files of /proc is prepared while the host's are in reach: a copy of its null device, on a mount where \
+    why: "A cover for files of /proc or /sys is prepared while the host's are in reach: a copy of its null device, on a mount where \
           devices cannot be opened.",
     man: &["open_tree(2)", "mount_setattr(2)", "null(4)"],
     without: "There would be nothing to mount over it later. A cover taken from the jail's own tree could have been replaced there by a \
@@ -265,6 +265,23 @@ pub(super) const MOUNT_PROC: Text = Text {
     man: &["proc(5)", "pid_namespaces(7)", "fsopen(2)"],
     without: "ps, and many runtimes, fail. A bind of the host's /proc would show every process of the host, with its command line, and \
               /proc/1/root as a door. As root, /proc/sys/kernel/core_pattern names a program that the host runs: CVE-2025-31133.",
+};
+
+pub(super) const MOUNT_SYS: Text = Text {
+    why: "/sys is where C libraries count processors, and where databases and allocators ask how memory is managed. A new one shows the \
+          network devices of the namespace it is made in, so it is made in the jail's, and it is read-only as a whole.",
+    man: &["sysfs(5)", "fsopen(2)"],
+    without: "Some programs take the machine for one with a single processor. A bind of the host's /sys would show the host's network \
+              devices, and everything that is mounted below: control groups, tracing, debugging.",
+};
+
+pub(super) const COVER_SYS: Text = Text {
+    why: "/sys is a picture of the hardware, of the drivers and of what is loaded into the kernel. Shown are processors, memory, clocks \
+          and network devices; whatever else this kernel has there is hidden under mounts: files under the null device, directories \
+          under /sys/fs/cgroup, which is an empty directory in every new /sys. Then each is looked at.",
+    man: &["sysfs(5)", "mount(2)"],
+    without: "The program reads serial numbers, disks, modules and power meters (CVE-2020-8694: what is computed next door shows in the \
+              current it draws), and for root some of these files act on the host: /sys/kernel/uevent_helper names a program that the kernel runs.",
 };
 
 pub(super) const MOUNT_DEVPTS: Text = Text {

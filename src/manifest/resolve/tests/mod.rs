@@ -13,6 +13,7 @@ mod proc;
 mod shape;
 mod sockets;
 mod standard;
+mod sys;
 mod system_calls;
 
 use super::testing::Scene;
