@@ -61,7 +61,11 @@ impl<'a> JailStore<'a> {
     ) -> Result<Self, Error> {
         let path = store.path().join(name.as_str());
         loop {
-            let directory = make_directory(store.directory(), &path, OsStr::new(name.as_str()))?;
+            let directory = match make_directory(store.directory(), &path, OsStr::new(name.as_str())) {
+                // It was there, and then a removal took it away.
+                Err(Error::Store { call: "openat2", errno: Errno::ENOENT, .. }) => continue,
+                directory => directory?,
+            };
             if let Some(locked) = Self::lock(store, name, directory, PATIENCE, stop)? {
                 return Ok(locked);
             }
