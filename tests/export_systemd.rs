@@ -78,20 +78,98 @@ WantedBy={wanted}
     );
 }
 
+/// A jail that is started by its sockets and watched.
+fn activated(name: &str) -> Dir {
+    let dir = Dir::new(name);
+    dir.write(
+        "web.toml",
+        "program.command = [\"/bin/true\"]\nprogram.type = \"notify\"\nprogram.watchdog = \"1m30s\"\nprogram.sockets = true\n\
+         program.listen = [\n    \"8080\",\n    \"datagram:192.0.2.1:53\",\n    \"/run/a %n.sock\",\n    \"@web\",\n]\n",
+    );
+    dir
+}
+
 #[test]
-fn systemd_takes_the_unit() {
+fn sockets_have_a_unit_of_their_own() {
+    let dir = activated("export-socket");
+    let here = dir.path().display();
+    let (wanted, place, command) = if is_root() {
+        ("multi-user.target", "/etc/systemd/system", "systemctl")
+    } else {
+        ("default.target", "~/.config/systemd/user", "systemctl --user")
+    };
+    let socket = format!(
+        r"# Jail `web`, as {here}/web.toml describes it: made by `stockade export systemd-socket`.
+# Put it in {place}/stockade-web.socket, then: {command} daemon-reload && {command} enable --now stockade-web.socket
+
+[Unit]
+# The manifest has no summary.
+Description=jail web
+
+[Socket]
+# Whoever connects here starts stockade-web.service, which is given the socket (./web.toml:6).
+ListenStream=8080
+# Who sends something here starts stockade-web.service, which is given the socket (./web.toml:7).
+ListenDatagram=192.0.2.1:53
+# Whoever connects here starts stockade-web.service, which is given the socket (./web.toml:8).
+ListenStream=/run/a %%n.sock
+# Whoever connects here starts stockade-web.service, which is given the socket (./web.toml:9).
+ListenStream=@web
+# An address may come to this host later than the socket does.
+FreeBind=yes
+
+[Install]
+# It listens from early on, once it is enabled.
+WantedBy=sockets.target
+"
+    );
+    dir.stockade(["export", "systemd-socket", "./web.toml"]).expect(0, &socket, "");
+    // Into a directory go both.
+    let output = dir.path().display().to_string();
+    dir.stockade(["export", "systemd", "-o", &output, "./web.toml"]).expect(0, "", "");
+    assert_eq!(std::fs::read_to_string(dir.join("stockade-web.socket")).unwrap(), socket);
+    let service = std::fs::read_to_string(dir.join("stockade-web.service")).unwrap();
+    dir.stockade(["export", "systemd", "./web.toml"]).expect(0, &service, "");
+    for part in [
+        format!("\n# Put it in {place}/stockade-web.service, then: {command} daemon-reload && {command} enable --now stockade-web.socket\n"),
+        "\n# The program's sockets are made by this one, also when it is started by hand.\n\
+         Requires=stockade-web.socket\nAfter=stockade-web.socket\n\n[Service]\n"
+            .to_owned(),
+        "\n# A program that has not said for so long that it is well is ended, and started again (./web.toml:3).\n\
+         WatchdogSec=90s\n\
+         # All of it at once: a program that hangs hears nothing, and a core file would be stockade's own.\n\
+         WatchdogSignal=SIGKILL\n"
+            .to_owned(),
+        "\n[Install]\n# Started by its sockets, which are enabled with it.\nAlso=stockade-web.socket\n".to_owned(),
+    ] {
+        assert!(service.contains(&part), "{service}\nwithout\n{part}");
+    }
+    assert!(!service.contains(wanted), "{service}");
+}
+
+#[test]
+fn systemd_takes_the_units() {
     if !needs(Need::Program("systemd-analyze")) {
         return;
     }
-    let dir = jail("export-verify");
-    let unit = dir.join("stockade-web.service");
-    let named = unit.display().to_string();
-    dir.stockade(["export", "systemd", "-o", &named, MANIFEST]).expect(0, "", "");
+    let plain = jail("export-verify");
+    verify(&plain, MANIFEST, &["stockade-web.service"]);
+    let sockets = activated("export-verify-socket");
+    verify(&sockets, "./web.toml", &["stockade-web.service", "stockade-web.socket"]);
+}
+
+/// Writes a jail's units into a directory and has systemd look at them.
+#[track_caller]
+fn verify(dir: &Dir, manifest: &str, units: &[&str]) {
+    let place = dir.path().display().to_string();
+    dir.stockade(["export", "systemd", "-o", &place, manifest]).expect(0, "", "");
     let mut verify = std::process::Command::new("systemd-analyze");
     if !is_root() {
         verify.arg("--user").env("XDG_RUNTIME_DIR", dir.path());
     }
-    let output = verify.arg("verify").arg(&unit).output().unwrap();
+    // Units that they name are looked for beside them.
+    verify.env("SYSTEMD_UNIT_PATH", format!("{place}:"));
+    let output = verify.arg("verify").args(units.iter().map(|unit| dir.join(unit))).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     // What it says of other units of the host is not about this one.
     let about: Vec<_> = said.lines().filter(|line| line.contains("stockade-web")).collect();
@@ -110,5 +188,12 @@ fn what_cannot_be_written_is_said() {
         2,
         "",
         "error: a format and a jail are wanted\nhint: write `stockade export systemd JAIL`\n",
+    );
+    let dir = jail("export-listens");
+    dir.stockade(["export", "systemd-socket", MANIFEST]).expect(
+        1,
+        "",
+        "error: nobody listens for jail `web`\n  why: its manifest names no address\n\
+         hint: write `sockets = true` and `listen = [\"127.0.0.1:8080\"]` under `[program]`\n",
     );
 }

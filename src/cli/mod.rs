@@ -208,12 +208,6 @@ fn command(verb: Verb, extra_arguments: Vec<OsString>, split: bool) -> Result<Co
         Verb::Thaw(thaw) => Command::Thaw(thaw),
         Verb::Why(why) => Command::Why(why),
         Verb::Export(export) => {
-            if export.format != "systemd" {
-                return Err(usage(
-                    format!("`{}` is nothing that can be written", export.format),
-                    format!("write `stockade export systemd {}`", export.jail),
-                ));
-            }
             let request = request(&export.jail, &export.set, extra_arguments);
             Command::Export(export, request)
         }

@@ -288,13 +288,13 @@ pub(crate) struct Why {
 #[derive(FromArgs, Debug, PartialEq, Eq)]
 #[argh(subcommand, name = "export")]
 pub(crate) struct Export {
-    /// write it to this file instead of standard output; `-o FILE` for short
+    /// write it to this file instead of standard output, or all units into this directory; `-o FILE` for short
     #[argh(option, arg_name = "FILE")]
     pub(crate) output: Option<String>,
     /// change a value of the manifest, as in `program.nice=5`; the unit says so too
     #[argh(option, arg_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// what to write: systemd
+    /// what to write: systemd, the unit that starts the jail, or systemd-socket, the one that listens for it
     #[argh(positional, arg_name = "FORMAT")]
     pub(crate) format: String,
     /// a manifest's path or name

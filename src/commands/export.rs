@@ -7,15 +7,39 @@ use crate::cli;
 use crate::error::{self, Failure, exit};
 use crate::manifest::schema::{Manifest, Network};
 use crate::manifest::{self, Request};
-use crate::plan::At;
+use crate::plan::{At, JailName};
 use crate::report::diagnostic::Diagnostic;
 use crate::report::systemd::{self, Unit};
 
 /// Variables by which a unit finds what the command finds that makes it.
 const VARIABLES: [&str; 2] = ["STOCKADE_STATE_DIR", "STOCKADE_RUN_DIR"];
 
-/// Writes the unit. From the manifest alone: what this shell's control group lacks for a run the unit is there to give.
+/// What can be written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    /// `systemd`: the unit that starts the program.
+    Service,
+    /// `systemd-socket`: the one that listens for it.
+    Socket,
+}
+
+impl Format {
+    fn parse(options: &cli::Export) -> Result<Self> {
+        match options.format.as_str() {
+            "systemd" => Ok(Self::Service),
+            "systemd-socket" => Ok(Self::Socket),
+            other => {
+                let wrong = Diagnostic::error(format!("`{other}` is nothing that can be written"));
+                let hint = format!("write `stockade export systemd {}`", options.jail);
+                Err(Failure::new(wrong.hint(hint), exit::USAGE))
+            }
+        }
+    }
+}
+
+/// Writes a unit, or into a directory all that there are. From the manifest alone: what this shell's control group lacks for a run the unit is there to give.
 pub(super) fn export(options: &cli::Export, request: &Request) -> Result<u8> {
+    let format = Format::parse(options)?;
     let loaded = manifest::load(request).map_err(|findings| Failure::manifest(findings, &request.jail))?;
     let warnings: Vec<_> = loaded.warnings.iter().cloned().map(Diagnostic::from).collect();
     error::eprint_all(&warnings, &loaded.path.display().to_string());
@@ -40,7 +64,7 @@ pub(super) fn export(options: &cli::Export, request: &Request) -> Result<u8> {
     let is_system = nix::unistd::geteuid().is_root();
     let controls: Vec<_> = manifest.limits.controls.iter().map(|limit| limit.value.control.key()).collect();
     let set = |name| std::env::var_os(name).map(|value| (name, value));
-    let text = systemd::text(&Unit {
+    let unit = Unit {
         jail,
         summary: manifest.summary.as_ref().map(|summary| summary.value.as_str()),
         binary: &binary,
@@ -48,18 +72,49 @@ pub(super) fn export(options: &cli::Export, request: &Request) -> Result<u8> {
         manifest: &path,
         places: &[state_directory()?],
         environment: &VARIABLES.into_iter().filter_map(set).collect::<Vec<_>>(),
+        listen: &manifest.program.listen,
+        watchdog: manifest.program.watchdog.as_ref(),
         host_network: host_network(manifest),
         // A jail of root's that may have rights of the host's root has one unasked.
         controls: (is_system || !controls.is_empty()).then_some(&controls),
         is_system,
-    });
-    match &options.output {
-        None => Ok(error::print(&text)),
-        Some(output) => std::fs::write(Path::new(output), text).map(|()| 0).map_err(|error| {
-            let failed = Diagnostic::error(format!("cannot write the unit `{output}`"));
-            Failure::new(failed.why(error.to_string()).hint("name a file that you may write"), exit::FAILED)
-        }),
+    };
+    if format == Format::Socket && unit.listen.is_empty() {
+        return Err(no_sockets(jail));
     }
+    match options.output.as_deref().map(Path::new) {
+        Some(place) if place.is_dir() => {
+            if format == Format::Service {
+                write(&place.join(unit.service()), &systemd::service(&unit))?;
+            }
+            if !unit.listen.is_empty() {
+                write(&place.join(unit.socket()), &systemd::socket(&unit))?;
+            }
+            Ok(0)
+        }
+        output => {
+            let text = match format {
+                Format::Service => systemd::service(&unit),
+                Format::Socket => systemd::socket(&unit),
+            };
+            output.map_or_else(|| Ok(error::print(&text)), |path| write(path, &text).map(|()| 0))
+        }
+    }
+}
+
+/// Writes a unit's file.
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).map_err(|error| {
+        let failed = Diagnostic::error(format!("cannot write the unit `{}`", path.display()));
+        Failure::new(failed.why(error.to_string()).hint("name a file that you may write"), exit::FAILED)
+    })
+}
+
+/// A jail for which nobody listens.
+fn no_sockets(jail: &JailName) -> Failure {
+    let none = Diagnostic::error(format!("nobody listens for jail `{jail}`"));
+    let hint = "write `sockets = true` and `listen = [\"127.0.0.1:8080\"]` under `[program]`";
+    Failure::new(none.why("its manifest names no address").hint(hint), exit::FINDING)
 }
 
 /// What says that the jail has the host's network, if it has.

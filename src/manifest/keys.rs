@@ -64,6 +64,8 @@ pub const KEYS: &[Key] = &[
     key("program", "init", FLAG, "init = false"),
     key("program", "type", TEXT, "type = \"forking\""),
     key("program", "sockets", FLAG, "sockets = true"),
+    key("program", "listen", "a list of addresses", "listen = [\"127.0.0.1:8080\", \"/run/web.sock\"]"),
+    key("program", "watchdog", TIME, "watchdog = \"30s\""),
 
     key("tree", "programs", MIXED, "programs = [\"/usr/bin/python3\"]"),
     key("tree", "libraries", TEXTS, "libraries = [\"/usr/lib/nginx/modules/ngx_stream_module.so\"]"),

@@ -14,7 +14,7 @@ use crate::plan::step::{Keep, RootMethod};
 use crate::plan::system_calls::profiles::Profile;
 use crate::plan::system_calls::{Architecture, Entry, Refusal};
 use crate::plan::value::{Account, HostPath, JailName, JailPath, Mode, Size, Span};
-use crate::plan::{At, Bound, Layer};
+use crate::plan::{At, Bound, Layer, Listen};
 
 /// A manifest with everything it includes and every command-line option, decoded.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +76,10 @@ pub struct Program {
     pub kind: Option<At<ProgramType>>,
     /// `sockets`: whether the program gets the sockets that a service manager has passed; false if absent.
     pub sockets: Option<At<bool>>,
+    /// `listen`: the addresses of these.
+    pub listen: Vec<At<Listen>>,
+    /// `watchdog`: the longest that a service manager waits for the program to say that it is well.
+    pub watchdog: Option<At<Span>>,
 }
 
 /// One flag of personality(2) under the name setarch(8) gives it.

@@ -10,6 +10,7 @@ pub mod explain;
 pub mod ids;
 pub mod landlock;
 pub mod layer;
+pub mod listen;
 mod notation;
 pub mod order;
 pub mod quote;
@@ -27,6 +28,7 @@ use std::rc::Rc;
 pub use control::{Control, ControlGroup, ControlLimit};
 pub use ids::{Extent, IdMap};
 pub use layer::{Enforcement, Layer, LayerState};
+pub use listen::{Address, Listen, SocketKind};
 pub use step::{Action, Bound, Step};
 pub use value::{Account, HostPath, JailName, JailPath, Mode, Size, Span};
 

@@ -6,9 +6,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::plan::quote::Escaped;
-use crate::plan::{JailName, Origin};
+use crate::plan::{At, JailName, Listen, Origin, SocketKind, Span};
 
-/// What a unit is made of.
+/// What units are made of.
 #[derive(Debug)]
 pub struct Unit<'a> {
     /// The jail.
@@ -25,6 +25,10 @@ pub struct Unit<'a> {
     pub places: &'a [PathBuf],
     /// Variables of ours that were set when the unit was made.
     pub environment: &'a [(&'static str, OsString)],
+    /// What is listened on for its program.
+    pub listen: &'a [At<Listen>],
+    /// The longest that its program does not say that it is well.
+    pub watchdog: Option<&'a At<Span>>,
     /// Why the jail has the host's network, if it has.
     pub host_network: Option<&'a Origin>,
     /// The limits that a control group holds; `None` if there may be no group.
@@ -33,25 +37,77 @@ pub struct Unit<'a> {
     pub is_system: bool,
 }
 
-/// The unit's text.
-pub fn text(unit: &Unit<'_>) -> String {
+impl Unit<'_> {
+    /// The name of the one that starts the program.
+    pub fn service(&self) -> String {
+        format!("stockade-{}.service", self.jail)
+    }
+
+    /// The name of the one that listens.
+    pub fn socket(&self) -> String {
+        format!("stockade-{}.socket", self.jail)
+    }
+}
+
+/// What every unit begins with.
+fn begin(unit: &Unit<'_>, file: &str, format: &str, enabled: &str) -> String {
     let mut out = String::new();
     let command = if unit.is_system { "systemctl" } else { "systemctl --user" };
     let place = if unit.is_system { "/etc/systemd/system" } else { "~/.config/systemd/user" };
     let (jail, manifest) = (unit.jail, comment(unit.manifest.as_os_str()));
-    let _ = writeln!(out, "# Jail `{jail}`, as {manifest} describes it: made by `stockade export systemd`.");
+    let _ = writeln!(out, "# Jail `{jail}`, as {manifest} describes it: made by `stockade export {format}`.");
     let _ = writeln!(
         out,
-        "# Put it in {place}/stockade-{jail}.service, then: {command} daemon-reload && {command} enable --now stockade-{jail}"
+        "# Put it in {place}/{file}, then: {command} daemon-reload && {command} enable --now {enabled}"
     );
     out.push_str("\n[Unit]\n");
-    let mut line = |because: &str, setting: &str| {
-        let _ = writeln!(out, "# {because}\n{setting}");
-    };
     match unit.summary {
-        Some(summary) => line("The manifest's summary.", &format!("Description={}", value(summary))),
-        None => line("The manifest has no summary.", &format!("Description=jail {jail}")),
+        Some(summary) => {
+            line(&mut out, "The manifest's summary.", &format!("Description={}", value(summary)));
+        }
+        None => line(&mut out, "The manifest has no summary.", &format!("Description=jail {jail}")),
     }
+    out
+}
+
+/// A setting below its reason.
+fn line(out: &mut String, because: &str, setting: &str) {
+    let _ = writeln!(out, "# {because}\n{setting}");
+}
+
+/// A reason with the place in a manifest that it comes from.
+fn as_said(because: &str, origin: &Origin) -> String {
+    format!("{because} ({}).", comment(origin.to_string().as_ref()))
+}
+
+/// The text of the unit that listens.
+pub fn socket(unit: &Unit<'_>) -> String {
+    let (file, service) = (unit.socket(), unit.service());
+    let mut out = begin(unit, &file, "systemd-socket", &file);
+    out.push_str("\n[Socket]\n");
+    for At { value: Listen { kind, address }, origin } in unit.listen {
+        let (key, what) = match kind {
+            SocketKind::Stream => ("ListenStream", "Whoever connects here"),
+            SocketKind::Datagram => ("ListenDatagram", "Who sends something here"),
+        };
+        let because = as_said(&format!("{what} starts {service}, which is given the socket"), origin);
+        line(&mut out, &because, &format!("{key}={}", value(&address.to_string())));
+    }
+    if unit.listen.iter().any(|listen| listen.value.address.comes_later()) {
+        line(&mut out, "An address may come to this host later than the socket does.", "FreeBind=yes");
+    }
+    out.push_str("\n[Install]\n");
+    line(&mut out, "It listens from early on, once it is enabled.", "WantedBy=sockets.target");
+    out
+}
+
+/// The text of the unit that starts the program.
+pub fn service(unit: &Unit<'_>) -> String {
+    let (file, socket) = (unit.service(), unit.socket());
+    let is_activated = !unit.listen.is_empty();
+    let enabled = if is_activated { socket.clone() } else { format!("stockade-{}", unit.jail) };
+    let mut out = begin(unit, &file, "systemd", &enabled);
+    let mut line = |because: &str, setting: &str| line(&mut out, because, setting);
     let places = [unit.manifest].into_iter().chain(unit.places.iter().map(PathBuf::as_path));
     let places: Vec<String> = places.map(|path| word(path.as_os_str(), Dollar::Plain)).collect();
     line(
@@ -65,20 +121,30 @@ pub fn text(unit: &Unit<'_>) -> String {
         );
         line(&because, "After=network.target");
     }
+    if is_activated {
+        line(
+            "The program's sockets are made by this one, also when it is started by hand.",
+            &format!("Requires={socket}\nAfter={socket}"),
+        );
+    }
     out.push_str("\n[Service]\n");
-    service(&mut out, unit);
+    process(&mut out, unit);
     out.push_str("\n[Install]\n");
-    let target = if unit.is_system { "multi-user.target" } else { "default.target" };
-    let _ =
-        writeln!(out, "# Started with the system's other services, once it is enabled.\nWantedBy={target}");
+    let (because, setting) = match (is_activated, unit.is_system) {
+        (true, _) => ("Started by its sockets, which are enabled with it.", format!("Also={socket}")),
+        (false, true) => (STARTED, "WantedBy=multi-user.target".to_owned()),
+        (false, false) => (STARTED, "WantedBy=default.target".to_owned()),
+    };
+    self::line(&mut out, because, &setting);
     out
 }
 
+/// What an enabled service that nobody's connection starts is started by.
+const STARTED: &str = "Started with the system's other services, once it is enabled.";
+
 /// The section about the process.
-fn service(out: &mut String, unit: &Unit<'_>) {
-    let mut line = |because: &str, setting: &str| {
-        let _ = writeln!(out, "# {because}\n{setting}");
-    };
+fn process(out: &mut String, unit: &Unit<'_>) {
+    let mut line = |because: &str, setting: &str| line(out, because, setting);
     line(
         "Started is what has been executed: stockade says so, and stays in the foreground, also with `type = \"forking\"`.",
         "Type=notify",
@@ -116,6 +182,19 @@ fn service(out: &mut String, unit: &Unit<'_>) {
         "A second between, so that a program that fails at once does not use up the starts that are allowed.",
         "RestartSec=1s",
     );
+    if let Some(At { value: watchdog, origin }) = unit.watchdog {
+        line(
+            &as_said(
+                "A program that has not said for so long that it is well is ended, and started again",
+                origin,
+            ),
+            &format!("WatchdogSec={watchdog}"),
+        );
+        line(
+            "All of it at once: a program that hangs hears nothing, and a core file would be stockade's own.",
+            "WatchdogSignal=SIGKILL",
+        );
+    }
     if let Some(controls) = unit.controls {
         let because = match controls {
             [] => "A limit on the number of processes is held by a control group".to_owned(),

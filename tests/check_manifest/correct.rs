@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use stockade::manifest::schema::{DeviceName, MountKind, Network, Proc, Share, Sys, SystemCalls};
+use stockade::manifest::schema::{
+    DeviceName, MountKind, Network, Proc, Program, ProgramType, Share, Sys, SystemCalls,
+};
 use stockade::manifest::{self, Loaded, Request, keys};
 use stockade::plan::step::{Keep, RootMethod};
 use stockade::plan::system_calls::Refusal;
@@ -40,6 +42,10 @@ oom_score_adjust = 500
 cpu_affinity = "0-2,8,1"
 personality = ["linux32", "no-randomize"]
 init = false
+type = "notify"
+sockets = true
+listen = ["80", "datagram:[::1]:53", "/run/web.sock"]
+watchdog = "1m"
 
 [tree]
 programs = ["/usr/sbin/nginx", { path = "/usr/bin/sudo", keep = ["setid", "capabilities"] }]
@@ -142,15 +148,9 @@ status = 0
 timeout = "5s"
 "#;
 
-#[test]
-fn every_key_once() {
-    let dir = Dir::new("full");
-    dir.write("jails/web.toml", FULL).write("jails/base.toml", "[tree]\ngroups = [\"adm\"]\n");
-    let manifest = load(&dir).manifest;
-    assert_eq!(manifest.name.as_ref().map(|at| at.value.as_str()), Some("full"));
-    assert_eq!(manifest.summary.as_ref().map(|at| at.value.as_str()), Some("every key once"));
-
-    let program = &manifest.program;
+/// Compares `[program]` with what [`FULL`] says.
+#[track_caller]
+fn is_as_written(program: &Program) {
     assert_eq!(program.command.as_ref().unwrap().value, ["/usr/sbin/nginx", "-g", "daemon off;"]);
     assert_eq!(program.user.as_ref().unwrap().value, Account::Name("www-data".into()));
     assert_eq!(program.group.as_ref().unwrap().value, Account::Id(33));
@@ -165,7 +165,22 @@ fn every_key_once() {
     assert_eq!(program.cpu_affinity.as_ref().unwrap().value, [0, 1, 2, 8]);
     assert_eq!(program.personality.len(), 2);
     assert!(!program.init.as_ref().unwrap().value);
+    assert_eq!(program.kind.as_ref().unwrap().value, ProgramType::Notify);
+    assert!(program.sockets.as_ref().unwrap().value);
+    let addresses: Vec<_> = program.listen.iter().map(|listen| listen.value.to_string()).collect();
+    assert_eq!(addresses, ["80", "datagram:[::1]:53", "/run/web.sock"]);
+    assert_eq!(program.watchdog.as_ref().unwrap().value.0.as_secs(), 60);
+}
 
+#[test]
+fn every_key_once() {
+    let dir = Dir::new("full");
+    dir.write("jails/web.toml", FULL).write("jails/base.toml", "[tree]\ngroups = [\"adm\"]\n");
+    let manifest = load(&dir).manifest;
+    assert_eq!(manifest.name.as_ref().map(|at| at.value.as_str()), Some("full"));
+    assert_eq!(manifest.summary.as_ref().map(|at| at.value.as_str()), Some("every key once"));
+
+    is_as_written(&manifest.program);
     let tree = &manifest.tree;
     assert_eq!(tree.programs[0].value.keep, Keep::default());
     assert_eq!(tree.programs[1].value.keep, Keep { setid: true, capabilities: true });

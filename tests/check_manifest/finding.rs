@@ -66,7 +66,7 @@ fn a_terminal_is_not_commanded() {
         "error: unknown key `\\u{1b}[2J` in `[program]`\n  --> a.toml:3:1\n    3 | \"\\u001B[2J\" = 1\n      | \
          ^^^^^^^^^^^\nhint: the keys of `[program]` are `command`, `user`, `group`, `supplementary_groups`, \
          `working_directory`, `umask`, `environment`, `pass_environment`, `nice`, `oom_score_adjust`, `cpu_affinity`, \
-         `personality`, `init`, `type`, `sockets`\n",
+         `personality`, `init`, `type`, `sockets`, `listen`, `watchdog`\n",
     );
 }
 

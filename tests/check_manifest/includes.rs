@@ -124,26 +124,26 @@ hint: did you mean `nice`?
 #[test]
 fn replace_of_no_list() {
     broken(
-        r#"replace = ["tree.file", "files", "program.user"]
+        r#"replace = ["tree.file", "files", "limits.memory"]
 [program]
 command = ["/bin/true"]
 "#,
         r#"error: `tree.file` is not a list or table of a manifest
   --> jails/web.toml:1:12
-    1 | replace = ["tree.file", "files", "program.user"]
+    1 | replace = ["tree.file", "files", "limits.memory"]
       |            ^^^^^^^^^^^
 hint: did you mean `tree.files`?
 
 error: `files` is not a list or table of a manifest
   --> jails/web.toml:1:25
-    1 | replace = ["tree.file", "files", "program.user"]
+    1 | replace = ["tree.file", "files", "limits.memory"]
       |                         ^^^^^^^
 hint: did you mean `tree.files`?
 
-error: `program.user` is not a list or table of a manifest
+error: `limits.memory` is not a list or table of a manifest
   --> jails/web.toml:1:34
-    1 | replace = ["tree.file", "files", "program.user"]
-      |                                  ^^^^^^^^^^^^^^
+    1 | replace = ["tree.file", "files", "limits.memory"]
+      |                                  ^^^^^^^^^^^^^^^
 hint: write the list's whole path, such as `tree.files`; a single value is replaced without being named here
 
 3 errors in jails/web.toml

@@ -396,3 +396,55 @@ hint: `sockets = true` gives the program what is true inside; take this out
 "#,
     );
 }
+
+#[test]
+fn sockets_and_watchdog_that_nobody_has() {
+    broken(
+        r#"[program]
+command = ["/bin/true"]
+sockets = true
+listen = ["80", "here:80"]
+"#,
+        r#"error: `here:80` is not an address
+  --> jails/web.toml:4:17
+    4 | listen = ["80", "here:80"]
+      |                 ^^^^^^^^^
+hint: write a port, `127.0.0.1:80`, `[::1]:80`, `/run/web.sock` or `@web`
+"#,
+    );
+    broken(
+        r#"[program]
+command = ["/bin/true"]
+listen = ["80"]
+watchdog = "30s"
+"#,
+        r#"error: a service manager would listen here, and the program would not get the socket
+  --> jails/web.toml:3:11
+    3 | listen = ["80"]
+      |           ^^^^
+hint: write `sockets = true` beside it, for a program that takes sockets as sd_listen_fds(3) says
+
+error: a program that says nothing cannot be watched
+  --> jails/web.toml:4:12
+    4 | watchdog = "30s"
+      |            ^^^^^
+  why: it is by sd_notify(3) that a program says that it is well
+hint: write `type = "notify"` beside it, for a program that does so, or take it out
+
+2 errors in jails/web.toml
+"#,
+    );
+    broken(
+        r#"[program]
+command = ["/bin/true"]
+type = "notify"
+watchdog = "0s"
+"#,
+        r#"error: no program is well all the time
+  --> jails/web.toml:4:12
+    4 | watchdog = "0s"
+      |            ^^^^
+hint: write a time, such as `"30s"`, or leave `watchdog` out
+"#,
+    );
+}

@@ -24,6 +24,8 @@ pub(super) fn rules(manifest: &Manifest, program: &Origin, complete: bool, findi
     command_can_be_found(manifest, findings);
     umask_masks_permissions(manifest, findings);
     a_background_needs_a_pid_1(manifest, findings);
+    sockets_that_are_listened_on_are_given(manifest, findings);
+    a_watchdog_is_answered(manifest, findings);
     processors_are_left(manifest, findings);
     variable_comes_from_one_place(manifest, findings);
     variable_is_true_of_the_program(manifest, findings);
@@ -115,6 +117,38 @@ fn a_background_needs_a_pid_1(manifest: &Manifest, findings: &mut Vec<Finding>) 
             Finding::error("`type = \"forking\"` and `init = false` exclude each other", &kind.origin)
                 .why("the end of a program that is PID 1 itself is the end of all it has put into the background")
                 .hint("take `init = false` out"),
+        );
+    }
+}
+
+fn sockets_that_are_listened_on_are_given(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    let program = &manifest.program;
+    let given = program.sockets.as_ref().is_some_and(|sockets| sockets.value);
+    if let Some(address) = program.listen.first().filter(|_| !given) {
+        findings.push(
+            Finding::error(
+                "a service manager would listen here, and the program would not get the socket",
+                &address.origin,
+            )
+            .hint(
+                "write `sockets = true` beside it, for a program that takes sockets as sd_listen_fds(3) says",
+            ),
+        );
+    }
+}
+
+fn a_watchdog_is_answered(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    let Some(watchdog) = &manifest.program.watchdog else { return };
+    if manifest.program.notifies().is_none() {
+        findings.push(
+            Finding::error("a program that says nothing cannot be watched", &watchdog.origin)
+                .why("it is by sd_notify(3) that a program says that it is well")
+                .hint("write `type = \"notify\"` beside it, for a program that does so, or take it out"),
+        );
+    } else if watchdog.value.0.is_zero() {
+        findings.push(
+            Finding::error("no program is well all the time", &watchdog.origin)
+                .hint("write a time, such as `\"30s\"`, or leave `watchdog` out"),
         );
     }
 }

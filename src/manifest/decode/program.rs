@@ -7,7 +7,7 @@ use crate::manifest::finding::Finding;
 use crate::manifest::node::{Node, Value};
 use crate::manifest::read::{self, Problem};
 use crate::manifest::schema::{Personality, Program, ProgramType};
-use crate::plan::{At, Origin};
+use crate::plan::{At, Listen, Origin};
 
 /// Names as setarch(8) has them.
 const PERSONALITIES: &[(&str, Personality)] = &[
@@ -46,6 +46,8 @@ pub(super) fn program(table: &mut Cursor) -> Program {
         init: table.value("init", read::flag),
         kind: table.value("type", read::one_of(TYPES)),
         sockets: table.value("sockets", read::flag),
+        listen: table.list("listen", |node| Ok(Listen::parse(&read::text(node)?)?)),
+        watchdog: table.value("watchdog", read::time),
     }
 }
 
