@@ -76,7 +76,10 @@ macro_rules! survive {
     };
 }
 
-survive! { manifest manifest_resolve libraries elf ld_so_cache script dlopen_note record accounts packages glob value proc report }
+survive! {
+    manifest manifest_resolve libraries elf ld_so_cache script dlopen_note record accounts packages glob value proc report
+    running subordinate
+}
 
 #[test]
 fn every_target_has_a_program_and_is_tested_here() {

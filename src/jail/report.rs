@@ -149,7 +149,7 @@ pub fn is_report(message: &[u8]) -> bool {
 }
 
 /// What is found different when covers are not there.
-pub(super) const COVERS: &str = "covers of /proc";
+pub(super) const COVERS: &str = "covers of /proc or /sys";
 
 /// Sent in place of a call's name when a filter has been installed and is not there.
 pub(super) const FILTER_DIFFERS: &str = "system call filter";

@@ -143,6 +143,11 @@ impl Written {
     }
 }
 
+/// What a record says, written again. For `tests/fuzz/`: records are where only their user can write, and may be of another version.
+pub fn rewritten(record: &[u8]) -> Option<Vec<u8>> {
+    Written::decode(record).map(|written| written.encode())
+}
+
 /// The file's name.
 pub(super) fn file_name(jail: &JailName, supervisor: i32) -> OsString {
     OsString::from_vec(format!("{jail}@{supervisor}").into_bytes())

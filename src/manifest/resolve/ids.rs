@@ -45,9 +45,23 @@ pub fn choose(
     if let Some(given) = &manifest.namespaces.first_id {
         return Ok(given.value);
     }
-    let subordinate = Subordinate::read(host)?;
+    let read = |path| accounts::read_file(host, path);
+    let (users, groups) = (read("etc/subuid")?, read("etc/subgid")?);
+    pick([&users, &groups], || Accounts::read(host), name, taken, before)
+}
+
+/// The same by the texts of subuid(5) and subgid(5), and by who the host's users are where those give us nothing.
+pub fn pick(
+    [users, groups]: [&[u8]; 2],
+    accounts: impl FnOnce() -> Result<Accounts, Finding>,
+    name: &JailName,
+    taken: &[u32],
+    before: Option<u32>,
+) -> Result<u32, Finding> {
+    let subordinate =
+        Subordinate { users: accounts::parse(users, entry), groups: accounts::parse(groups, entry) };
     let granted = subordinate.granted()?;
-    let used = if granted.is_some() { Vec::new() } else { subordinate.used(&Accounts::read(host)?) };
+    let used = if granted.is_some() { Vec::new() } else { subordinate.used(&accounts()?) };
     let places = granted.unwrap_or_else(|| vec![CONTAINERS]);
     let is_free = |first: u32| {
         let last = first.saturating_add(COUNT - 1);
@@ -55,8 +69,8 @@ pub fn choose(
         !taken.iter().any(|other| overlaps(&(*other..=other.saturating_add(COUNT - 1))))
             && !used.iter().any(overlaps)
     };
-    let count: u32 = places.iter().map(blocks).sum();
-    let begin = (hash(name.as_str().as_bytes()) % u64::from(count.max(1))) as u32;
+    let count: u64 = places.iter().map(blocks).sum();
+    let begin = hash(name.as_str().as_bytes()) % count.max(1);
     let all = (0..count).map(|at| block(&places, (begin + at) % count));
     let kept = before.filter(|first| (0..count).any(|at| block(&places, at) == *first));
     kept.into_iter().chain(all).find(|first| is_free(*first)).ok_or_else(|| {
@@ -68,16 +82,16 @@ pub fn choose(
 }
 
 /// How many whole ranges of [`COUNT`] ids are in a range.
-fn blocks(place: &Range) -> u32 {
-    ((u64::from(*place.end()) + 1).saturating_sub(u64::from(*place.start())) / u64::from(COUNT)) as u32
+fn blocks(place: &Range) -> u64 {
+    (u64::from(*place.end()) + 1).saturating_sub(u64::from(*place.start())) / u64::from(COUNT)
 }
 
 /// The first id of range number `at`, counted through all places.
-fn block(places: &[Range], mut at: u32) -> u32 {
+fn block(places: &[Range], mut at: u64) -> u32 {
     for place in places {
         let here = blocks(place);
         if at < here {
-            return place.start() + at * COUNT;
+            return place.start() + at as u32 * COUNT;
         }
         at -= here;
     }
@@ -98,11 +112,6 @@ struct Subordinate {
 }
 
 impl Subordinate {
-    fn read(host: &Host) -> Result<Self, Finding> {
-        let read = |path| accounts::read_file(host, path).map(|text| accounts::parse(&text, entry));
-        Ok(Self { users: read("etc/subuid")?, groups: read("etc/subgid")? })
-    }
-
     /// What is ours in both files; `None` if nothing is said of us.
     fn granted(&self) -> Result<Option<Vec<Range>>, Finding> {
         let ours = |entries: &[(String, Range)]| -> Vec<Range> {

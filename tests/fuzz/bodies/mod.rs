@@ -47,6 +47,13 @@ pub const TARGETS: &[Target] = &[
     Target { name: "value", body: text::value, seeds: text::values, words: text::value_words },
     Target { name: "proc", body: text::proc, seeds: text::proc_files, words: seeds::none },
     Target { name: "report", body: text::report, seeds: text::reports, words: seeds::none },
+    Target { name: "running", body: text::running, seeds: text::running_records, words: seeds::none },
+    Target {
+        name: "subordinate",
+        body: text::subordinate,
+        seeds: text::subordinate_files,
+        words: seeds::none,
+    },
 ];
 
 /// The target of this name.

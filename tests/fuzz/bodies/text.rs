@@ -3,10 +3,13 @@
 use std::os::unix::ffi::OsStrExt as _;
 
 use stockade::jail::is_report;
+use stockade::jail::state::rewritten;
 use stockade::manifest::libs::hostile;
 use stockade::manifest::resolve::accounts::Accounts;
 use stockade::manifest::resolve::glob::Glob;
+use stockade::manifest::resolve::ids::pick;
 use stockade::manifest::resolve::package_files;
+use stockade::plan::ids;
 use stockade::plan::quote::{Escaped, Quoted, shell};
 use stockade::plan::{Account, HostPath, JailName, JailPath, Mode, Origin, Size, Span, capability};
 use stockade::sys::fs::holders;
@@ -258,6 +261,50 @@ pub(super) fn proc_files() -> Vec<Vec<u8>> {
 pub(super) fn report(data: &[u8]) {
     // A kind, and two numbers.
     assert!(!is_report(data) || data.len() >= 9);
+}
+
+/// The record of a running jail: what is read is written as it was read, but for what a later version has more.
+pub(super) fn running(data: &[u8]) {
+    if let Some(record) = rewritten(data) {
+        assert_eq!(rewritten(&record).as_ref(), Some(&record));
+        assert!(record.ends_with(b"end=\0"));
+    }
+}
+
+pub(super) fn running_records() -> Vec<Vec<u8>> {
+    let record = "format=stockade 1\0jail=web\0supervisor=4711\0init=true\0forking=false\0tree=/t\0source=/etc/a.toml\0text=a = 1\n\0\
+                  set=a=2\0cgroup=/sys/fs/cgroup/x\0end=\0";
+    all(&[record, &record.replace("set", "later"), &record.replace("4711", "-1"), "end=\0"])
+}
+
+/// subuid(5) and subgid(5), and the first ids of other jails: the range that a jail gets is nobody else's.
+pub(super) fn subordinate(data: &[u8]) {
+    let [users, groups, others] = split(data);
+    let taken: Vec<u32> = others
+        .chunks_exact(4)
+        .map(|bytes| u32::from_le_bytes(bytes.try_into().unwrap()))
+        .filter(|first| ids::FIRST.contains(first))
+        .collect();
+    let name = JailName::parse("web").unwrap();
+    let choose = |before| {
+        pick([users, groups], || Ok(Accounts::parse(b"a:x:600000:600001::/:\n", b"")), &name, &taken, before)
+    };
+    if let Ok(first) = choose(None) {
+        assert!(ids::FIRST.contains(&first));
+        assert!(taken.iter().all(|other| other.abs_diff(first) >= ids::COUNT), "{first} is of another jail");
+        assert_eq!(choose(Some(first)).ok(), Some(first), "a jail keeps what it has");
+    }
+}
+
+pub(super) fn subordinate_files() -> Vec<Vec<u8>> {
+    let mut taken = b"stockade:524288:6553600\neve:100000:65536\n\0stockade:589824:131072\n\0".to_vec();
+    taken.extend(589_824_u32.to_le_bytes());
+    let mut seeds = all(&[
+        "stockade:524288:65536\nstockade:524288:65536\n\0stockade:524288:4294443008\n\0",
+        "eve:1\n\0\0",
+    ]);
+    seeds.push(taken);
+    seeds
 }
 
 pub(super) fn reports() -> Vec<Vec<u8>> {
