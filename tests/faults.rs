@@ -100,7 +100,7 @@ impl Fixture {
             &host,
             &accounts,
             &JailName::parse(name).unwrap(),
-            &HostPath::parse(&tree).unwrap(),
+            &run::Tree::on_disk(&HostPath::parse(&tree).unwrap()),
             &JailPath::parse("/program").unwrap(),
             || Ok(600_000_000),
         )

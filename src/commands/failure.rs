@@ -89,6 +89,8 @@ fn purpose(action: &Action) -> String {
         Action::CloneTree { source, target, .. } => format!("show `{source}` at `{target}`"),
         Action::CreateFileSystem { kind, target, .. } => format!("make the `{kind}` for `{target}`"),
         Action::CloneRoot { tree, .. } => format!("use `{tree}` as the root"),
+        Action::Furnish { path, .. } => format!("make `{path}` in memory"),
+        Action::Seal { target } => format!("make `{target}` read-only"),
         Action::ReopenDescriptor { source, descriptor, .. } => {
             format!("open `{source}` again as descriptor {descriptor}")
         }

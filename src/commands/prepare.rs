@@ -10,7 +10,7 @@ use crate::error::{Failure, exit};
 use crate::jail::state;
 use crate::manifest::finding::Finding;
 use crate::manifest::resolve::accounts::Accounts;
-use crate::manifest::resolve::run::{self, Run};
+use crate::manifest::resolve::run::{self, Run, Tree};
 use crate::manifest::resolve::tree::{Nodes, TreeSteps, tree_steps};
 use crate::manifest::resolve::{command, ids, join, may_write_tree, shows, tree_key};
 use crate::manifest::schema::{Mount, MountKind, ProgramType};
@@ -69,7 +69,11 @@ impl Jail {
 
     /// With the facts it is resolved against.
     fn of(loaded: Loaded, sets: Vec<String>) -> Result<Self> {
-        let state = state_directory()?;
+        // What is in memory needs no place to be kept.
+        let state = match state_directory() {
+            Err(_) if loaded.manifest.root.is_in_memory() => PathBuf::new(),
+            found => found?,
+        };
         let host = Host::current(&state);
         let writable = may_write_tree(&loaded.manifest, &state);
         let key = tree_key(&loaded.manifest, &host, writable);
@@ -92,12 +96,16 @@ impl Jail {
 
     /// The tree as it is, for printing: nothing is made and nothing is locked.
     pub(super) fn tree_path(&self) -> Result<HostPath> {
+        if self.is_in_memory() {
+            return host_path("/".into());
+        }
         host_path(self.state.join(self.name.as_str()).join("current/tree"))
     }
 
     /// The steps that build the tree, with what should be known although it is no error.
     pub(super) fn build_steps(&self) -> Result<TreeSteps> {
-        let nodes = if self.host.device_nodes { Nodes::Made } else { Nodes::Bound };
+        // In memory none can be made, since nobody makes one in a user namespace (mknod(2)).
+        let nodes = if self.host.device_nodes && !self.is_in_memory() { Nodes::Made } else { Nodes::Bound };
         tree_steps(&self.loaded.manifest, &self.host, &self.accounts()?, nodes)
             .map_err(|findings| self.findings(findings))
     }
@@ -117,7 +125,7 @@ impl Jail {
     }
 
     /// What runs `command` in `tree`.
-    pub(super) fn run_steps(&self, tree: &HostPath, command: &JailPath) -> Result<Run> {
+    pub(super) fn run_steps(&self, tree: &Tree<'_>, command: &JailPath) -> Result<Run> {
         if let Some(finding) = self.shown_records() {
             return Err(self.findings(vec![finding]));
         }
@@ -148,7 +156,8 @@ impl Jail {
         let unknown = || Finding::plain(format!("jail `{}` has no ids of its own by now", self.name));
         let (manifest, accounts) = (&self.loaded.manifest, self.accounts()?);
         let first_id = || first.ok_or_else(unknown);
-        run::run_steps(manifest, &self.host, &accounts, &self.name, tree, command, first_id)
+        let tree = Tree::on_disk(tree);
+        run::run_steps(manifest, &self.host, &accounts, &self.name, &tree, command, first_id)
             .and_then(|run| join::join_steps(run, &self.host, groups).map_err(|finding| vec![finding]))
             .map_err(|findings| self.findings(findings))
     }
@@ -161,7 +170,13 @@ impl Jail {
                 .why(error.to_string())
         };
         let manifest = &self.loaded.manifest;
-        let choose = |taken: &[u32], before| ids::choose(&self.host, manifest, &self.name, taken, before);
+        // Nothing is remembered of a jail in memory: two at once are to have each its own.
+        let unique = JailName::parse(&format!("{}-{}", self.name, std::process::id()));
+        let name = unique.ok().filter(|_| self.is_in_memory()).unwrap_or_else(|| self.name.clone());
+        let choose = |taken: &[u32], before| ids::choose(&self.host, manifest, &name, taken, before);
+        if self.state.as_os_str().is_empty() {
+            return choose(&[], None);
+        }
         let found = match self.opened.get() {
             Some(_) => None,
             None => Store::find(&self.state).map_err(failed)?,
@@ -192,6 +207,29 @@ impl Jail {
             std::fs::metadata(self.host.root.join(path))
                 .map_or(true, |found| (found.ctime(), found.ctime_nsec()) < since)
         })
+    }
+
+    /// Whether the tree is made in memory at each start, and there is nothing to build.
+    pub(super) fn is_in_memory(&self) -> bool {
+        self.loaded.manifest.root.is_in_memory()
+    }
+
+    /// The program's path, and what a tree in memory is made of; `None` if there is no such program, which has then been told.
+    pub(super) fn program(&self, tree: &HostPath) -> Result<Option<(JailPath, Vec<Step>)>> {
+        if !self.is_in_memory() {
+            return Ok(self
+                .command(tree)
+                .map_err(|failure| failure.report())
+                .ok()
+                .map(|path| (path, Vec::new())));
+        }
+        let TreeSteps { steps, program, warnings } = self.build_steps()?;
+        let absent = || command::absent(&self.loaded.manifest, &self.host);
+        let told = warnings.into_iter().chain(program.is_none().then(absent)).collect::<Vec<_>>();
+        if !told.is_empty() {
+            self.findings(told).report();
+        }
+        Ok(program.map(|path| (path, steps)))
     }
 
     /// The program's path in a tree that is built.
@@ -310,8 +348,13 @@ impl Jail {
         kind.is_some_and(|kind| kind.value == ProgramType::Notify)
     }
 
-    /// What others are to know of a run from this tree.
-    pub(super) fn notice(&self, tree: &HostPath, steps: &[Step], init: bool) -> state::Draft {
+    /// What others are to know of a run from this tree; `None` where there is no place for it, and nothing on disk it could harm.
+    pub(super) fn notice(&self, tree: &HostPath, steps: &[Step], init: bool) -> Option<state::Draft> {
+        let place = records(&self.state);
+        let is_there = place.parent().is_some_and(Path::is_dir);
+        if self.is_in_memory() && (self.state.as_os_str().is_empty() || !is_there) {
+            return None;
+        }
         let kind = self.loaded.manifest.program.kind.as_ref();
         let entry = state::Entry {
             jail: self.name.clone(),
@@ -322,13 +365,21 @@ impl Jail {
             sources: self.loaded.sources.clone(),
             sets: self.sets.clone(),
         };
-        state::Draft { place: records(&self.state), entry }
+        Some(state::Draft { place, entry })
     }
 
     /// The state directory.
     pub(super) fn store(&self) -> Result<&Store> {
         if let Some(store) = self.opened.get() {
             return Ok(store);
+        }
+        if self.is_in_memory() {
+            let none = Diagnostic::error(format!("jail `{}` has no tree on disk", self.name))
+                .why("`tree = \"memory\"` under [root]: it is made at each start, and nothing of it is kept");
+            return Err(Failure::new(
+                none.hint("there is nothing to build; `stockade run` starts it"),
+                exit::FAILED,
+            ));
         }
         let store = Store::open(&self.state).map_err(|error| self.tree_failure(&error))?;
         Ok(self.opened.get_or_init(|| store))

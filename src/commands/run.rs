@@ -17,7 +17,7 @@ use crate::jail::state::Unwritten;
 use crate::jail::{self, End, Manager, Notice, Program};
 use crate::manifest::Request;
 use crate::manifest::finding::Finding;
-use crate::manifest::resolve::run::Run;
+use crate::manifest::resolve::run::{Run, Tree};
 use crate::manifest::resolve::standard;
 use crate::plan::step::Action;
 use crate::plan::system_calls::Refusal;
@@ -136,6 +136,9 @@ fn attempt(jail: &Jail, generation: Option<u64>, waiting: &Waiting<'_>, course: 
     if let Some(finding) = standard::refused(&jail.host) {
         return Err(jail.findings(vec![finding]));
     }
+    if jail.is_in_memory() && generation.is_none() {
+        return run_in(jail, &jail.tree_path()?, waiting, course);
+    }
     let held = match generation {
         Some(number) => jail.held_as(number)?,
         None => jail.held(|built, warnings| super::build::announce(jail, built, warnings))?,
@@ -147,14 +150,8 @@ fn attempt(jail: &Jail, generation: Option<u64>, waiting: &Waiting<'_>, course: 
 }
 
 fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Course) -> Result<u8> {
-    let command = match jail.command(tree) {
-        Ok(command) => command,
-        Err(failure) => {
-            failure.report();
-            return Ok(NOT_FOUND);
-        }
-    };
-    let Run { steps, layers, watch } = jail.run_steps(tree, &command)?;
+    let Some((command, made)) = jail.program(tree)? else { return Ok(NOT_FOUND) };
+    let Run { steps, layers, watch } = jail.run_steps(&Tree { path: tree, made: &made }, &command)?;
     let plan = jail.plan(steps, layers)?;
     let program =
         Program::lower(&plan.steps).map_err(|error| jail.findings(vec![not_lowered(&plan.steps, &error)]))?;
@@ -167,7 +164,7 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
         &program,
         watch,
         Notice {
-            record: Some(&record),
+            record: record.as_ref(),
             program: waiting.is_anybody().then_some(&tell),
             manager: waiting.manager.as_ref(),
         },

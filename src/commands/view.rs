@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use super::prepare::Jail;
 use crate::cli::{Check, Plan};
 use crate::error::{self, Failure, exit};
+use crate::manifest::resolve::run::Tree;
 use crate::manifest::resolve::tree::TreeSteps;
 use crate::manifest::{self, Request, lookup, suggest};
 use crate::report;
@@ -70,8 +71,10 @@ pub(crate) fn plan(options: &Plan, request: &Request) -> Result<u8, Failure> {
     let tree = jail.tree_path()?;
     let TreeSteps { mut steps, program, warnings } = jail.build_steps()?;
     let mut layers = Vec::new();
+    // What is made in memory is made by the run.
+    let made = if jail.is_in_memory() { std::mem::take(&mut steps) } else { Vec::new() };
     if let Some(command) = program {
-        let run = jail.run_steps(&tree, &command)?;
+        let run = jail.run_steps(&Tree { path: &tree, made: &made }, &command)?;
         steps.extend(run.steps);
         layers = run.layers;
     }

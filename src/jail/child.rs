@@ -11,6 +11,7 @@ use nix::libc;
 use nix::sys::stat::fstat;
 use nix::unistd::{Whence, lseek};
 
+use super::furnish;
 use super::init;
 use super::program::{Operation, Parent, Program};
 use super::report::{self, FILTER_DIFFERS, Report};
@@ -184,6 +185,16 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
             program.slots[*slot].set(Some(created));
             Ok(())
         }
+        Operation::Furnish { slot, path, what, owner, mode } => {
+            let place = program.slots[*slot].take().ok_or(Error { call: "mkdirat", errno: Errno::EBADF })?;
+            furnish::make(place.as_fd(), path, what, *owner, *mode)?;
+            program.slots[*slot].set(Some(place));
+            Ok(())
+        }
+        Operation::Seal { slot } => lent(&program.slots[*slot], |place| {
+            mount::set_attributes(place, mount::attribute::READ_ONLY, false)
+        })
+        .map_err(Error::of("mount_setattr")),
         Operation::CreateRuleset { slot, handled, network, scoped } => {
             let ruleset = landlock::create_ruleset(*handled, *network, *scoped)
                 .map_err(Error::of("landlock_create_ruleset"))?;

@@ -21,6 +21,7 @@
 mod announce;
 mod cgroup;
 mod child;
+mod furnish;
 pub mod groups;
 mod holder;
 mod inbox;

@@ -12,13 +12,15 @@ use nix::fcntl::OFlag;
 use nix::libc::{self, sock_filter};
 
 use super::cgroup::{ControlGroups, Hit};
+use super::furnish::Piece;
 use super::spaces::{NewSpace, Spaces};
 use super::verify::Verify;
 
 use crate::plan::ids::{Extent, UNMAPPED};
 use crate::plan::landlock::Beneath;
 use crate::plan::step::{
-    Action, Ceiling, IdSpace, Idmap, Listener, Namespaces, Reopen, RootMethod, Scheduling, Step,
+    Action, Ceiling, Furniture, IdSpace, Idmap, Listener, Namespaces, Owner, Reopen, RootMethod, Scheduling,
+    Step,
 };
 use crate::plan::system_calls::{INIT_PROGRAM, Instruction};
 use crate::plan::{Bound, ControlGroup};
@@ -132,6 +134,16 @@ pub(super) enum Operation {
         kind: CString,
         options: Vec<(CString, CString)>,
         attributes: u64,
+    },
+    Furnish {
+        slot: usize,
+        path: CString,
+        what: Piece,
+        owner: Option<Owner>,
+        mode: Option<u32>,
+    },
+    Seal {
+        slot: usize,
     },
     CreateRuleset {
         slot: usize,
@@ -329,6 +341,18 @@ impl Program {
                         idmap: *idmap,
                     }
                 }
+                Action::Furnish { within, path, what, owner } => Operation::Furnish {
+                    slot: slot_of(index, &detached, within)?.1,
+                    path: text(index, path.relative_to(within))?,
+                    what: match what {
+                        Furniture::Directory { mode } => Piece::Directory(mode.0),
+                        Furniture::Link { text: target } => Piece::Link(text(index, target)?),
+                        Furniture::File { content, mode } => Piece::File(content.clone(), mode.0),
+                    },
+                    owner: *owner,
+                    mode: what.mode().map(|mode| mode.0),
+                },
+                Action::Seal { target } => Operation::Seal { slot: slot_of(index, &detached, target)?.1 },
                 Action::ReopenDescriptor { descriptor, source, flags, access, file } => {
                     let seeks = *access == Reopen::File;
                     program.shares_input |= seeks && *descriptor == 0;

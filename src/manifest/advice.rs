@@ -170,7 +170,7 @@ mod tests {
             ("program", "name", "did you mean `name`, at the top of the file before the first `[table]`?"),
             ("", "mount", "did you mean `[[mounts]]`?"),
             ("", "volumes", "did you mean `[[mounts]]`?"),
-            ("root", "flavour", "the keys of `[root]` are `method`, `read_only`, `proc`, `sys`"),
+            ("root", "flavour", "the keys of `[root]` are `method`, `read_only`, `proc`, `sys`, `tree`"),
         ] {
             assert_eq!(advice(table, unknown), expected, "{table}.{unknown}");
         }

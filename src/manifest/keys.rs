@@ -124,6 +124,7 @@ pub const KEYS: &[Key] = &[
     key("root", "read_only", FLAG, "read_only = true"),
     key("root", "proc", TEXT, "proc = \"masked\""),
     key("root", "sys", TEXT, "sys = \"masked\""),
+    key("root", "tree", TEXT, "tree = \"memory\""),
 
     key("namespaces", "network", TEXT, "network = \"none\""),
     key("namespaces", "user", FLAG, "user = true"),

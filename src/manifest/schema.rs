@@ -272,6 +272,24 @@ pub struct Root {
     pub proc: Option<At<Proc>>,
     /// `sys`: none or masked.
     pub sys: Option<At<Sys>>,
+    /// `tree`: disk or memory.
+    pub tree: Option<At<RootTree>>,
+}
+
+impl Root {
+    /// Whether the tree is made in memory at every start, and nothing of it is kept.
+    pub fn is_in_memory(&self) -> bool {
+        self.tree.as_ref().is_some_and(|tree| tree.value == RootTree::Memory)
+    }
+}
+
+/// Where the tree is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RootTree {
+    /// `disk`: in the state directory, where a build has put it. The default.
+    Disk,
+    /// `memory`: in a file system of the jail's own, made at every start.
+    Memory,
 }
 
 /// What of /proc is shown.

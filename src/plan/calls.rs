@@ -12,7 +12,8 @@ use super::display::join;
 use super::landlock::Beneath;
 use super::notation::{SIGNALS, attributes, bound, mask, persona, text};
 use super::step::{
-    Action, Bound, CapabilitySet, Ceiling, IdSpace, Idmap, MountFlags, Reopen, RootMethod, SOCKET,
+    Action, Bound, CapabilitySet, Ceiling, Furniture, IdSpace, Idmap, MountFlags, Owner, Reopen, RootMethod,
+    SOCKET,
 };
 use super::system_calls::INIT_PROGRAM;
 use super::{IdMap, JailPath};
@@ -119,6 +120,12 @@ impl Action {
                 calls.push(call("close", "<file>"));
                 calls
             }
+            Self::Furnish { within, path, what, owner } => furnish(path.relative_to(within), what, *owner),
+            Self::Seal { .. } => vec![call(
+                "mount_setattr",
+                "<mount>, \"\", AT_EMPTY_PATH, {attr_set=MOUNT_ATTR_RDONLY, attr_clr=0, \
+                 propagation=0 /* MS_??? */, userns_fd=0}, 32",
+            )],
             Self::Listen { to, .. } => vec![
                 call("fchdir", "<mount>"),
                 call(
@@ -413,6 +420,37 @@ fn loopback_up() -> Vec<Call> {
         call("ioctl", "<socket>, SIOCSIFFLAGS, {ifr_name=\"lo\", ifr_flags=IFF_UP|IFF_RUNNING}"),
         call("close", "<socket>"),
     ]
+}
+
+/// Something made below the descriptor of a file system.
+fn furnish(path: &Path, what: &Furniture, owner: Option<Owner>) -> Vec<Call> {
+    let path = text(path);
+    let mut calls = match what {
+        Furniture::Directory { mode } => vec![call("mkdirat", format!("<mount>, {path}, 0{:o}", mode.0))],
+        Furniture::Link { text: target } => {
+            vec![call("symlinkat", format!("{}, <mount>, {path}", text(target)))]
+        }
+        Furniture::File { content, mode } => vec![
+            call(
+                "openat",
+                format!("<mount>, {path}, O_WRONLY|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0{:o}", mode.0),
+            ),
+            call("write", format!("<file>, <content>, {}", content.len())),
+            call("close", "<file>"),
+        ],
+    };
+    if let Furniture::File { content, .. } = what
+        && content.is_empty()
+    {
+        calls.remove(1);
+    }
+    if let Some(Owner { uid, gid }) = owner {
+        calls.push(call("fchownat", format!("<mount>, {path}, {uid}, {gid}, AT_SYMLINK_NOFOLLOW")));
+    }
+    if let Some(mode) = what.mode() {
+        calls.push(call("fchmodat", format!("<mount>, {path}, 0{:o}", mode.0)));
+    }
+    calls
 }
 
 /// The directory that holds all that a cover is mounted over, and itself: they are named from there.

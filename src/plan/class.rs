@@ -34,6 +34,10 @@ pub enum Class {
     Source,
     /// The jail's own tree, copied and mounted.
     RootTree,
+    /// What is made in a file system of the jail's own.
+    Furnishing,
+    /// Its being made read-only.
+    Sealing,
     /// The socket of the log.
     Listener,
     /// The change of root.
@@ -172,7 +176,12 @@ impl Class {
                     A::AttachTerminal { .. } | A::ReopenDescriptor { .. } | A::RelayOutput { .. }
                 )
             }
-            Self::RootTree => matches!(action, A::CloneRoot { .. }),
+            Self::RootTree => match action {
+                A::CreateFileSystem { target, .. } => target.parent().is_none(),
+                _ => matches!(action, A::CloneRoot { .. }),
+            },
+            Self::Furnishing => matches!(action, A::Furnish { .. }),
+            Self::Sealing => matches!(action, A::Seal { .. }),
             Self::Listener => matches!(action, A::Listen { .. }),
             Self::Root => matches!(action, A::EnterRoot { .. }),
             Self::Ruleset => matches!(action, A::CreateRuleset { .. }),
@@ -242,7 +251,11 @@ impl Class {
                 classes.iter().any(|class| class.has(action))
                     || matches!(
                         action,
-                        A::LoopbackUp | A::EnterNetwork | A::EnterUserNamespace | A::JoinNamespaces { .. }
+                        A::Furnish { .. }
+                            | A::LoopbackUp
+                            | A::EnterNetwork
+                            | A::EnterUserNamespace
+                            | A::JoinNamespaces { .. }
                     )
             }
             Self::Filter => matches!(action, A::FilterSystemCalls { privileged: false, .. }),
@@ -269,6 +282,8 @@ impl Class {
             Self::Mounting => "the mount calls",
             Self::Source => "copying what comes from the host",
             Self::RootTree => "mounting the tree",
+            Self::Furnishing => "making what is in a file system of the jail's own",
+            Self::Sealing => "making that read-only",
             Self::Listener => "a socket of the supervisor's",
             Self::Root => "the change of root",
             Self::Attach => "mounting at a path of the jail",

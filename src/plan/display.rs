@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::landlock::Beneath;
 use super::quote::Quoted;
-use super::step::{Action, Bound, IdSpace, Idmap, MountFlags, Owner, RootMethod, SOCKET};
+use super::step::{Action, Bound, Furniture, IdSpace, Idmap, MountFlags, Owner, RootMethod, SOCKET};
 use super::{HostPath, IdMap, JailPath};
 
 impl fmt::Display for Action {
@@ -89,6 +89,22 @@ impl fmt::Display for Action {
                 write!(f, "open_tree({} \u{2192} \"/\", bind, {}", host(tree), Flags(*flags))?;
                 write_idmap(f, *idmap, false)
             }
+            Self::Furnish { within, path, what, owner } => {
+                let place = format_args!("<{within}>, {}", Quoted::of(path.relative_to(within))).to_string();
+                match what {
+                    Furniture::Directory { mode } => write!(f, "mkdirat({place}, {mode}"),
+                    Furniture::Link { text } => write!(f, "symlinkat({}, {place}", Quoted::of(text)),
+                    Furniture::File { content, mode } => {
+                        let bytes = if content.len() == 1 { "byte" } else { "bytes" };
+                        write!(f, "write({place}, {} {bytes}, {mode}", content.len())
+                    }
+                }?;
+                match owner {
+                    Some(owner) => write!(f, ", {owner})"),
+                    None => f.write_str(")"),
+                }
+            }
+            Self::Seal { target } => write!(f, "mount_setattr(<{target}>, ro)"),
             Self::ReopenDescriptor { descriptor, source, flags, access, .. } => {
                 let flags = Flags(*flags);
                 write!(
@@ -310,6 +326,8 @@ mod tests {
             "fsmount(\"proc\" \u{2192} \"/proc\", rw nosuid nodev noexec, subset=pid)",
             r#"open("/srv/input" → descriptor 0, ro nosuid nodev noexec, O_RDONLY)"#,
             "dup2(<pipe>) onto 1 2",
+            r#"mkdirat(</>, "tmp", 1777, 524288:524288)"#,
+            "mount_setattr(</home/eve>, ro)",
             "bind(<log>, \"/proc/socket\")",
             "setns(<jail>, CLONE_NEWNS|CLONE_NEWPID)",
             "landlock_create_ruleset(16 rights over files, bind_tcp, connect_tcp, scope of abstract_unix_socket signal)",

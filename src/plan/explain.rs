@@ -12,7 +12,7 @@ use std::path::Path;
 use super::JailPath;
 use super::landlock::Beneath;
 use super::secure_bits::SecureBits;
-use super::step::{Action, IdSpace, Idmap, Listener, RootMethod};
+use super::step::{Action, Furniture, IdSpace, Idmap, Listener, RootMethod};
 
 /// What there is to say about one action.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +78,10 @@ impl Action {
             }
             Self::CloneTree { .. } => &enter::CLONE_TREE,
             Self::CloneRoot { .. } => &enter::CLONE_ROOT,
+            Self::Furnish { what: Furniture::Directory { .. }, .. } => &enter::FURNISH_DIRECTORY,
+            Self::Furnish { what: Furniture::Link { .. }, .. } => &enter::FURNISH_LINK,
+            Self::Furnish { what: Furniture::File { .. }, .. } => &enter::FURNISH_FILE,
+            Self::Seal { .. } => &enter::SEAL,
             Self::ReopenDescriptor { .. } => &enter::REOPEN_DESCRIPTOR,
             Self::RelayOutput { .. } => &enter::RELAY_OUTPUT,
             Self::CreateRuleset { .. } => &confine::CREATE_RULESET,
@@ -92,6 +96,7 @@ impl Action {
             Self::Cover { over, .. } if over.iter().any(in_sys) => &enter::COVER_SYS,
             Self::Cover { with: None, .. } => &enter::COVER_FILES,
             Self::Cover { with: Some(_), .. } => &enter::COVER_DIRECTORIES,
+            Self::CreateFileSystem { target, .. } if target.parent().is_none() => &enter::ROOT_IN_MEMORY,
             Self::CreateFileSystem { kind: "proc", .. } => &enter::MOUNT_PROC,
             Self::CreateFileSystem { kind: "sysfs", .. } => &enter::MOUNT_SYS,
             Self::CreateFileSystem { kind: "devpts", .. } => &enter::MOUNT_DEVPTS,
@@ -171,6 +176,12 @@ mod tests {
         let mut all = sample::all();
         all.retain(|action| !matches!(action, Action::CreateFileSystem { .. } | Action::SetLimit { .. }));
         all.extend(["proc", "sysfs", "devpts", "mqueue", "tmpfs"].map(file_system));
+        all.push(Action::CreateFileSystem {
+            kind: "tmpfs",
+            target: sample::jail("/"),
+            flags: MountFlags::GUARDED,
+            options: Vec::new(),
+        });
         all.extend(["RLIMIT_NPROC", "RLIMIT_CORE", "RLIMIT_NOFILE", "RLIMIT_AS", "RLIMIT_CPU"].map(limit));
         all.extend([None, Some(IdSpace::Shared)].map(|space| Action::CloneTree {
             source: sample::host("/srv"),

@@ -128,6 +128,23 @@ pub const RULES: &[Rule] = &[
         Class::Capabilities,
         "without no_new_privs landlock_restrict_self(2) needs CAP_SYS_ADMIN, which capset(2) takes away",
     ),
+    rule(Class::Source, Class::Furnishing, "there has to be a file system to make it in"),
+    rule(
+        Class::IdMaps,
+        Class::Furnishing,
+        "until the maps are written whoever makes a file has no id to own it by (user_namespaces(7))",
+    ),
+    rule(Class::Furnishing, Class::Sealing, "nothing can be made where nothing can be written"),
+    rule(
+        Class::Sealing,
+        Class::Root,
+        "it is reached by its descriptor: in a root that can be written somebody could have put another in its place",
+    ),
+    rule(
+        Class::Furnishing,
+        Class::Attach,
+        "once mounts are attached a path in it may lead to what is mounted there",
+    ),
     rule(Class::Source, Class::Listener, "the socket is made in a file system that has to be there"),
     rule(
         Class::Listener,

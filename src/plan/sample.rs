@@ -4,8 +4,8 @@ use super::control::{ControlGroup, Setting, Version};
 use super::landlock::{AccessSet, Beneath, NetworkSet, ScopeSet};
 use super::secure_bits::SecureBits;
 use super::step::{
-    Action, CapabilitySet, DEVICES, IdSpace, Idmap, Keep, Listener, MountFlags, Namespaces, Owner, Reopen,
-    RootMethod, Scheduling,
+    Action, CapabilitySet, DEVICES, Furniture, IdSpace, Idmap, Keep, Listener, MountFlags, Namespaces, Owner,
+    Reopen, RootMethod, Scheduling,
 };
 use super::system_calls::{Architecture, Filter, Policy, Refusal};
 use super::{HostPath, IdMap, JailPath, Mode, Origin, Phase, Step};
@@ -125,6 +125,25 @@ fn enter() -> Vec<Action> {
             file: (1, 2),
         },
         Action::RelayOutput { onto: vec![1, 2] },
+        Action::Furnish {
+            within: jail("/"),
+            path: jail("/tmp"),
+            what: Furniture::Directory { mode: Mode(0o1777) },
+            owner: Some(Owner { uid: 524_288, gid: 524_288 }),
+        },
+        Action::Furnish {
+            within: jail("/"),
+            path: jail("/bin"),
+            what: Furniture::Link { text: "usr/bin".into() },
+            owner: None,
+        },
+        Action::Furnish {
+            within: jail("/home/eve"),
+            path: jail("/home/eve/.profile"),
+            what: Furniture::File { content: b"umask 077\n".to_vec(), mode: Mode(0o600) },
+            owner: None,
+        },
+        Action::Seal { target: jail("/home/eve") },
         Action::Listen { to: Listener::Log, target: jail("/proc") },
         Action::Listen { to: Listener::Notify, target: jail("/proc") },
         Action::JoinNamespaces {

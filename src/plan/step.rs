@@ -70,6 +70,28 @@ pub const NOTIFY_DIRECTORY: &str = "/dev/.notify";
 /// The name of either there.
 pub const SOCKET: &str = "socket";
 
+/// Something small in a file system of the jail's own, made while that is not mounted yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each variant's line says what its fields are")]
+pub enum Furniture {
+    /// A directory.
+    Directory { mode: Mode },
+    /// A symbolic link with this text.
+    Link { text: OsString },
+    /// A regular file with this content.
+    File { content: Vec<u8>, mode: Mode },
+}
+
+impl Furniture {
+    /// The mode it is given by a call of its own: what the umask of the supervisor, 022, would take away.
+    pub const fn mode(&self) -> Option<Mode> {
+        match self {
+            Self::Directory { mode } | Self::File { mode, .. } if mode.0 & 0o7022 != 0 => Some(*mode),
+            _ => None,
+        }
+    }
+}
+
 /// What the supervisor reads from a socket that it has in the jail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listener {
@@ -391,6 +413,11 @@ pub enum Action {
     },
     /// A detached copy of the tree as the root to be.
     CloneRoot { tree: HostPath, flags: MountFlags, idmap: Option<Idmap> },
+    /// Something made in the file system that is for `within`, where `path` leads once that is mounted there. `owner` is who it
+    /// belongs to outside, if that is not who makes it.
+    Furnish { within: JailPath, path: JailPath, what: Furniture, owner: Option<Owner> },
+    /// The file system for this target is read-only from here on, with what was made in it.
+    Seal { target: JailPath },
     /// A file of the caller's behind a standard descriptor, opened again through a mount of its own that allows no more than
     /// what it is for; `file` is its device and inode number.
     ReopenDescriptor {

@@ -115,6 +115,14 @@ impl JailPath {
         }
     }
 
+    /// The path from `other` on, which it is below; `.` for that itself.
+    pub fn relative_to(&self, other: &Self) -> &Path {
+        match self.0.strip_prefix(&other.0) {
+            Ok(rest) if rest != Path::new("") => rest,
+            _ => Path::new("."),
+        }
+    }
+
     /// The directory this path stands in; `None` for the root.
     pub fn parent(&self) -> Option<Self> {
         self.0.parent().map(|parent| Self(parent.to_owned()))

@@ -35,7 +35,7 @@ use super::explain;
 use super::plan::origin as origin_text;
 use crate::plan::control::Setting;
 use crate::plan::landlock::Beneath;
-use crate::plan::step::{CapabilitySet, Ceiling, Idmap, MountFlags, Owner};
+use crate::plan::step::{CapabilitySet, Ceiling, Furniture, Idmap, MountFlags, Owner};
 use crate::plan::{Action, Extent, LayerState, Origin, Plan};
 
 /// The plan as JSON.
@@ -190,6 +190,21 @@ fn action(action: &Action) -> Value {
             "kind": "clone_root", "tree": text(tree.as_path()), "flags": attributes(*flags),
             "idmap": self::idmap(*idmap),
         }),
+        Action::Furnish { within, path, what, owner } => {
+            let (kind, mode, link, content) = match what {
+                Furniture::Directory { mode } => ("directory", Some(mode), None, None),
+                Furniture::Link { text: link } => ("link", None, Some(text(link)), None),
+                Furniture::File { content, mode } => {
+                    ("file", Some(mode), None, Some(text(OsStr::from_bytes(content))))
+                }
+            };
+            json!({
+                "kind": "furnish", "within": text(within.as_path()), "path": text(path.as_path()), "type": kind,
+                "mode": mode.map(ToString::to_string), "link": link, "content": content,
+                "owner": owner.map(ids),
+            })
+        }
+        Action::Seal { target } => json!({ "kind": "seal", "target": text(target.as_path()) }),
         Action::ReopenDescriptor { descriptor, source, flags, access, file: (device, inode) } => json!({
             "kind": "reopen_descriptor", "descriptor": descriptor, "source": text(source.as_path()),
             "flags": attributes(*flags), "access": access.mode(), "device": device, "inode": inode,

@@ -92,6 +92,7 @@ method = "move"
 read_only = true
 proc = "full"
 sys = "masked"
+tree = "disk"
 
 [namespaces]
 network = "none"

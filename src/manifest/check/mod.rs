@@ -35,6 +35,7 @@ pub(super) fn rules(manifest: &Manifest, program: &Origin, complete: bool, findi
     abstract_sockets_are_shared(manifest, findings);
     a_resolver_can_be_reached(manifest, findings);
     method_confines(manifest, findings);
+    nothing_is_copied_into_memory(manifest, findings);
     root_cannot_rewrite_itself(manifest, findings);
     root_cannot_set_the_host(manifest, findings);
     first_id_is_used(manifest, findings);
@@ -270,6 +271,28 @@ fn method_confines(manifest: &Manifest, findings: &mut Vec<Finding>) {
                 .why("chroot(2) moves a pointer; the host's tree stays mounted, and root can move the pointer back")
                 .hint("write `method = \"pivot\"` where the kernel has mount namespaces"),
         );
+    }
+}
+
+fn nothing_is_copied_into_memory(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    if !manifest.root.is_in_memory() {
+        return;
+    }
+    let tree = &manifest.tree;
+    let copied = [
+        ("programs", tree.programs.first().map(|entry| &entry.origin)),
+        ("libraries", tree.libraries.first().map(|entry| &entry.origin)),
+        ("files", tree.files.first().map(|entry| &entry.origin)),
+        ("packages", tree.packages.first().map(|entry| &entry.origin)),
+    ];
+    for (name, origin) in copied {
+        if let Some(origin) = origin {
+            findings.push(
+                Finding::error(format!("`{name}` has no place in a tree that is in memory"), origin)
+                    .why("`tree = \"memory\"` is made at every start, and what is copied would be copied each time")
+                    .hint("show what is needed by `[[mounts]]`, or leave `tree` out for a tree that is built once"),
+            );
+        }
     }
 }
 

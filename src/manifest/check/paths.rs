@@ -149,9 +149,7 @@ fn mounts_do_not_hide_mounts(mounts: &[At<Mount>], findings: &mut Vec<Finding>) 
         }
         let empty = mounts.iter().take_while(|other| !std::ptr::eq(*other, mount)).find(|other| {
             let above = other.value.target.as_path();
-            above != target
-                && target.starts_with(above)
-                && !matches!(other.value.kind, MountKind::Bind { .. })
+            above != target && target.starts_with(above) && matches!(other.value.kind, MountKind::Mqueue)
         });
         if let Some(empty) = empty {
             let message =

@@ -10,7 +10,7 @@ use super::node::{Table, Value};
 use super::read;
 use super::schema::{
     Limits, Manifest, Mount, MountKind, Namespaces, Network, Privileges, Proc, RESOURCES, Resource,
-    ResourceLimit, Root, Share, Sys, SystemCalls, Test,
+    ResourceLimit, Root, RootTree, Share, Sys, SystemCalls, Test,
 };
 use crate::plan::Control;
 use crate::plan::ids::FIRST;
@@ -130,6 +130,7 @@ fn misplaced(table: &mut Cursor, keys: &[(&str, Option<&Origin>)], owner: &str) 
 fn root(table: &mut Cursor) -> Root {
     const METHODS: &[(&str, RootMethod)] =
         &[("pivot", RootMethod::Pivot), ("move", RootMethod::Move), ("chroot", RootMethod::Chroot)];
+    const TREES: &[(&str, RootTree)] = &[("disk", RootTree::Disk), ("memory", RootTree::Memory)];
     const PROC: &[(&str, Proc)] = &[
         ("masked", Proc::Masked),
         ("processes", Proc::Processes),
@@ -142,6 +143,7 @@ fn root(table: &mut Cursor) -> Root {
         read_only: table.value("read_only", read::flag),
         proc: table.value("proc", read::one_of(PROC)),
         sys: table.value("sys", read::one_of(SYS)),
+        tree: table.value("tree", read::one_of(TREES)),
     }
 }
 

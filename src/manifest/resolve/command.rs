@@ -33,6 +33,10 @@ pub(super) fn place(draft: &mut Draft<'_>, libs: &mut Resolver<'_>, manifest: &M
     let candidates =
         candidates(manifest, name, origin).map_err(|finding| draft.findings.push(finding)).ok()?;
     let bare = !Path::new(name).is_absolute();
+    if manifest.root.is_in_memory() {
+        let found = candidates.iter().find(|path| is_in_memory(draft, manifest, path, bare));
+        return found.and_then(|path| JailPath::parse(path).ok());
+    }
 
     let found = candidates.iter().find_map(|path| Some((path, locate(draft, manifest, path, bare)?)));
     let found = found.or_else(|| {
@@ -54,6 +58,42 @@ pub(super) fn place(draft: &mut Draft<'_>, libs: &mut Resolver<'_>, manifest: &M
         Place::Host(path) => programs::place(draft, libs, &path, Role::Program, Keep::default(), origin),
     }
     JailPath::parse(path).ok()
+}
+
+/// Whether a tree in memory, to which nothing is copied, has a program there: behind a mount, or as text.
+fn is_in_memory(draft: &Draft<'_>, manifest: &Manifest, path: &Path, bare: bool) -> bool {
+    let real = draft.beyond(path);
+    match mounted(manifest, &real) {
+        Some((_, source)) => source.is_some_and(|source| runnable(draft, &source, bare)),
+        None => matches!(locate(draft, manifest, &real, bare), Some(Place::Given)),
+    }
+}
+
+/// Why a tree in memory has no program to run: what [`place`] says without a word.
+pub fn absent(manifest: &Manifest, host: &Host) -> Finding {
+    let Some(command) = &manifest.program.command else { return no_program() };
+    let (name, origin) = (command.value.first().cloned().unwrap_or_default(), &command.origin);
+    let candidates = match candidates(manifest, &name, origin) {
+        Ok(candidates) => candidates,
+        Err(finding) => return finding,
+    };
+    let view = View::new(host, manifest);
+    let searched: Vec<_> = candidates.iter().map(|path| format!("`{}`", path.display())).collect();
+    let finding = Finding::error(format!("there is no program `{}` in the jail", name.display()), origin)
+        .why(format!("looked for at {}", searched.join(", ")));
+    match candidates.iter().find(|path| view.follow(path).is_some_and(|found| found.is_file())) {
+        Some(path) => finding.hint(format!(
+            "the host has `{}`: show it by a mount, as `--ro-bind` does, with the libraries it needs",
+            path.display()
+        )),
+        None => finding.hint("install it, or correct its name"),
+    }
+}
+
+/// A manifest that does not say what to run.
+fn no_program() -> Finding {
+    Finding::plain("the manifest has no program")
+        .hint("write `command = [\"/path/of/program\"]` under [program]")
 }
 
 /// A script given as text brings its interpreter, if it is meant to be executed.
@@ -93,8 +133,7 @@ pub(super) fn place_interpreter(
 /// is looked up in the tree and behind the mounts.
 pub fn in_tree(manifest: &Manifest, host: &Host, tree: &Path) -> Result<JailPath, Finding> {
     let Some(command) = &manifest.program.command else {
-        return Err(Finding::plain("the manifest has no program")
-            .hint("write `command = [\"/path/of/program\"]` under [program]"));
+        return Err(no_program());
     };
     let (name, origin) = (command.value.first().cloned().unwrap_or_default(), &command.origin);
     let candidates = candidates(manifest, &name, origin)?;

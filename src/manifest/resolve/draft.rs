@@ -159,6 +159,18 @@ impl<'a> Draft<'a> {
         Some((walk.here, node))
     }
 
+    /// Where a path leads as far as the tree knows, the rest of it as it is: what is behind a mount the tree does not know.
+    pub(super) fn beyond(&self, path: &Path) -> PathBuf {
+        let mut walk = Walk::new(path);
+        while let Some(Some(at)) = walk.next() {
+            match self.nodes.get(&at).map(|node| &node.content) {
+                Some(Content::Symlink { text, .. }) => _ = walk.follow(text),
+                _ => walk.here = at,
+            }
+        }
+        walk.here
+    }
+
     fn directory_for(&mut self, path: &Path, wanted: &Path, origin: &Origin) -> Option<PathBuf> {
         if let Some(real) = self.known.get(path) {
             return Some(real.clone());

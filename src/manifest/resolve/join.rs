@@ -16,6 +16,11 @@ pub fn join_steps(run: Run, host: &Host, groups: &[HostPath]) -> Result<Run, Fin
     let mut rules = Vec::new();
     for step in run.steps {
         match &step.action {
+            Action::CreateFileSystem { target, .. } if target.parent().is_none() => {
+                return Err(Finding::error("a jail whose tree is in memory cannot be joined", &step.origin)
+                    .why("nothing on the host tells its root from another's")
+                    .hint("write `tree = \"disk\"` under [root], or start what is needed from within"));
+            }
             Action::MakeControlGroups { .. }
             | Action::EnterControlGroups { .. }
             | Action::MakeUserNamespace { .. }
@@ -25,6 +30,8 @@ pub fn join_steps(run: Run, host: &Host, groups: &[HostPath]) -> Result<Run, Fin
             | Action::CloneRoot { .. }
             | Action::CloneTree { .. }
             | Action::CreateFileSystem { .. }
+            | Action::Furnish { .. }
+            | Action::Seal { .. }
             | Action::Listen { .. }
             | Action::AttachTree { .. }
             | Action::Cover { .. }

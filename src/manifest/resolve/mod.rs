@@ -21,6 +21,7 @@ mod draft;
 mod expand;
 mod files;
 mod filesystems;
+mod furniture;
 pub mod glob;
 mod identity;
 pub mod ids;

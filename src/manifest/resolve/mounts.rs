@@ -31,6 +31,16 @@ pub(super) struct Planned {
     covers: Vec<JailPath>,
 }
 
+/// On what something would be made that is to be below a mount.
+pub(super) enum Ground<'a> {
+    /// A tmpfs of the jail's own.
+    Memory,
+    /// What is at this path of the host.
+    Host(&'a HostPath),
+    /// A file system in which nobody makes anything.
+    Kernel,
+}
+
 /// What is mounted.
 enum What {
     /// A copy of a host's mount.
@@ -44,9 +54,29 @@ enum What {
 }
 
 impl Planned {
-    /// What is to be done while the host's files are in reach.
-    pub(super) fn detach(&self, steps: &mut Steps) {
-        let (target, flags) = (self.target.clone(), self.flags);
+    /// Where it is mounted.
+    pub(super) fn target(&self) -> &JailPath {
+        &self.target
+    }
+
+    /// What is below it.
+    pub(super) fn ground(&self) -> Ground<'_> {
+        match &self.what {
+            What::Host { source, .. } => Ground::Host(source),
+            What::New { kind: "tmpfs", .. } => Ground::Memory,
+            What::New { .. } | What::Socket { .. } | What::Here => Ground::Kernel,
+        }
+    }
+
+    /// Whether it is a tmpfs that is to be read-only: it becomes so when what is in it has been made.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.flags.read_only && matches!(self.ground(), Ground::Memory)
+    }
+
+    /// What is to be done while the host's files are in reach; what is `furnished` can be written to until that is done.
+    pub(super) fn detach(&self, furnished: bool, steps: &mut Steps) {
+        let read_only = self.flags.read_only && !(furnished && self.is_sealed());
+        let (target, flags) = (self.target.clone(), MountFlags { read_only, ..self.flags });
         let action = match &self.what {
             What::Here => return,
             What::Host { source, recursive, idmap } => Action::CloneTree {
@@ -220,7 +250,7 @@ fn devices(context: &Context<'_>, mounts: &mut Vec<Planned>) {
             mounts.push(Planned { target, flags, origin: origin.clone(), what, covers: Vec::new() });
         }
     };
-    if context.host.device_nodes {
+    if context.host.device_nodes && !context.manifest.root.is_in_memory() {
         if let (Some((_, origin)), Ok(source)) =
             (nodes().next(), HostPath::parse(context.tree.as_path().join("dev")))
         {

@@ -8,13 +8,12 @@ use super::control_groups::Controls;
 use super::identity::{self, Identity};
 use super::mounts::{self, Planned};
 use super::proc::{self, Covers};
-use super::{circumstances, landlock, layers, passed, standard, system_calls};
+use super::{circumstances, furniture, landlock, layers, passed, standard, system_calls};
 use crate::manifest::finding::Finding;
 use crate::manifest::links::{self, Root};
 use crate::manifest::schema::{Manifest, Network, Proc, Program, ProgramType, Share, Sys};
 use crate::plan::step::{
-    Action, CEILINGS, Ceiling, IdSpace, Idmap, MountFlags, NOTIFY_DIRECTORY, Namespaces, Owner, RootMethod,
-    SOCKET, Watch,
+    Action, CEILINGS, Ceiling, IdSpace, Idmap, NOTIFY_DIRECTORY, Namespaces, Owner, RootMethod, SOCKET, Watch,
 };
 use crate::plan::{At, HostPath, IdMap, JailName, JailPath, Layer, LayerState, Origin, Phase, Step};
 use crate::sys::descriptor::Descriptor;
@@ -91,6 +90,22 @@ pub(super) enum Ids {
     Range(u32),
 }
 
+/// The tree that a program is to run in.
+#[derive(Clone, Copy, Debug)]
+pub struct Tree<'a> {
+    /// Where it is on the host; of one in memory, what it is mounted over.
+    pub path: &'a HostPath,
+    /// The steps that make one in memory, as a build would take them.
+    pub made: &'a [Step],
+}
+
+impl<'a> Tree<'a> {
+    /// One that has been built.
+    pub fn on_disk(path: &'a HostPath) -> Self {
+        Self { path, made: &[] }
+    }
+}
+
 /// The run part of a plan.
 #[derive(Debug, Default)]
 pub struct Run {
@@ -132,7 +147,7 @@ pub fn run_steps(
     host: &Host,
     accounts: &Accounts,
     name: &JailName,
-    tree: &HostPath,
+    tree: &Tree<'_>,
     command: &JailPath,
     first_id: impl FnOnce() -> Result<u32, Finding>,
 ) -> Result<Run, Vec<Finding>> {
@@ -155,7 +170,7 @@ pub fn run_steps(
     let mut context = Context {
         manifest,
         host,
-        tree,
+        tree: tree.path,
         ids,
         accounts,
         identity,
@@ -184,9 +199,10 @@ pub fn run_steps(
     }
     let mut steps = Steps::default();
     let mounts = mounts::planned(&context)?;
+    let furniture = furniture::steps(&context, &mounts, tree.made)?;
     context.controls.make(name, &mut steps);
     parent(&context, &mounts, &mut steps);
-    enter(&context, name, &mounts, &mut steps).map_err(|finding| vec![finding])?;
+    enter(&context, name, &mounts, furniture, &mut steps).map_err(|finding| vec![finding])?;
     circumstances::steps(&context, &mut steps);
     enter_user_namespace(&context, &mut steps);
     landlock::restrict(&context, &mut steps);
@@ -257,6 +273,7 @@ fn enter(
     context: &Context<'_>,
     name: &JailName,
     mounts: &[Planned],
+    furniture: Vec<Step>,
     steps: &mut Steps,
 ) -> Result<(), Finding> {
     let manifest = context.manifest;
@@ -302,12 +319,16 @@ fn enter(
     );
     let (read_only, root_origin) =
         or_default(manifest.root.read_only.as_ref(), true, "what the program may write is mounted by name");
-    let flags = MountFlags { read_only, ..MountFlags::GUARDED };
-    // Owners in the tree are those meant inside, the root's of it too: it is nobody else's.
-    let idmap = context.translated(IdSpace::Jail);
-    steps.push(Phase::Enter, Action::CloneRoot { tree: context.tree.clone(), flags, idmap }, &root_origin);
+    let sealed = furniture::root(context, read_only, &root_origin, steps);
     for mount in mounts {
-        mount.detach(steps);
+        let furnished = furniture
+            .iter()
+            .any(|step| matches!(&step.action, Action::Seal { target } if target == mount.target()));
+        mount.detach(furnished, steps);
+    }
+    steps.0.extend(furniture);
+    if let Some(sealed) = sealed {
+        steps.push(Phase::Enter, sealed, &root_origin);
     }
     for mount in mounts {
         mount.furnish(steps);

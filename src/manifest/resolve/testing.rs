@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::accounts::Accounts;
-use super::run::{Run, run_steps};
+use super::run::{Run, Tree, run_steps};
 use super::tree::{Nodes, TreeSteps, tree_steps};
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::{Files, Manifest};
@@ -143,7 +143,9 @@ impl Scene {
         let accounts = Accounts::of(manifest, &self.host).unwrap();
         let name = JailName::parse("web").unwrap();
         let (tree, program) = (HostPath::parse("/tree").unwrap(), JailPath::parse("/program").unwrap());
-        let run = run_steps(manifest, &self.host, &accounts, &name, &tree, &program, || Ok(FIRST_ID))?;
+        let run = run_steps(manifest, &self.host, &accounts, &name, &Tree::on_disk(&tree), &program, || {
+            Ok(FIRST_ID)
+        })?;
         assert_eq!(order::check(&run.steps), Ok(()));
         Ok(run)
     }

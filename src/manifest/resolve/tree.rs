@@ -65,7 +65,8 @@ pub fn tree_steps(
         packages::place(&mut draft, &mut libs, entry);
     }
     for text in &tree.text {
-        if text.value.mode.is_some_and(|mode| mode.0 & 0o111 != 0) {
+        let is_executable = text.value.mode.is_some_and(|mode| mode.0 & 0o111 != 0);
+        if is_executable && !manifest.root.is_in_memory() {
             command::place_interpreter(&mut draft, &mut libs, manifest, text);
         }
     }

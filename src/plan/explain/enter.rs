@@ -199,6 +199,46 @@ pub(super) const CLONE_ROOT: Text = Text {
               replace its own binary and configuration and be there again after a restart.",
 };
 
+pub(super) const ROOT_IN_MEMORY: Text = Text {
+    why: "The root is a file system of its own, in memory and empty, of a limited size: what is to be in it is made there at every start, and \
+          the host's directories are shown in it by mounts. Nothing of the jail is on any disk, and it is gone with its last process.",
+    man: &["tmpfs(5)", "fsopen(2)", "fsmount(2)"],
+    without: "The jail needs a directory on the host for its root, which somebody has to make, keep right and remove; and every place \
+              that something is mounted on would be made in it, for others to find when the jail has long ended.",
+};
+
+pub(super) const FURNISH_DIRECTORY: Text = Text {
+    why: "A directory of the root in memory, or a place to mount something on. It is made by the descriptor of a file system that is \
+          mounted nowhere yet: no path can lead anywhere else, and nobody but this process can reach it.",
+    man: &["mkdir(2)", "fsmount(2)"],
+    without: "move_mount(2) finds nothing to mount on (ENOENT). Made by path after mounting, the directory could come to stand in what is \
+              mounted there: an empty directory on the host that nobody asked for.",
+};
+
+pub(super) const FURNISH_LINK: Text = Text {
+    why: "A symbolic link of the root in memory. Where the host has /bin as a link to usr/bin the jail has so too: what programs find \
+          by one name they find by the other, and it is one mount less.",
+    man: &["symlink(2)", "hier(7)"],
+    without: "Paths that everybody takes for granted, /bin/sh and /lib64/ld-linux-x86-64.so.2 before all others, lead nowhere, and a \
+              program that is there cannot be executed (ENOENT).",
+};
+
+pub(super) const FURNISH_FILE: Text = Text {
+    why: "A small file of the root in memory with content of its own, or an empty one to mount a file on. Its text is in the plan: nothing is \
+          read from the host for it when the jail starts.",
+    man: &["open(2)", "write(2)"],
+    without: "Programs look into such files for who they are and what machine this is; from the host's own they would also learn who \
+              else lives there.",
+};
+
+pub(super) const SEAL: Text = Text {
+    why: "What had to be made in this file system is made. As the mount becomes read-only before anybody inside can see it, it stays as the \
+          plan has it, whatever modes and owners say.",
+    man: &["mount_setattr(2)"],
+    without: "The program could put a file of its own in the place of /etc/passwd or of a link that others follow, and fill the memory \
+              that the root takes.",
+};
+
 pub(super) const ROOT_PIVOT: Text = Text {
     why: "The tree becomes the root of the whole mount namespace. Called with \".\" twice, pivot_root stacks the old root on the new \
           one, and unmounting \".\" takes it off: from here on no path, and no mount, leads to the host's files.",

@@ -4,7 +4,8 @@ use super::super::control::Setting;
 use super::super::display::join;
 use super::super::quote::shell as word;
 use super::super::step::{
-    Action, CapabilitySet, IdSpace, Idmap, Listener, MountFlags, Owner, RootMethod, SOCKET, Scheduling,
+    Action, CapabilitySet, Furniture, IdSpace, Idmap, Listener, MountFlags, Owner, RootMethod, SOCKET,
+    Scheduling,
 };
 use super::super::{Bound, Extent, JailPath};
 
@@ -115,6 +116,19 @@ pub(super) fn line(action: &Action) -> Option<String> {
             RootMethod::Chroot => "exec chroot \"$tree\" \u{2026}",
         }
         .into(),
+        Action::Furnish { path, what, owner, .. } => {
+            let path = below(path);
+            let made = match what {
+                Furniture::Directory { mode } => format!("mkdir -m {mode} {path}"),
+                Furniture::Link { text } => format!("ln -s {} {path}", word(text)),
+                Furniture::File { mode, .. } => format!("install --mode={mode} /dev/stdin {path} < content"),
+            };
+            match owner {
+                Some(owner) => format!("{made} && chown -h {}:{} {path}", owner.uid, owner.gid),
+                None => made,
+            }
+        }
+        Action::Seal { target } => format!("mount -o remount,bind,ro {}", below(target)),
         Action::CreateFileSystem { kind, target, flags, options } => {
             let flags = flags.to_string();
             let options = options.iter().map(|(key, value)| match value.as_str() {

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use stockade::jail::Program;
 use stockade::manifest::resolve::accounts::Accounts;
 use stockade::manifest::resolve::ids;
-use stockade::manifest::resolve::run::run_steps;
+use stockade::manifest::resolve::run::{Tree, run_steps};
 use stockade::manifest::resolve::tree::{Nodes, tree_steps};
 use stockade::manifest::resolve::tree_key;
 use stockade::plan::{Action, HostPath, JailPath, Plan, Step, order};
@@ -86,10 +86,11 @@ fn steps(manifest: &stockade::manifest::schema::Manifest, host: &Host) {
     let (Some(name), Some(program)) = (&manifest.name, resolved.program) else { return };
     let tree = HostPath::parse(format!("/var/lib/stockade/{}/current/tree", name.value)).unwrap();
     let first_id = || ids::choose(host, manifest, &name.value, &[], None);
-    let run = match run_steps(manifest, host, &accounts, &name.value, &tree, &program, first_id) {
-        Ok(run) => run,
-        Err(findings) => return shown(&findings),
-    };
+    let run =
+        match run_steps(manifest, host, &accounts, &name.value, &Tree::on_disk(&tree), &program, first_id) {
+            Ok(run) => run,
+            Err(findings) => return shown(&findings),
+        };
     let mut steps = resolved.steps;
     steps.extend(run.steps);
     order::check(&steps).unwrap_or_else(|violation| panic!("{violation}"));

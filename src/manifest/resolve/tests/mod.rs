@@ -1,12 +1,13 @@
 //! Whole manifests to whole lists of steps: the tree's `shape`, what each kind of entry brings (`entries`), and what is said
 //! about mistakes (`findings`). And what Landlock is to allow (`landlock`), what becomes of the caller's standard descriptors
-//! (`standard`), what of the host is shown by `host` (`host_files`), what of /proc is covered (`proc`), which sockets are shown (`sockets`), which system calls may be made
+//! (`standard`), what of the host is shown by `host` (`host_files`), what is made in memory (`furniture`), what of /proc is covered (`proc`), which sockets are shown (`sockets`), which system calls may be made
 //! (`system_calls`), and what a program starts with beside its rights (`circumstances`).
 
 mod circumstances;
 mod control_groups;
 mod entries;
 mod findings;
+mod furniture;
 mod host_files;
 mod landlock;
 mod proc;
