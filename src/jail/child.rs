@@ -398,6 +398,7 @@ fn reset_scheduling(what: Scheduling) -> Result<(), Error> {
         Scheduling::Policy => priority::reset_policy(),
         Scheduling::Io => priority::reset_io(),
         Scheduling::Memory => priority::reset_memory_policy(),
+        Scheduling::Merging => priority::reset_memory_merge(),
     }
     .map_err(Error::of(what.call().0))
 }

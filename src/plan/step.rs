@@ -308,6 +308,8 @@ pub enum Scheduling {
     Io,
     /// On which nodes memory is taken, see set_mempolicy(2).
     Memory,
+    /// That equal pages of it are one with those of other processes, see `PR_SET_MEMORY_MERGE` in prctl(2).
+    Merging,
 }
 
 impl Scheduling {
@@ -321,6 +323,7 @@ impl Scheduling {
             Self::Policy => ("sched_setscheduler", "0, SCHED_OTHER, [0]"),
             Self::Io => ("ioprio_set", "IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_NONE, 0)"),
             Self::Memory => ("set_mempolicy", "MPOL_DEFAULT, NULL, 0"),
+            Self::Merging => ("prctl", "PR_SET_MEMORY_MERGE, 0, 0, 0, 0"),
         }
     }
 
@@ -331,6 +334,7 @@ impl Scheduling {
             Self::Policy => "policy",
             Self::Io => "io_priority",
             Self::Memory => "memory_policy",
+            Self::Merging => "memory_merge",
         }
     }
 }

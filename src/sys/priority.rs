@@ -1,5 +1,5 @@
-//! How the kernel favours a process over others: nice value, scheduling policy, I/O priority, memory policy, out-of-memory score and
-//! timer slack. All are inherited over fork(2) and execve(2).
+//! How the kernel favours a process over others: nice value, scheduling policy, I/O priority, memory policy, merging of pages,
+//! out-of-memory score and timer slack. All are inherited over fork(2) and execve(2).
 #![allow(unsafe_code)]
 
 use std::path::Path;
@@ -23,6 +23,8 @@ pub struct Priorities {
     pub io: i32,
     /// Mode of the NUMA memory policy, see get_mempolicy(2).
     pub memory_policy: i32,
+    /// Whether its pages are merged with equal ones of others, see `PR_GET_MEMORY_MERGE` in prctl(2).
+    pub memory_merge: bool,
     /// Adjustment of the out-of-memory score, see proc(5).
     pub oom_score: i32,
 }
@@ -32,11 +34,16 @@ const IOPRIO_WHO_PROCESS: libc::c_int = 1;
 /// `IOPRIO_CLASS_SHIFT`: the class is in the bits from here on.
 const IOPRIO_CLASS_SHIFT: i32 = 13;
 
+/// `PR_SET_MEMORY_MERGE` of prctl(2), Linux 6.4.
+const PR_SET_MEMORY_MERGE: libc::c_int = 67;
+/// `PR_GET_MEMORY_MERGE`.
+const PR_GET_MEMORY_MERGE: libc::c_int = 68;
+
 impl Priorities {
     /// Those of this process; what this kernel has not is as if nobody had touched it.
     pub fn own() -> Self {
-        // SAFETY: three times two integers; and a place for one int, the other pointers null, as get_mempolicy(2) allows.
-        let (nice, policy, io, memory_policy) = unsafe {
+        // SAFETY: integers; and for get_mempolicy(2) a place for one int, the other pointers null, as it allows.
+        let (nice, policy, io, memory_policy, merge) = unsafe {
             let mut mode: libc::c_int = 0;
             let null = ptr::null_mut::<u8>();
             (
@@ -46,6 +53,7 @@ impl Priorities {
                 check(libc::syscall(libc::SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0)),
                 check(libc::syscall(libc::SYS_get_mempolicy, &raw mut mode, null, 0, null, 0))
                     .map(|_| i64::from(mode)),
+                check(libc::syscall(libc::SYS_prctl, PR_GET_MEMORY_MERGE, 0, 0, 0, 0)),
             )
         };
         let known = |value: Result<i64, Errno>| value.map_or(0, |value| value as i32);
@@ -54,6 +62,7 @@ impl Priorities {
             policy: known(policy) & !libc::SCHED_RESET_ON_FORK,
             io: known(io),
             memory_policy: known(memory_policy),
+            memory_merge: known(merge) == 1,
             oom_score: oom_score().unwrap_or(0),
         }
     }
@@ -97,6 +106,12 @@ pub fn reset_io() -> Result<(), Errno> {
 pub fn reset_memory_policy() -> Result<(), Errno> {
     // SAFETY: an integer, no nodes.
     check(unsafe { libc::syscall(libc::SYS_set_mempolicy, 0, ptr::null::<u8>(), 0) }).map(drop)
+}
+
+/// `PR_SET_MEMORY_MERGE` with 0: what was merged is not any more, and nothing is from here on.
+pub fn reset_memory_merge() -> Result<(), Errno> {
+    // SAFETY: integers.
+    check(unsafe { libc::syscall(libc::SYS_prctl, PR_SET_MEMORY_MERGE, 0, 0, 0, 0) }).map(drop)
 }
 
 /// `PR_SET_TIMERSLACK`: how late a sleep may end, in nanoseconds.

@@ -16,13 +16,14 @@ fn careless(jail: &Jail, arguments: &[&str]) -> Ended {
 }
 
 /// What the probe tells of itself in a jail nobody has asked anything of.
-const DEFAULT: [&str; 13] = [
+const DEFAULT: [&str; 14] = [
     "personality 0",
     "timer slack 50000",
     "nice 0",
     "io 0",
     "memory policy 0",
     "umask 22",
+    "merging 0",
     "core 1",
     "stack 8388608",
     "files 1024",

@@ -323,6 +323,7 @@ int main(int count, char **arguments) {
         syscall(SYS_ioprio_set, 1, 0, 2 << 13 | 0);  // best effort, first
         unsigned long node = 1;
         syscall(SYS_set_mempolicy, 3, &node, 64);  // MPOL_INTERLEAVE
+        prctl(67, 1, 0, 0, 0);  // PR_SET_MEMORY_MERGE
         FILE *score = fopen("/proc/self/oom_score_adj", "w");
         if (score) {
             fputs("-500", score);
@@ -356,6 +357,7 @@ int main(int count, char **arguments) {
         syscall(SYS_get_mempolicy, &policy, NULL, 0, NULL, 0);
         printf("personality %x\ntimer slack %d\nnice %d\n", personality(0xffffffff), prctl(PR_GET_TIMERSLACK), getpriority(PRIO_PROCESS, 0));
         printf("io %ld\nmemory policy %d\numask %o\n", syscall(SYS_ioprio_get, 1, 0), policy, umask(0));
+        printf("merging %d\n", prctl(68, 0, 0, 0, 0) == 1);  // PR_GET_MEMORY_MERGE
         int kept[] = {RLIMIT_CORE, RLIMIT_STACK, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_MEMLOCK, RLIMIT_NICE, RLIMIT_RTPRIO};
         const char *names[] = {"core", "stack", "files", "processes", "locked", "nice", "rtprio"};
         for (unsigned at = 0; at < sizeof kept / sizeof *kept; at++) {

@@ -125,6 +125,7 @@ fn scheduling(context: &Context<'_>, steps: &mut Steps) {
         (Scheduling::Policy, callers.is_real_time()),
         (Scheduling::Io, callers.is_first_at_disks()),
         (Scheduling::Memory, callers.memory_policy != 0),
+        (Scheduling::Merging, callers.memory_merge),
     ];
     let what = what.into_iter().filter_map(|(what, reset)| reset.then_some(what)).collect();
     let origin = Origin::Default("the caller's favours are not the jail's");

@@ -63,11 +63,13 @@ pub(super) const RESET_PERSONALITY: Text = Text {
 };
 
 pub(super) const RESET_SCHEDULING: Text = Text {
-    why: "How soon a sleeper wakes, by which policy it gets the processor, whose disk requests go first, from which node memory comes: \
-          the program starts with the kernel's defaults, not with what its caller was favoured by.",
+    why: "How soon a sleeper wakes, by which policy it gets the processor, whose disk requests go first, from which node memory comes, \
+          whether its pages are merged with equal ones of others: the program starts with the kernel's defaults, not with what its \
+          caller was favoured by.",
     man: &["prctl(2)", "sched(7)", "ioprio_set(2)", "set_mempolicy(2)"],
     without: "Started by a real-time daemon, a jail that loops keeps every other program off the processor. A caller's timer slack of a \
-              nanosecond makes each of its sleeps an interrupt of its own.",
+              nanosecond makes each of its sleeps an interrupt of its own. A page that is merged takes longer to be written to, by \
+              which the jail finds out what others have in memory, and others what it has: CVE-2015-2877.",
 };
 
 pub(super) const SET_NICE: Text = Text {

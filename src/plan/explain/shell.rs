@@ -159,8 +159,8 @@ pub(super) fn line(action: &Action) -> Option<String> {
         Action::ResetScheduling { what } => join(
             " ",
             what.iter().filter_map(|what| match what {
-                // No command sets it.
-                Scheduling::TimerSlack => None,
+                // No command sets them.
+                Scheduling::TimerSlack | Scheduling::Merging => None,
                 Scheduling::Policy => Some("chrt --other 0"),
                 Scheduling::Io => Some("ionice --class 0"),
                 Scheduling::Memory => Some("numactl --default"),

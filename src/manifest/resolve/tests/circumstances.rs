@@ -77,11 +77,17 @@ fn favours_of_the_caller_are_not_handed_on() {
     let slack = "prctl(PR_SET_TIMERSLACK, 50000)";
     let plain = "personality(PER_LINUX)";
     assert_eq!(steps(&scene, &Manifest::default(), &names), [slack, plain]);
-    scene.host.priorities =
-        Priorities { nice: -5, policy: 2, io: 1 << 13, memory_policy: 3, oom_score: -1000 };
+    scene.host.priorities = Priorities {
+        nice: -5,
+        policy: 2,
+        io: 1 << 13,
+        memory_policy: 3,
+        memory_merge: true,
+        oom_score: -1000,
+    };
     let all = format!(
         "{slack}, sched_setscheduler(0, SCHED_OTHER, [0]), ioprio_set(IOPRIO_WHO_PROCESS, 0, \
-         IOPRIO_PRIO_VALUE(IOPRIO_CLASS_NONE, 0)), set_mempolicy(MPOL_DEFAULT, NULL, 0)"
+         IOPRIO_PRIO_VALUE(IOPRIO_CLASS_NONE, 0)), set_mempolicy(MPOL_DEFAULT, NULL, 0), prctl(PR_SET_MEMORY_MERGE, 0, 0, 0, 0)"
     );
     assert_eq!(
         steps(&scene, &Manifest::default(), &names),
@@ -93,7 +99,8 @@ fn favours_of_the_caller_are_not_handed_on() {
         ]
     );
     // Who asked to come after others does.
-    scene.host.priorities = Priorities { nice: 5, policy: 5, io: 3 << 13, memory_policy: 0, oom_score: 500 };
+    scene.host.priorities =
+        Priorities { nice: 5, policy: 5, io: 3 << 13, oom_score: 500, ..Priorities::default() };
     assert_eq!(steps(&scene, &Manifest::default(), &names), [slack, plain]);
     let mut manifest = Manifest::default();
     manifest.program.nice = Some(scene.at(1, -3));
