@@ -1,5 +1,6 @@
 //! `stockade`: prepares a jail's directory tree from a manifest and runs a program confined in it.
 
+pub mod archive;
 mod cli;
 mod commands;
 pub mod error;

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "here a panic is a finding")]
 
+mod archive;
 mod elf;
 mod libraries;
 mod manifest;
@@ -46,6 +47,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "glob", body: text::glob, seeds: text::patterns, words: text::pattern_words },
     Target { name: "value", body: text::value, seeds: text::values, words: text::value_words },
     Target { name: "proc", body: text::proc, seeds: text::proc_files, words: seeds::none },
+    Target { name: "archive", body: archive::read, seeds: archive::seeds, words: archive::words },
     Target { name: "report", body: text::report, seeds: text::reports, words: seeds::none },
     Target { name: "running", body: text::running, seeds: text::running_records, words: seeds::none },
     Target {
