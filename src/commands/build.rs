@@ -192,10 +192,10 @@ pub(super) struct Foreseen {
 
 /// Compares what the manifest and the host ask for now with a record; writes nothing.
 pub(super) fn foresee(jail: &Jail, record: Option<&Record>) -> Result<Foreseen> {
-    let TreeSteps { steps, warnings, .. } = jail.build_steps()?;
+    let TreeSteps { steps, warnings, archive, .. } = jail.build_steps()?;
     let plan = jail.plan(steps, Vec::new())?;
-    let entries =
-        tree::foresee(&plan, jail.host.is_root(), record).map_err(|error| jail.tree_failure(&error))?;
+    let entries = tree::foresee(&plan, jail.host.is_root(), record, archive.as_deref())
+        .map_err(|error| jail.tree_failure(&error))?;
     let old = record.map(|record| &record.entries[..]).unwrap_or_default();
     let changes = tree::changes(old, &entries);
     let gone = changes.iter().filter(|change| change.kind == ChangeKind::Removed).count();

@@ -134,6 +134,7 @@ fn purpose(action: &Action) -> String {
         Action::Execute { path, .. } => format!("execute `{path}`"),
         Action::MakeDirectory { path, .. }
         | Action::CopyFile { path, .. }
+        | Action::UnpackFile { path, .. }
         | Action::MakeHardLink { path, .. }
         | Action::MakeSymlink { path, .. }
         | Action::WriteFile { path, .. }

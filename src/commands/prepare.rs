@@ -124,8 +124,25 @@ impl Jail {
         })
     }
 
+    /// The same for a program in `tree`: where there is a base, names are those of the tree.
+    fn accounts_in(&self, tree: &HostPath) -> Result<Accounts> {
+        let is_own = self.loaded.manifest.tree.base.is_some();
+        let own = is_own.then(|| Accounts::in_tree(tree.as_path())).flatten();
+        own.map_or_else(|| self.accounts(), Ok)
+    }
+
     /// What runs `command` in `tree`.
     pub(super) fn run_steps(&self, tree: &Tree<'_>, command: &JailPath) -> Result<Run> {
+        self.run_steps_as(tree, command, None)
+    }
+
+    /// The same where it is known who there is, as the tree is not built yet.
+    pub(super) fn run_steps_as(
+        &self,
+        tree: &Tree<'_>,
+        command: &JailPath,
+        known: Option<Accounts>,
+    ) -> Result<Run> {
         if let Some(finding) = self.shown_records() {
             return Err(self.findings(vec![finding]));
         }
@@ -139,7 +156,11 @@ impl Jail {
             || program.group.is_some()
             || !program.supplementary_groups.is_empty()
             || self.loaded.manifest.mounts.iter().any(owned);
-        let accounts = if named { self.accounts()? } else { Accounts::default() };
+        let accounts = match known {
+            Some(known) => known,
+            None if named => self.accounts_in(tree.path)?,
+            None => Accounts::default(),
+        };
         let first_id = || self.first_id();
         run::run_steps(&self.loaded.manifest, &self.host, &accounts, &self.name, tree, command, first_id)
             .map_err(|findings| self.findings(findings))
@@ -154,7 +175,7 @@ impl Jail {
         groups: &[HostPath],
     ) -> Result<Run> {
         let unknown = || Finding::plain(format!("jail `{}` has no ids of its own by now", self.name));
-        let (manifest, accounts) = (&self.loaded.manifest, self.accounts()?);
+        let (manifest, accounts) = (&self.loaded.manifest, self.accounts_in(tree)?);
         let first_id = || first.ok_or_else(unknown);
         let tree = Tree::on_disk(tree);
         run::run_steps(manifest, &self.host, &accounts, &self.name, &tree, command, first_id)
@@ -223,7 +244,7 @@ impl Jail {
                 .ok()
                 .map(|path| (path, Vec::new())));
         }
-        let TreeSteps { steps, program, warnings } = self.build_steps()?;
+        let TreeSteps { steps, program, warnings, .. } = self.build_steps()?;
         let absent = || command::absent(&self.loaded.manifest, &self.host);
         let told = warnings.into_iter().chain(program.is_none().then(absent)).collect::<Vec<_>>();
         if !told.is_empty() {
@@ -256,14 +277,14 @@ impl Jail {
         keep: Option<u32>,
         trial: &mut dyn FnMut(&Generation) -> bool,
     ) -> Result<(tree::Built, Vec<Finding>)> {
-        let TreeSteps { steps, warnings, .. } = self.build_steps()?;
+        let TreeSteps { steps, warnings, archive, .. } = self.build_steps()?;
         let plan = self.plan(steps, Vec::new())?;
         let store = self.store()?;
         // A path that cannot be made absolute is not asked for again.
         let path = std::path::absolute(&self.loaded.path).ok();
         let made_from = path.map(|path| MadeFrom { path: path.as_path().into(), sets: self.sets.clone() });
         let (root_user, writable) = (self.host.is_root(), self.writable);
-        let wish = tree::Wish { digest: self.key, root_user, writable, made_from, keep };
+        let wish = tree::Wish { digest: self.key, root_user, writable, made_from, keep, archive };
         let built = tree::build_as(store, &plan, &wish, &mut |_| ControlFlow::Continue(()), trial)
             .map_err(|error| self.tree_failure(&error))?;
         Ok((built, warnings))

@@ -69,12 +69,12 @@ fn check_one(jail: &OsStr) -> (String, Vec<Diagnostic>) {
 pub(crate) fn plan(options: &Plan, request: &Request) -> Result<u8, Failure> {
     let jail = Jail::load(request)?;
     let tree = jail.tree_path()?;
-    let TreeSteps { mut steps, program, warnings } = jail.build_steps()?;
+    let TreeSteps { mut steps, program, warnings, accounts, .. } = jail.build_steps()?;
     let mut layers = Vec::new();
     // What is made in memory is made by the run.
     let made = if jail.is_in_memory() { std::mem::take(&mut steps) } else { Vec::new() };
     if let Some(command) = program {
-        let run = jail.run_steps(&Tree { path: &tree, made: &made }, &command)?;
+        let run = jail.run_steps_as(&Tree { path: &tree, made: &made }, &command, accounts)?;
         steps.extend(run.steps);
         layers = run.layers;
     }

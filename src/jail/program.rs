@@ -507,6 +507,7 @@ impl Program {
                 },
                 Action::MakeDirectory { .. }
                 | Action::CopyFile { .. }
+                | Action::UnpackFile { .. }
                 | Action::MakeHardLink { .. }
                 | Action::MakeSymlink { .. }
                 | Action::WriteFile { .. }

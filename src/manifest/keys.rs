@@ -77,6 +77,7 @@ pub const KEYS: &[Key] = &[
     key("tree", "devices", TEXTS, "devices = [\"null\", \"urandom\"]"),
     key("tree", "links", TABLES, "links = [{ path = \"/bin\", target = \"usr/bin\" }]"),
     key("tree", "host", TEXTS, "host = [\"dns\", \"time-zone\"]"),
+    key("tree", "base", "text or a table", "base = \"/srv/debian.tar.gz\""),
     key("tree", "text", TABLES, "text = [{ path = \"/etc/motd\", content = \"hello\\n\" }]"),
 
     key("tree.programs", "path", TEXT, "path = \"/usr/bin/sudo\""),
@@ -104,6 +105,11 @@ pub const KEYS: &[Key] = &[
     key("tree.text", "owner", USER, "owner = \"bind\""),
     key("tree.text", "group", USER, "group = \"bind\""),
     key("tree.text", "mode", MODE, "mode = \"0640\""),
+
+    key("tree.base", "path", TEXT, "path = \"/srv/image\""),
+    key("tree.base", "image", TEXT, "image = \"stable\""),
+    key("tree.base", "architecture", TEXT, "architecture = \"386\""),
+    key("tree.base", "keep", TEXTS, "keep = [\"setid\"]"),
 
     key("mounts", "type", TEXT, "type = \"tmpfs\""),
     key("mounts", "source", TEXT, "source = \"/srv/zones\""),
@@ -203,6 +209,7 @@ pub(super) fn header(table: &str) -> String {
         "tree.programs" | "tree.files" | "tree.directories" | "tree.links" | "tree.text" => {
             format!("an entry of `{table}`")
         }
+        "tree.base" => "`base` written as a table".into(),
         "limits.*" => "a limit written as a table".into(),
         _ => format!("`[{table}]`"),
     }

@@ -133,6 +133,21 @@ pub struct Tree {
     pub text: Vec<At<Text>>,
     /// `host`: files of the host, shown as they are at each start.
     pub host: Vec<At<HostFiles>>,
+    /// `base`: an existing root, which everything else comes over.
+    pub base: Option<At<Base>>,
+}
+
+/// `base`: a path, or a table.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Base {
+    /// `path`: a directory, a tar archive, or a directory with an OCI image layout.
+    pub path: HostPath,
+    /// `image`: the name of an image of the layout.
+    pub image: Option<String>,
+    /// `architecture`: of an image, such as `386`; this machine's if absent.
+    pub architecture: Option<String>,
+    /// `keep`
+    pub keep: Keep,
 }
 
 /// One entry of `programs`: a path, or a table `{ path, keep }`.

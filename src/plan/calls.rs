@@ -46,6 +46,7 @@ impl Action {
         match self {
             Self::MakeDirectory { .. }
             | Self::CopyFile { .. }
+            | Self::UnpackFile { .. }
             | Self::MakeHardLink { .. }
             | Self::MakeSymlink { .. }
             | Self::WriteFile { .. }

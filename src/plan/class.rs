@@ -342,6 +342,7 @@ pub(super) fn on_disk(action: &Action) -> bool {
         action,
         A::MakeDirectory { .. }
             | A::CopyFile { .. }
+            | A::UnpackFile { .. }
             | A::MakeHardLink { .. }
             | A::MakeSymlink { .. }
             | A::WriteFile { .. }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::landlock::Beneath;
 use super::quote::Quoted;
-use super::step::{Action, Bound, Furniture, IdSpace, Idmap, MountFlags, Owner, RootMethod, SOCKET};
+use super::step::{Action, Bound, Furniture, IdSpace, Idmap, Keep, MountFlags, Owner, RootMethod, SOCKET};
 use super::{HostPath, IdMap, JailPath};
 
 impl fmt::Display for Action {
@@ -20,13 +20,10 @@ impl fmt::Display for Action {
                 } else {
                     write!(f, "{}", jail(path))?;
                 }
-                write!(f, ", {mode}, {owner}")?;
-                for (kept, name) in [(keep.setid, "setid"), (keep.capabilities, "capabilities")] {
-                    if kept {
-                        write!(f, ", keep {name}")?;
-                    }
-                }
-                f.write_str(")")
+                write!(f, ", {mode}, {owner}{})", Kept(*keep))
+            }
+            Self::UnpackFile { archive, path, mode, owner, keep, .. } => {
+                write!(f, "unpack({} \u{2192} {}, {mode}, {owner}{})", host(archive), jail(path), Kept(*keep))
             }
             Self::MakeHardLink { existing, path } => write!(f, "link({}, {})", jail(existing), jail(path)),
             Self::MakeSymlink { text, path, owner } => {
@@ -207,6 +204,20 @@ impl fmt::Display for Action {
     }
 }
 
+/// What a file keeps, after what is said of it anyhow.
+struct Kept(Keep);
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (kept, name) in [(self.0.setid, "setid"), (self.0.capabilities, "capabilities")] {
+            if kept {
+                write!(f, ", keep {name}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Owner {
     /// `root:root`, or numbers: names mean different users on the host and in the jail.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -301,6 +312,7 @@ mod tests {
         let expected = [
             r#"mkdir("/var/www", 0750, 33:33)"#,
             r#"copy("/usr/sbin/nginx" → same, 0755, root:root, keep capabilities)"#,
+            r#"unpack("/srv/debian.tar" → "/usr/bin/daemon", 0755, root:root)"#,
             r#"link("/usr/sbin/nginx", "/usr/sbin/web")"#,
             r#"symlink("usr/lib", "/lib", root:root)"#,
             r#"write("/etc/hosts", 20 bytes, 0644, root:root)"#,

@@ -47,6 +47,7 @@ impl Action {
         match self {
             Self::MakeDirectory { .. } => &tree::MAKE_DIRECTORY,
             Self::CopyFile { .. } => &tree::COPY_FILE,
+            Self::UnpackFile { .. } => &tree::UNPACK_FILE,
             Self::MakeHardLink { .. } => &tree::MAKE_HARD_LINK,
             Self::MakeSymlink { .. } => &tree::MAKE_SYMLINK,
             Self::WriteFile { .. } => &tree::WRITE_FILE,

@@ -46,6 +46,15 @@ pub(crate) fn build() -> Vec<Action> {
             owner: root,
             keep: Keep { setid: false, capabilities: true },
         },
+        Action::UnpackFile {
+            archive: host("/srv/debian.tar"),
+            member: 7,
+            size: 1234,
+            path: jail("/usr/bin/daemon"),
+            mode: Mode(0o755),
+            owner: root,
+            keep: Keep::default(),
+        },
         Action::MakeHardLink { existing: jail(program), path: jail("/usr/sbin/web") },
         Action::MakeSymlink { text: "usr/lib".into(), path: jail("/lib"), owner: root },
         Action::WriteFile {

@@ -356,6 +356,16 @@ pub enum Action {
     MakeDirectory { path: JailPath, mode: Mode, owner: Owner },
     /// A regular file copied from the host: content, times and xattrs; mode and owner as given.
     CopyFile { source: HostPath, path: JailPath, mode: Mode, owner: Owner, keep: Keep },
+    /// A regular file unpacked from an archive: the member of this number, of `size` bytes; content, times and xattrs.
+    UnpackFile {
+        archive: HostPath,
+        member: usize,
+        size: u64,
+        path: JailPath,
+        mode: Mode,
+        owner: Owner,
+        keep: Keep,
+    },
     /// A second name of a file copied by an earlier step (the host's file has both names too).
     MakeHardLink { existing: JailPath, path: JailPath },
     /// A symbolic link with this text.

@@ -117,6 +117,11 @@ fn action(action: &Action) -> Value {
             "mode": mode.to_string(), "owner": ids(*owner),
             "keep": { "setid": keep.setid, "capabilities": keep.capabilities },
         }),
+        Action::UnpackFile { archive, size, path, mode, owner, keep, .. } => json!({
+            "kind": "unpack_file", "archive": text(archive.as_path()), "size": size, "path": text(path.as_path()),
+            "mode": mode.to_string(), "owner": ids(*owner),
+            "keep": { "setid": keep.setid, "capabilities": keep.capabilities },
+        }),
         Action::MakeHardLink { existing, path } => json!({
             "kind": "make_hard_link", "existing": text(existing.as_path()), "path": text(path.as_path()),
         }),

@@ -169,7 +169,15 @@ fn kinds(group: &[(usize, &Step)]) -> String {
     let number = |wanted: fn(&Action) -> bool| group.iter().filter(|(_, step)| wanted(&step.action)).count();
     let counts = [
         ("directory", number(|action| matches!(action, Action::MakeDirectory { .. }))),
-        ("file", number(|action| matches!(action, Action::CopyFile { .. } | Action::WriteFile { .. }))),
+        (
+            "file",
+            number(|action| {
+                matches!(
+                    action,
+                    Action::CopyFile { .. } | Action::UnpackFile { .. } | Action::WriteFile { .. }
+                )
+            }),
+        ),
         ("link", number(|action| matches!(action, Action::MakeSymlink { .. } | Action::MakeHardLink { .. }))),
         ("device", number(|action| matches!(action, Action::MakeDevice { .. }))),
     ];
@@ -206,7 +214,7 @@ pub(super) mod tests {
         let source = Rc::new(Source { path: "nginx.toml".into(), text });
         let at = |line| Origin::Manifest(Place { source: Rc::clone(&source), line, column: 9, length: 12 });
         let build = sample::build();
-        let mut steps: Vec<Step> = [(0, at(1)), (1, at(1)), (4, at(1)), (3, at(1).found("link on the way"))]
+        let mut steps: Vec<Step> = [(0, at(1)), (1, at(1)), (5, at(1)), (4, at(1).found("link on the way"))]
             .into_iter()
             .chain([(1, at(2).found("DT_NEEDED libz.so.1 of /usr/sbin/nginx"))])
             .map(|(index, origin)| Step { action: build[index].clone(), phase: Phase::Build, origin })

@@ -92,6 +92,20 @@ pub(super) fn read(source: &File, keep: Keep, root: bool) -> Result<Offered, Cau
     Ok(offered)
 }
 
+/// Sorts the extended attributes that an archive has of a member.
+pub(super) fn offered(pairs: &[Pair], keep: Keep, root: bool) -> Offered {
+    let mut offered = Offered::default();
+    for (name, value) in pairs {
+        match fate(name, keep, root) {
+            Fate::Keep => offered.kept.push((name.clone(), value.clone())),
+            Fate::Leave => offered.not_kept.push(escape(name.to_bytes())),
+            Fate::LeaveSilently => {}
+        }
+    }
+    offered.kept.sort();
+    offered
+}
+
 /// Gives a copy what it keeps. After the owner is set: chown(2) drops file capabilities.
 pub(super) fn write(offered: Offered, target: &File) -> Result<Attributes, Cause> {
     let mut attributes = Attributes { kept: Vec::new(), not_kept: offered.not_kept, digest: None };

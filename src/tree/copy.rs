@@ -21,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::{Called as _, Cause, errno};
 use super::record::{Digest, SourceState};
+use crate::archive::{Archive, Member};
 use crate::plan::HostPath;
 use crate::sys::fs::{reflink, reopen};
 use crate::sys::held::HeldSignals;
@@ -177,6 +178,87 @@ impl<'a> Copier<'a> {
         self.looked_through(source, Sink::Against(other))
     }
 
+    /// The digest of a member of an archive, which is written to `target` if there is one, and is empty.
+    pub(super) fn unpack(
+        &mut self,
+        archive: &Archive,
+        member: &Member,
+        target: Option<&File>,
+    ) -> Result<Digest, Cause> {
+        let Some(target) = target else {
+            return self.member(archive, member, Sink::Nowhere)?.ok_or(Cause::Changed);
+        };
+        if member.has_holes() && member.size > self.room(target)? {
+            return Err(Cause::Vast { size: member.size });
+        }
+        let digest = self.member(archive, member, Sink::Into(target))?.ok_or(Cause::Changed)?;
+        if member.has_holes() {
+            // The last hole has no data behind it that would have made the file so long.
+            ftruncate(target, member.size as libc::off_t).call("ftruncate")?;
+        }
+        Ok(digest)
+    }
+
+    /// The digest of a member if `other`, of the same size, has the very same content.
+    pub(super) fn same_member(
+        &mut self,
+        archive: &Archive,
+        member: &Member,
+        other: &File,
+    ) -> Result<Option<Digest>, Cause> {
+        if member.has_holes() { Ok(None) } else { self.member(archive, member, Sink::Against(other)) }
+    }
+
+    fn member(
+        &mut self,
+        archive: &Archive,
+        member: &Member,
+        sink: Sink<'_>,
+    ) -> Result<Option<Digest>, Cause> {
+        let mut hash = Sha256::new();
+        let mut reached = 0;
+        for piece in member.pieces() {
+            self.hash_hole(&mut hash, piece.at - reached)?;
+            let mut done = 0;
+            while done < piece.length {
+                let read = match archive.read(member, *piece, done, &mut self.buffer) {
+                    Ok(0) => return Ok(None),
+                    Ok(read) => read,
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(Cause::SourceCall("pread", errno(&error))),
+                };
+                if !self.took(&mut hash, sink, read, piece.at + done)? {
+                    return Ok(None);
+                }
+                done += read as u64;
+                self.go_on()?;
+            }
+            reached = piece.at + piece.length;
+        }
+        self.hash_hole(&mut hash, member.size - reached)?;
+        Ok(Some(Digest(hash.finalize().into())))
+    }
+
+    /// Hashes what was read to the buffer and does with it what `sink` says; false if it was not the same.
+    fn took(&mut self, hash: &mut Sha256, sink: Sink<'_>, read: usize, at: u64) -> Result<bool, Cause> {
+        let data = &self.buffer[..read];
+        hash.update(data);
+        match sink {
+            Sink::Nowhere => {}
+            Sink::Into(to) => {
+                to.write_all_at(data, at).map_err(|error| Cause::Call("pwrite", errno(&error)))?;
+            }
+            Sink::Against(other) => {
+                self.other.resize(CHUNK, 0);
+                // What cannot be read whole is not the same.
+                if other.read_exact_at(&mut self.other[..read], at).is_err() || self.other[..read] != *data {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
     fn looked_through(&mut self, source: &Source, sink: Sink<'_>) -> Result<Option<Digest>, Cause> {
         let digest = self.stream(&source.file, &source.stat, sink)?;
         let after = fstat(&source.file).source_call("fstat")?;
@@ -229,22 +311,8 @@ impl<'a> Copier<'a> {
                     Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                     Err(error) => return Err(Cause::SourceCall("pread", errno(&error))),
                 };
-                let data = &self.buffer[..read];
-                hash.update(data);
-                match sink {
-                    Sink::Nowhere => {}
-                    Sink::Into(to) => {
-                        to.write_all_at(data, at).map_err(|error| Cause::Call("pwrite", errno(&error)))?;
-                    }
-                    Sink::Against(other) => {
-                        self.other.resize(CHUNK, 0);
-                        // What cannot be read whole is not the same.
-                        if other.read_exact_at(&mut self.other[..read], at).is_err()
-                            || self.other[..read] != *data
-                        {
-                            return Ok(None);
-                        }
-                    }
+                if !self.took(&mut hash, sink, read, at)? {
+                    return Ok(None);
                 }
                 at += read as u64;
                 if at < end {

@@ -9,16 +9,23 @@ use nix::sys::time::TimeSpec;
 use super::attributes;
 use super::copy::{Copier, digest, state};
 use super::error::{Cause, Error};
+use super::place::unpack::unpacked;
 use super::place::{copied, entry};
 use super::record::{Entry, Kind, Name, Record};
 use super::{Step, failed};
+use crate::archive::Archive;
 use crate::plan::step::{Keep, Owner};
 use crate::plan::{Action, HostPath, JailPath, Mode, Origin, Phase, Plan};
 use crate::sys::held::HeldSignals;
 
 /// The entries of a build of `plan`. Every source is read, but for those that are, by inode and time of the last change, what
 /// `known` was made from. As a build would, it fails for a source that is not to be had.
-pub fn foresee(plan: &Plan, root_user: bool, known: Option<&Record>) -> Result<Vec<Entry>, Error> {
+pub fn foresee(
+    plan: &Plan,
+    root_user: bool,
+    known: Option<&Record>,
+    archive: Option<&Archive>,
+) -> Result<Vec<Entry>, Error> {
     let signals = HeldSignals::hold().map_err(|errno| Error::Store {
         path: Path::new("/").to_owned(),
         call: "sigprocmask",
@@ -39,6 +46,7 @@ pub fn foresee(plan: &Plan, root_user: bool, known: Option<&Record>) -> Result<V
         now,
         root_user,
         copier: Copier::new(&signals),
+        archive,
         known: known.iter().map(|entry| (entry.path.0.as_path(), entry)).collect(),
         by_path: HashMap::new(),
         entries: vec![root],
@@ -57,6 +65,7 @@ struct Foreseen<'a> {
     now: TimeSpec,
     root_user: bool,
     copier: Copier<'a>,
+    archive: Option<&'a Archive>,
     known: HashMap<&'a Path, &'a Entry>,
     by_path: HashMap<JailPath, usize>,
     entries: Vec<Entry>,
@@ -77,6 +86,10 @@ impl Foreseen<'_> {
             Action::CopyFile { source, path, mode, owner, keep } => {
                 let blank = entry(path, Kind::File, *mode, *owner, now, why);
                 (path, self.copy(source, blank, *keep)?)
+            }
+            Action::UnpackFile { member, path, mode, owner, keep, .. } => {
+                let blank = entry(path, Kind::File, *mode, *owner, now, why);
+                (path, self.unpack(*member, blank, *keep)?)
             }
             Action::MakeHardLink { existing, path } => {
                 let first = self.by_path.get(existing).map(|at| &self.entries[*at]);
@@ -124,5 +137,14 @@ impl Foreseen<'_> {
             None => self.copier.digest(&opened)?.ok_or(Cause::Changed)?,
         };
         Ok(Entry { sha256: Some(sha256), ..wanted })
+    }
+
+    fn unpack(&mut self, member: usize, blank: Entry, keep: Keep) -> Result<Entry, Cause> {
+        let archive = self.archive.ok_or(Cause::NotBuildable)?;
+        let member = archive.member(member).ok_or(Cause::NotBuildable)?;
+        let offered = attributes::offered(&member.xattrs, keep, self.root_user);
+        let (mode, lacks) = attributes::mode(blank.mode, member.attributes.mode, keep, self.root_user);
+        let wanted = unpacked(Entry { mode, ..blank }, member, offered.attributes(), &lacks);
+        Ok(Entry { sha256: Some(self.copier.unpack(archive, member, None)?), ..wanted })
     }
 }

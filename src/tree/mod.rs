@@ -46,6 +46,7 @@ mod verify;
 
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
+use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
@@ -63,6 +64,7 @@ pub use store::{Freshness, Generation, Stamp, Store, is_alone};
 pub use trust::{Distrust, Fault, trust_file};
 pub use verify::verify;
 
+use crate::archive::Archive;
 use crate::plan::{Action, HostPath, JailPath, Phase, Plan, Step};
 use crate::sys::held::HeldSignals;
 use generation::{JailStore, Staging};
@@ -107,6 +109,8 @@ pub struct Wish {
     pub made_from: Option<MadeFrom>,
     /// How many older generations are to be kept from now on; as before if absent.
     pub keep: Option<u32>,
+    /// What members of an archive are unpacked from.
+    pub archive: Option<Rc<Archive>>,
 }
 
 /// A moment of a build, told before it comes.
@@ -175,7 +179,14 @@ pub fn build_as(
         let head = &base.record.head;
         !wish.writable && !head.writable && (head.ownership, head.uid) == (ownership, geteuid().as_raw())
     });
-    let mut tree = Tree::new(staging.make_tree()?, ownership, TimeSpec::from(now), &signals, sharing);
+    let mut tree = Tree::new(
+        staging.make_tree()?,
+        ownership,
+        TimeSpec::from(now),
+        &signals,
+        sharing,
+        wish.archive.as_deref(),
+    );
     for (index, step) in plan.steps.iter().enumerate().filter(|(_, step)| step.phase == Phase::Build) {
         go_on(Moment::Step(index))?;
         tree.apply(index, step).map_err(|cause| failed(index, step, cause))?;
@@ -281,7 +292,9 @@ fn failed_root(store: &Store, plan: &Plan, cause: &Cause) -> Error {
 /// What an action makes, and of what.
 fn made(action: &Action) -> (JailPath, Option<HostPath>) {
     match action {
-        Action::CopyFile { source, path, .. } => (path.clone(), Some(source.clone())),
+        Action::CopyFile { source, path, .. } | Action::UnpackFile { archive: source, path, .. } => {
+            (path.clone(), Some(source.clone()))
+        }
         Action::MakeDirectory { path, .. }
         | Action::MakeHardLink { path, .. }
         | Action::MakeSymlink { path, .. }

@@ -27,6 +27,7 @@ use super::base::{self, Base};
 use super::copy::{Copier, Source, digest, state};
 use super::error::{Called as _, Cause, errno};
 use super::record::{Digest, Entry, Kind, Name, Ownership, on_disk};
+use crate::archive::Archive;
 use crate::plan::step::{Device, Keep, Owner};
 use crate::plan::{Action, HostPath, JailPath, Mode, Origin, Step};
 use crate::sys::held::HeldSignals;
@@ -38,6 +39,8 @@ pub(super) struct Tree<'a> {
     /// The time of everything that has no source.
     now: TimeSpec,
     copier: Copier<'a>,
+    /// What members of an archive are unpacked from.
+    archive: Option<&'a Archive>,
     /// The generation whose files are shared if they are the same.
     base: Option<&'a Base>,
     /// How many were.
@@ -60,12 +63,14 @@ impl<'a> Tree<'a> {
         now: TimeSpec,
         held: &'a HeldSignals,
         base: Option<&'a Base>,
+        archive: Option<&'a Archive>,
     ) -> Self {
         let mut tree = Self {
             root,
             ownership,
             now,
             copier: Copier::new(held),
+            archive,
             base,
             shared: 0,
             parent: None,
@@ -86,6 +91,9 @@ impl<'a> Tree<'a> {
             Action::MakeDirectory { path, mode, owner } => self.directory(index, path, *mode, *owner, why),
             Action::CopyFile { source, path, mode, owner, keep } => {
                 self.copy(source, path, *mode, *owner, *keep, why)
+            }
+            Action::UnpackFile { member, path, mode, owner, keep, .. } => {
+                self.unpack(*member, path, *mode, *owner, *keep, why)
             }
             Action::MakeHardLink { existing, path } => self.hard_link(existing, path, why),
             Action::MakeSymlink { text, path, owner } => self.symlink(text, path, *owner, why),
@@ -172,12 +180,15 @@ impl<'a> Tree<'a> {
     fn share(&mut self, source: &Source, wanted: &Entry, path: &JailPath) -> Result<Option<Digest>, Cause> {
         let Some(candidate) = self.base.and_then(|base| base.candidate(wanted)) else { return Ok(None) };
         let Some(digest) = self.copier.same(source, &candidate)? else { return Ok(None) };
+        self.link_shared(&candidate, path).map(|linked| linked.then_some(digest))
+    }
+
+    /// Gives an open file of the generation before a name in this tree; false if it cannot have one.
+    fn link_shared(&mut self, candidate: &File, path: &JailPath) -> Result<bool, Cause> {
         let (parent, name) = self.parent(path)?;
-        if base::link(&candidate, parent, name).is_err() {
-            return Ok(None);
-        }
-        self.shared += 1;
-        Ok(Some(digest))
+        let linked = base::link(candidate, parent, name).is_ok();
+        self.shared += u64::from(linked);
+        Ok(linked)
     }
 
     fn write(
@@ -392,3 +403,4 @@ fn ids(owner: Owner) -> (Option<Uid>, Option<Gid>) {
 
 #[cfg(test)]
 mod properties;
+pub(super) mod unpack;

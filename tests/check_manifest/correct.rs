@@ -60,6 +60,7 @@ users = ["www-data"]
 groups = ["ssl-cert"]
 devices = ["null", "/dev/urandom", "ptmx", "shm"]
 host = ["hosts", "time-zone", "certificates", "locale"]
+base = { path = "/srv/image", image = "stable", architecture = "386", keep = ["setid"] }
 links = [{ path = "/bin", target = "usr/bin" }]
 text = [{ path = "/etc/motd", content = "hello\n", owner = 0, group = 0, mode = 0o640 }]
 
@@ -203,6 +204,10 @@ fn every_key_once() {
     assert!(
         matches!(devices[..], [DeviceName::Node(null), DeviceName::Node(_), DeviceName::Pts, DeviceName::Shm] if null.name == "null")
     );
+    let base = &tree.base.as_ref().unwrap().value;
+    assert_eq!(base.path, HostPath::parse("/srv/image").unwrap());
+    assert_eq!((base.image.as_deref(), base.architecture.as_deref()), (Some("stable"), Some("386")));
+    assert_eq!(base.keep, Keep { setid: true, capabilities: false });
     assert_eq!(tree.links[0].value.target, "usr/bin");
     assert_eq!(tree.text[0].value.content, "hello\n");
     assert_eq!(tree.text[0].value.mode, Some(Mode(0o640)));

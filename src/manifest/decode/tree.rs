@@ -1,10 +1,11 @@
 //! `[tree]` and the tables in its lists.
 
-use crate::manifest::cursor::Cursor;
+use crate::manifest::cursor::{Cursor, Part};
 use crate::manifest::host_files::HostFiles;
-use crate::manifest::node::Node;
+use crate::manifest::node::{Node, Value};
 use crate::manifest::read::{self, Read};
-use crate::manifest::schema::{Directory, Files, Link, ProgramFile, Text, Tree};
+use crate::manifest::schema::{Base, Directory, Files, Link, ProgramFile, Text, Tree};
+use crate::plan::At;
 use crate::plan::step::Keep;
 
 /// `[tree]`
@@ -21,7 +22,33 @@ pub(super) fn tree(table: &mut Cursor) -> Tree {
         links: table.tables("links", "tree.links", None, link),
         text: table.tables("text", "tree.text", None, text),
         host: table.list("host", read::one_of(HostFiles::NAMES)),
+        base: base(table),
     }
+}
+
+/// `base = "/srv/debian"`, or `base = { path = "/srv/image", architecture = "386" }`
+fn base(table: &mut Cursor) -> Option<At<Base>> {
+    let node = table.take("base")?.node;
+    let origin = node.origin.clone();
+    let value = if let Value::Table(entries) = node.value {
+        let mut table = table.inner("tree.base", entries, &origin);
+        let path = table.required("path", read::host_path);
+        let image = table.value("image", read::non_empty);
+        let architecture = table.value("architecture", read::non_empty);
+        let keep = keep(&mut table);
+        table.finish();
+        let (image, architecture) = (image.map(|at| at.value), architecture.map(|at| at.value));
+        Base { path: path?.value, image, architecture, keep }
+    } else {
+        match read::host_path(&node) {
+            Ok(path) => Base { path, image: None, architecture: None, keep: Keep::default() },
+            Err(problem) => {
+                table.wrong("base", Part::Whole, &node, problem);
+                return None;
+            }
+        }
+    };
+    Some(At { value, origin })
 }
 
 /// `keep`: its entries together.

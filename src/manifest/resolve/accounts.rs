@@ -68,15 +68,27 @@ impl Accounts {
     /// The accounts a manifest's names are looked up in: those of its own `/etc/passwd` and `/etc/group`, if it gives them as
     /// `text`, before the host's.
     pub fn of(manifest: &Manifest, host: &Host) -> Result<Self, Finding> {
+        Ok(Self::over(manifest, &read_file(host, "etc/passwd")?, &read_file(host, "etc/group")?))
+    }
+
+    /// The same before those of any passwd(5) and group(5).
+    pub(super) fn over(manifest: &Manifest, passwd: &[u8], groups: &[u8]) -> Self {
         let own = |path: &str| {
             let given = manifest.tree.text.iter().find(|text| text.value.path.as_path() == Path::new(path));
             given.map_or("", |text| text.value.content.as_str())
         };
-        let known = Self::read(host)?;
+        let known = Self::parse(passwd, groups);
         let mut accounts = Self::parse(own("/etc/passwd").as_bytes(), own("/etc/group").as_bytes());
         accounts.users.extend(known.users);
         accounts.groups.extend(known.groups);
-        Ok(accounts)
+        accounts
+    }
+
+    /// Those of a tree that is built; none where it is not.
+    pub fn in_tree(tree: &Path) -> Option<Self> {
+        let tree = Root::at(tree);
+        let read = |path: &str| tree.read(Path::new(path), MOST_BYTES).ok();
+        Some(Self::parse(&read("/etc/passwd")?, &read("/etc/group").unwrap_or_default()))
     }
 
     /// The user's entry, if there is one.

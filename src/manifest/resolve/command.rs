@@ -7,8 +7,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use super::base;
 use super::content::Content;
-use super::draft::Draft;
+use super::draft::{Claim, Draft};
 use super::expand;
 use super::programs::{self, Role};
 use super::view::View;
@@ -53,6 +54,7 @@ pub(super) fn place(draft: &mut Draft<'_>, libs: &mut Resolver<'_>, manifest: &M
     };
     match place {
         Place::Mount | Place::Given => {}
+        Place::Base => base::warn_of_needs(draft, path, origin),
         // A copy by `files` comes without what it needs, which the program to run must have.
         Place::Copied(source) => programs::place_needs(draft, libs, &source, origin),
         Place::Host(path) => programs::place(draft, libs, &path, Role::Program, Keep::default(), origin),
@@ -108,8 +110,8 @@ pub(super) fn place_interpreter(
     let Some(interpreter) = words.next().map(Path::new).filter(|path| path.is_absolute()) else { return };
     let origin = origin.found(format!("first line of {}, #!{}", path, line.trim()));
     let mut bring = |path: &Path| match draft.find(path).map(|(_, node)| node.map(|node| &node.content)) {
-        // A copy by `files` comes without what it needs.
-        Some(Some(Content::File { source, .. })) => {
+        // A copy by `files` comes without what it needs; what the base has does not.
+        Some(Some(Content::File { source, .. })) if !base::has(draft, path) => {
             let source = source.clone();
             programs::place_needs(draft, libs, &source, &origin);
         }
@@ -121,7 +123,11 @@ pub(super) fn place_interpreter(
     if interpreter.file_name() == Some(OsStr::new("env"))
         && let Some(name) = words.find(|word| !word.starts_with('-') && !word.contains('='))
     {
-        let in_path = DEFAULT_PATH.split(':').map(|directory| Path::new(directory).join(name));
+        let in_path: Vec<_> =
+            DEFAULT_PATH.split(':').map(|directory| Path::new(directory).join(name)).collect();
+        if in_path.iter().any(|path| base::has(draft, path)) {
+            return;
+        }
         let found = in_path.into_iter().find(|path| runnable(draft, path, true));
         if let Some(found) = found.filter(|path| draft.find(path).is_none()) {
             programs::place(draft, libs, &found, Role::Program, Keep::default(), &origin);
@@ -160,6 +166,11 @@ pub fn in_tree(manifest: &Manifest, host: &Host, tree: &Path) -> Result<JailPath
 /// The first program of a manifest that neither the host has nor the manifest brings by other means: what it is about is not installed.
 pub fn not_installed(manifest: &Manifest, host: &Host) -> Option<PathBuf> {
     let view = View::new(host, manifest);
+    if let Some(base) = &manifest.tree.base {
+        let path = base.value.path.as_path();
+        // What is in it is for a build to say.
+        return view.follow(path).is_none().then(|| path.to_owned());
+    }
     let is_on_host = |path: &Path| match expand::pattern(&view, path) {
         Ok(Some(pattern)) => !pattern.matches(&view).is_empty(),
         Ok(None) => view.follow(path).is_some(),
@@ -185,7 +196,10 @@ pub(super) fn machine(manifest: &Manifest, host: &Host, tree: &Path, program: &J
     let outside = Root::at(&host.root);
     match mounted(manifest, path) {
         Some((_, source)) => libs::machine(&outside, &source?),
-        None => libs::machine(&Root::at(tree), path).or_else(|| libs::machine(&outside, path)),
+        None => libs::machine(&Root::at(tree), path).or_else(|| match &manifest.tree.base {
+            Some(base) => libs::machine(&Root::at(host.path(base.value.path.as_path())), path),
+            None => libs::machine(&outside, path),
+        }),
     }
 }
 
@@ -195,6 +209,8 @@ enum Place {
     Mount,
     /// In the tree, as text.
     Given,
+    /// In the tree, of the base, with all it needs.
+    Base,
     /// In the tree, as a copy of this file.
     Copied(PathBuf),
     /// Only on the host.
@@ -224,7 +240,11 @@ fn locate(draft: &Draft<'_>, manifest: &Manifest, path: &Path, bare: bool) -> Op
         return runnable(draft, source.as_deref()?, bare).then_some(Place::Mount);
     }
     let executable = |mode: u32| !bare || mode & 0o111 != 0;
-    match &draft.find(path)?.1?.content {
+    let node = draft.find(path)?.1?;
+    match &node.content {
+        Content::File { mode, .. } | Content::Member { mode, .. } if node.claim == Claim::Base => {
+            executable(mode.0).then_some(Place::Base)
+        }
         Content::File { source, mode, .. } if executable(mode.0) => Some(Place::Copied(source.clone())),
         Content::Text { mode, .. } if executable(mode.0) => Some(Place::Given),
         _ => None,

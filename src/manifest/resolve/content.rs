@@ -21,6 +21,8 @@ pub(super) enum Content {
     Directory { mode: Mode, owner: Owner },
     /// A copy of the host's file. `inode` is its device and number, if the file has several names.
     File { source: PathBuf, mode: Mode, owner: Owner, keep: Keep, inode: Option<(u64, u64)> },
+    /// A file unpacked from the base: its member of this number, and so many bytes.
+    Member { number: usize, size: u64, mode: Mode, owner: Owner, keep: Keep },
     /// A symbolic link.
     Symlink { text: OsString, owner: Owner },
     /// A file of ours.
@@ -85,6 +87,9 @@ impl fmt::Display for Content {
                 )?;
                 f.write_str(if keep.capabilities { ", with its capabilities" } else { "" })
             }
+            Self::Member { mode, owner, .. } => {
+                write!(f, "a file of the base, mode {mode}, owner {}:{}", owner.uid, owner.gid)
+            }
             Self::Symlink { text, .. } => write!(f, "a link to `{}`", Path::new(text).display()),
             Self::Text { bytes, mode, owner } => {
                 write!(
@@ -106,20 +111,35 @@ impl Draft<'_> {
     /// A file with several names on the host is copied once; the other names in the tree become hard links to that copy, if
     /// they are to have the same mode, owner and marks, which are the file's and not the name's.
     pub(super) fn into_steps(self) -> Vec<Step> {
-        let mut copied = HashMap::new();
-        self.nodes.into_iter().filter_map(|(path, node)| step(path, node, &mut copied)).collect()
+        let mut copied = Copied::default();
+        let archive = self.base.map(|base| base.path);
+        self.nodes
+            .into_iter()
+            .filter_map(|(path, node)| step(path, node, archive.as_ref(), &mut copied))
+            .collect()
     }
 }
 
-type Copied = HashMap<((u64, u64), Mode, Owner, bool, bool), (PathBuf, JailPath)>;
+/// An inode, and what is the inode's and not a name's.
+type Identity = ((u64, u64), Mode, Owner, bool, bool);
 
-fn step(path: PathBuf, node: Node, copied: &mut Copied) -> Option<Step> {
+/// What may get a second name.
+#[derive(Default)]
+struct Copied {
+    /// The source, and the first name.
+    files: HashMap<Identity, (PathBuf, JailPath)>,
+    /// By number: the first name.
+    members: HashMap<usize, JailPath>,
+}
+
+fn step(path: PathBuf, node: Node, archive: Option<&HostPath>, copied: &mut Copied) -> Option<Step> {
     // Every path of a draft is absolute and without dots, so nothing is lost here.
     let path = JailPath::parse(path).ok()?;
     let action = match node.content {
         Content::Directory { mode, owner } => Action::MakeDirectory { path, mode, owner },
         Content::File { source, mode, owner, keep, inode } => {
-            let first = inode.map(|inode| copied.entry((inode, mode, owner, keep.setid, keep.capabilities)));
+            let first =
+                inode.map(|inode| copied.files.entry((inode, mode, owner, keep.setid, keep.capabilities)));
             match first {
                 Some(Entry::Occupied(first)) if first.get().0 != source => {
                     Action::MakeHardLink { existing: first.get().1.clone(), path }
@@ -132,6 +152,21 @@ fn step(path: PathBuf, node: Node, copied: &mut Copied) -> Option<Step> {
                 }
             }
         }
+        Content::Member { number, size, mode, owner, keep } => match copied.members.entry(number) {
+            Entry::Occupied(first) => Action::MakeHardLink { existing: first.get().clone(), path },
+            Entry::Vacant(first) => {
+                first.insert(path.clone());
+                Action::UnpackFile {
+                    archive: archive?.clone(),
+                    member: number,
+                    size,
+                    path,
+                    mode,
+                    owner,
+                    keep,
+                }
+            }
+        },
         Content::Symlink { text, owner } => Action::MakeSymlink { text, path, owner },
         Content::Text { bytes, mode, owner } => Action::WriteFile { path, content: bytes, mode, owner },
         Content::Device(device) => Action::MakeDevice { path, device },

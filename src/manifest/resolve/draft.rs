@@ -14,6 +14,7 @@ use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use super::base::Base;
 use super::content::Content;
 use super::view::View;
 use crate::manifest::finding::Finding;
@@ -35,6 +36,8 @@ const MOST_STEPS: usize = 4096;
 pub(super) enum Claim {
     /// Nobody asked: it is on the way to something.
     Implied,
+    /// It is in the root that everything comes over.
+    Base,
     /// It came with a directory, a glob, a package, as a library, or by default.
     Along,
     /// A line of the manifest names this very path.
@@ -57,6 +60,10 @@ pub(super) struct Draft<'a> {
     pub(super) view: View<'a>,
     pub(super) nodes: BTreeMap<PathBuf, Node>,
     pub(super) findings: Vec<Finding>,
+    /// The root that everything comes over, placed.
+    pub(super) base: Option<Base>,
+    /// Files of it that others of the host have taken the place of, without being named.
+    pub(super) overlaid: Vec<PathBuf>,
     /// Directories as they were asked for, and their real paths.
     known: HashMap<PathBuf, PathBuf>,
 }
@@ -68,6 +75,8 @@ impl<'a> Draft<'a> {
             view: View::new(host, manifest),
             nodes: BTreeMap::new(),
             findings: Vec::new(),
+            base: None,
+            overlaid: Vec::new(),
             known: HashMap::from([(root.clone(), root)]),
         }
     }
@@ -261,6 +270,14 @@ impl<'a> Draft<'a> {
                         (there.claim, there.origin) = (node.claim, node.origin);
                     }
                 } else if directory == other && claim > there.claim && !there.pinned {
+                    let is_copy =
+                        |content: &Content| matches!(content, Content::File { .. } | Content::Member { .. });
+                    if (there.claim, claim) == (Claim::Base, Claim::Along)
+                        && is_copy(&there.content)
+                        && is_copy(&node.content)
+                    {
+                        self.overlaid.push(real.clone());
+                    }
                     *there = node;
                 } else {
                     let finding = conflict(&real, there, &node);

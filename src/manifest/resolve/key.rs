@@ -104,6 +104,7 @@ pub fn tree_key(manifest: &Manifest, host: &Host, writable: bool) -> [u8; 32] {
     (values(&tree.programs), values(&tree.libraries), values(&tree.files), values(&tree.packages))
         .hash(&mut hasher);
     (values(&tree.directories), values(&tree.users), values(&tree.groups)).hash(&mut hasher);
+    tree.base.as_ref().map(|at| &at.value).hash(&mut hasher);
     (tree.devices.as_deref().map(values), values(&tree.links), values(&tree.text)).hash(&mut hasher);
     (program.command.as_ref().and_then(|command| command.value.first()), mounts).hash(&mut hasher);
     program.notifies().is_some().hash(&mut hasher);

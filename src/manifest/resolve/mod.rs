@@ -3,7 +3,7 @@
 //! Theory of operation, for the tree ([`tree::tree_steps`]):
 //!
 //! 1. Everything that shall be in the tree is placed in a `draft`, which keeps paths real and finds entries that disagree.
-//!    First what the manifest gives itself (links, directories, text), as that decides the tree's shape; then what is copied:
+//!    First the `base`, as the lowest layer; then what the manifest gives itself (links, directories, text), as that decides the tree's shape; then what is copied:
 //!    `programs` with their libraries, `files` (chosen by `expand` and [`glob`]), `packages`; then what the tree owes to
 //!    the run: `devices`, mount points, and the `names` of users.
 //! 2. What is wrong becomes a finding, and the work goes on, so that all findings are reported at once.
@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accounts;
+mod base;
 mod circumstances;
 pub mod command;
 mod content;

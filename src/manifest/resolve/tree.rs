@@ -3,13 +3,15 @@
 #![forbid(unsafe_code)]
 
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
 use super::accounts::Accounts;
 use super::content::Content;
 use super::draft::{Claim, Draft, Node};
 use super::programs::{self, Role};
 use super::view::host_root;
-use super::{command, devices, files, names, notes, packages, shared};
+use super::{base, command, devices, files, names, notes, packages, shared};
+use crate::archive::Archive;
 use crate::manifest::finding::{Finding, Severity};
 use crate::manifest::libs::Resolver;
 use crate::manifest::schema::{Directory, Link, Manifest, Text};
@@ -21,12 +23,16 @@ pub use super::command::DEFAULT_PATH;
 pub use super::devices::Nodes;
 
 /// The tree, resolved.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct TreeSteps {
     /// What is built, parents before children, each path once, no path through a link.
     pub steps: Vec<Step>,
     /// The program as the jail calls it: the answer to where `program.command` is. `None` if the manifest has no command.
     pub program: Option<JailPath>,
+    /// What the steps that unpack take their files from.
+    pub archive: Option<Rc<Archive>>,
+    /// The users and groups of the base, if it has some.
+    pub accounts: Option<Accounts>,
     /// What the user should know although the tree can be built.
     pub warnings: Vec<Finding>,
 }
@@ -43,6 +49,9 @@ pub fn tree_steps(
     let mut libs = Resolver::new(&root);
     let tree = &manifest.tree;
 
+    base::place(&mut draft, manifest);
+    let of_base = base::accounts(&draft, manifest);
+    let accounts = of_base.as_ref().unwrap_or(accounts);
     for entry in &tree.links {
         link(&mut draft, entry);
     }
@@ -53,9 +62,15 @@ pub fn tree_steps(
         text(&mut draft, accounts, entry);
     }
     for At { value, origin } in &tree.programs {
+        if base::has(&draft, value.path.as_path()) {
+            continue; // with all it needs
+        }
         programs::place_all(&mut draft, &mut libs, value.path.as_path(), Role::Program, value.keep, origin);
     }
     for At { value, origin } in &tree.libraries {
+        if base::has(&draft, value.as_path()) {
+            continue;
+        }
         programs::place_all(&mut draft, &mut libs, value.as_path(), Role::Library, Keep::default(), origin);
     }
     for entry in &tree.files {
@@ -75,6 +90,7 @@ pub fn tree_steps(
     devices::place_host_files(&mut draft, manifest);
     devices::place_mount_points(&mut draft, manifest);
     names::place(&mut draft, manifest, accounts);
+    base::warn_of_overlaid(&mut draft, manifest);
     let dangling = dangling(&draft, manifest);
     draft.findings.extend(dangling);
 
@@ -83,7 +99,8 @@ pub fn tree_steps(
     }
     let mut warnings = std::mem::take(&mut draft.findings);
     warnings.extend(shared::closed_to_root(manifest, host, accounts));
-    Ok(TreeSteps { steps: draft.into_steps(), program, warnings })
+    let archive = draft.base.as_ref().and_then(|base| base.archive.clone());
+    Ok(TreeSteps { steps: draft.into_steps(), program, archive, accounts: of_base, warnings })
 }
 
 fn link(draft: &mut Draft<'_>, entry: &At<Link>) {

@@ -1,5 +1,7 @@
 //! A shell line for each action: what a person would type to see the same happen.
 
+use std::path::Path;
+
 use super::super::control::Setting;
 use super::super::display::join;
 use super::super::quote::shell as word;
@@ -19,6 +21,13 @@ pub(super) fn line(action: &Action) -> Option<String> {
         Action::CopyFile { source, path, mode, owner, .. } => {
             let (source, path) = (word(source.as_path()), below(path));
             format!("install -p --mode={mode} {} {source} {path}", owned(*owner))
+        }
+        Action::UnpackFile { archive, path, .. } => {
+            format!(
+                "tar -x -p --file={} --directory=tree {}",
+                word(archive.as_path()),
+                word(Path::new(".").join(path.relative()))
+            )
         }
         Action::MakeHardLink { existing, path } => format!("ln {} {}", below(existing), below(path)),
         Action::MakeSymlink { text, path, .. } => format!("ln -s -- {} {}", word(text), below(path)),

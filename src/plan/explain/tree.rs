@@ -20,6 +20,15 @@ pub(super) const COPY_FILE: Text = Text {
               with a writable /etc in the jail, su believes the jail's own passwd.",
 };
 
+pub(super) const UNPACK_FILE: Text = Text {
+    why: "The root below is one that was packed elsewhere: another release, another architecture. Each of its files is written at the \
+          path the finished tree has for it. The names in the archive are looked at before, in memory: none of them ever leads \
+          anywhere on the host.",
+    man: &["tar(5)", "openat2(2)", "inode(7)"],
+    without: "The program's own loader, libraries and data are missing. Unpacked by name instead, as root, an archive with `..` or a \
+              link in it writes where it likes: that is how files of the host were overwritten through many a tool.",
+};
+
 pub(super) const MAKE_HARD_LINK: Text = Text {
     why: "The host has one file under two names, such as perl and perl5.36.0. The second name in the tree leads to the copy already \
           made, never to the host's file: what is hard-linked is one and the same inode.",

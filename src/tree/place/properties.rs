@@ -78,7 +78,7 @@ proptest! {
         let (root, outside) = (scratch.directory("tree"), scratch.directory("outside"));
         let descriptor = open(&root, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Bits::empty()).unwrap();
         let held = HeldSignals::hold().unwrap();
-        let mut tree = Tree::new(descriptor, Ownership::Recorded, TimeSpec::new(1, 0), &held, None);
+        let mut tree = Tree::new(descriptor, Ownership::Recorded, TimeSpec::new(1, 0), &held, None, None);
         let mut model = BTreeMap::from([(String::new(), Made::Directory)]);
         for (index, action) in actions.into_iter().enumerate() {
             let expected = expected(&model, &action);
