@@ -82,6 +82,7 @@ impl Fixture {
                 optional: false,
                 root_squash: Some(true),
                 sockets: false,
+                devices: false,
             },
             read_only: Some(false),
             executable: None,

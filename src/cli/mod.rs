@@ -1,5 +1,6 @@
 //! The command line: how words become the structs of `verbs.rs`. Nothing is done here.
 
+mod once;
 mod verbs;
 
 use std::ffi::OsString;
@@ -9,6 +10,7 @@ use argh::FromArgs;
 use crate::error::{self, Failure, exit};
 use crate::manifest::{Request, suggest};
 use crate::report::diagnostic::Diagnostic;
+pub(crate) use once::{Once, descriptor_content};
 pub(crate) use verbs::{
     Build, Check, Doctor, Exec, Export, Freeze, Limit, List, Plan, Remove, Run, Signal, Stats, Stop, Test,
     Thaw, Verify, Why,
@@ -26,6 +28,8 @@ pub(crate) enum Command {
     Build(Build, Request),
     /// `stockade run`
     Run(Run, Request),
+    /// `stockade once`
+    Once(Once),
     /// `stockade test`
     Test(Test),
     /// `stockade doctor`
@@ -127,6 +131,9 @@ fn usage(message: String, hint: impl Into<String>) -> Early {
 /// Reads the command line; the first word is the program's own name.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Early> {
     let mut ours: Vec<OsString> = arguments.into_iter().skip(1).collect();
+    if ours.first().is_some_and(|word| word == "once") {
+        return once::parse(ours.split_off(1)).map(Command::Once);
+    }
     // What follows the first `--` belongs to the jailed program, and need not be text.
     let split = ours.iter().position(|word| word == "--");
     let extra_arguments =
@@ -187,6 +194,8 @@ fn command(verb: Verb, extra_arguments: Vec<OsString>, split: bool) -> Result<Co
             let request = request(&run.jail, &run.set, extra_arguments);
             Command::Run(run, request)
         }
+        // Its words are read before these.
+        Verb::Once(once) => Command::Once(once::parse(once.words.into_iter().map(OsString::from).collect())?),
         Verb::Test(test) => Command::Test(test),
         Verb::Doctor(doctor) => Command::Doctor(doctor),
         Verb::Verify(verify) => Command::Verify(verify),
@@ -323,20 +332,24 @@ fn unknown_option(name: &str, known: &[(&str, bool)]) -> Early {
     usage(format!("unknown option `{name}`"), hint)
 }
 
+/// The names of the commands, in the order of the help.
+fn verbs() -> impl Iterator<Item = &'static str> {
+    VERBS.iter().flat_map(|(verb, _)| std::iter::once(*verb).chain((*verb == "run").then_some("once")))
+}
+
 fn unknown_verb(word: &str) -> Early {
-    let names = || VERBS.iter().map(|(verb, _)| *verb);
     if word.starts_with('-') {
         return usage(
             format!("unknown option `{word}`"),
             "options follow the command, as in `stockade plan --json JAIL`",
         );
     }
-    let hint = match suggest::nearest(word, names()) {
+    let hint = match suggest::nearest(word, verbs()) {
         Some(near) => format!("did you mean `{near}`?"),
         None if word.contains('/') || word.to_ascii_lowercase().ends_with(".toml") => {
             format!("to run a jail write `stockade run {word}`")
         }
-        None => format!("the commands are {}; `stockade --help` tells more", suggest::listed(names())),
+        None => format!("the commands are {}; `stockade --help` tells more", suggest::listed(verbs())),
     };
     usage(format!("unknown command `{word}`"), hint)
 }
@@ -344,7 +357,7 @@ fn unknown_verb(word: &str) -> Early {
 /// What is left for argh to refuse: something missing, or one too many.
 fn explained(output: &str, verb: Option<&str>) -> Early {
     let Some(verb) = verb else {
-        let names = suggest::listed(VERBS.iter().map(|(verb, _)| *verb));
+        let names = suggest::listed(verbs());
         return usage(
             "no command is given".into(),
             format!("the commands are {names}; `stockade --help` tells more"),

@@ -26,6 +26,7 @@ pub(super) enum Verb {
     Plan(Plan),
     Build(Build),
     Run(Run),
+    Once(OnceWords),
     Test(Test),
     Doctor(Doctor),
     Verify(Verify),
@@ -132,6 +133,15 @@ pub(crate) struct Run {
     /// a manifest's path or name
     #[argh(positional, arg_name = "JAIL")]
     pub(crate) jail: String,
+}
+
+/// run one command isolated, without a manifest: `stockade once -- COMMAND`
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "once")]
+pub(super) struct OnceWords {
+    /// its options are read elsewhere, in their order
+    #[argh(positional, arg_name = "COMMAND")]
+    pub(super) words: Vec<String>,
 }
 
 /// start a jail, try it with a real client as its `[test]` says, and stop it

@@ -217,7 +217,8 @@ impl Jail<'_> {
             _ => None,
         });
         mounts
-            .filter(|(_, target, ..)| path.starts_with(target.as_path()))
+            // What is the root itself is no mount in it.
+            .filter(|(_, target, ..)| target.parent().is_some() && path.starts_with(target.as_path()))
             .max_by_key(|(_, target, ..)| target.as_path().components().count())
             .map(|(step, target, source, no_exec)| Mount {
                 target: target.clone(),

@@ -10,6 +10,7 @@ mod export;
 mod failure;
 mod limits;
 mod list;
+mod once;
 mod pid_file;
 mod prepare;
 mod remove;
@@ -34,6 +35,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Plan(plan, request) => view::plan(&plan, &request),
         Command::Build(build, request) => build::build(&build, &request),
         Command::Run(run, request) => run::run(&run, &request),
+        Command::Once(options) => once::once(&options),
         Command::Test(test) => suite::test(&test),
         Command::Doctor(doctor) => Ok(doctor::doctor(&doctor)),
         Command::Verify(verify) => verify::verify(&verify),

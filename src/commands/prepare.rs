@@ -68,7 +68,7 @@ impl Jail {
     }
 
     /// With the facts it is resolved against.
-    fn of(loaded: Loaded, sets: Vec<String>) -> Result<Self> {
+    pub(super) fn of(loaded: Loaded, sets: Vec<String>) -> Result<Self> {
         // What is in memory needs no place to be kept.
         let state = match state_directory() {
             Err(_) if loaded.manifest.root.is_in_memory() => PathBuf::new(),

@@ -4,8 +4,11 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
 
 use super::background::{self, Background};
 use super::pid_file::PidFile;
@@ -21,9 +24,9 @@ use crate::manifest::resolve::run::{Run, Tree};
 use crate::manifest::resolve::standard;
 use crate::plan::step::Action;
 use crate::plan::system_calls::Refusal;
-use crate::plan::{HostPath, JailPath, LayerState, Step};
+use crate::plan::{HostPath, JailPath, Step};
 use crate::report::diagnostic::{Diagnostic, Severity};
-use crate::report::run::{self as report, Ended, LimitHit};
+use crate::report::run::{self as report, Course, Ended, Used};
 
 /// Exit code of a program that is there but cannot be executed.
 const NOT_EXECUTABLE: u8 = 126;
@@ -42,50 +45,57 @@ pub(super) fn run(options: &cli::Run, request: &Request) -> Result<u8> {
     run(None)
 }
 
-/// What a report tells beside the exit code.
-struct Course {
-    /// What became of each layer; empty if it did not come so far.
-    layers: Vec<LayerState>,
-    /// The limits of control groups that it reached.
-    hits: Vec<LimitHit>,
-    /// How it ended.
-    ended: Ended,
+/// Runs a jail that nobody else is to find; `listener` is told the program's process when it has been executed.
+pub(super) fn run_unrecorded(jail: &Jail, listener: Option<&dyn Fn(i32)>, course: &mut Course) -> Result<u8> {
+    let waiting = Waiting {
+        pid_file: None,
+        background: None,
+        manager: None,
+        told: Cell::new(true),
+        listener,
+        is_recorded: false,
+    };
+    attempt(jail, None, &waiting, course)
 }
 
 /// Runs a jail and writes the report, if one is wanted.
 fn reported(options: &cli::Run, request: &Request, background: Option<&Background>) -> Result<u8> {
     let jail = Jail::load(request)?;
-    let cannot = |path: &str, error: &std::io::Error| {
-        Failure::new(
-            Diagnostic::error(format!("cannot write the report `{path}`"))
-                .why(error.to_string())
-                .hint("name a file that you may write"),
-            exit::FAILED,
-        )
-    };
     // A report that cannot be written is found out before the program has run for a week.
     let report = options
         .report
         .as_deref()
-        .map(|path| File::create(path).map(|file| (path, file)).map_err(|error| cannot(path, &error)))
+        .map(|path| File::create(path).map(|file| (path, file)).map_err(|error| not_reported(path, &error)))
         .transpose()?;
     let pid_file = options.pid_file.as_deref().map(|path| PidFile::open(Path::new(path)));
     let pid_file = pid_file.transpose().map_err(|error| not_written(&error))?;
     let notifies = jail.notifies();
-    let waiting = Waiting { pid_file, background, manager: manager(), told: Cell::new(notifies) };
-    let mut course = Course { layers: Vec::new(), hits: Vec::new(), ended: Ended::Failed };
+    let manager = manager();
+    let told = Cell::new(notifies);
+    let waiting = Waiting { pid_file, background, manager, told, listener: None, is_recorded: true };
+    let mut course = Course::default();
     let result = attempt(&jail, options.generation, &waiting, &mut course);
     if let Some((path, mut file)) = report {
         let code = result.as_ref().map_or(exit::FAILED, |code| *code);
-        let report = report::json(&jail.name, &course.layers, &course.hits, course.ended, code);
+        let report = report::json(&jail.name, &course, code);
         if let Err(error) = file.write_all(format!("{report:#}\n").as_bytes()) {
             if let Err(failure) = result {
                 failure.report();
             }
-            return Err(cannot(path, &error));
+            return Err(not_reported(path, &error));
         }
     }
     result
+}
+
+/// A report that cannot be written.
+pub(super) fn not_reported(path: &str, error: &std::io::Error) -> Failure {
+    Failure::new(
+        Diagnostic::error(format!("cannot write the report `{path}`"))
+            .why(error.to_string())
+            .hint("name a file that you may write"),
+        exit::FAILED,
+    )
 }
 
 /// Who waits for the program.
@@ -98,6 +108,10 @@ struct Waiting<'a> {
     manager: Option<Manager>,
     /// Whether that is told no more: it has been, or the program tells it itself.
     told: Cell<bool>,
+    /// Whoever else is told the program's process.
+    listener: Option<&'a dyn Fn(i32)>,
+    /// Whether others are to find the run.
+    is_recorded: bool,
 }
 
 impl Waiting<'_> {
@@ -106,6 +120,9 @@ impl Waiting<'_> {
         self.pid_file.as_ref().map_or(Ok(()), |file| file.write(program))?;
         if let Some(background) = self.background {
             background.started();
+        }
+        if let Some(listener) = self.listener {
+            listener(program);
         }
         if let Some(manager) = self.manager.as_ref().filter(|_| !self.told.replace(true)) {
             manager.ready();
@@ -116,7 +133,7 @@ impl Waiting<'_> {
     /// Whether there is anybody.
     fn is_anybody(&self) -> bool {
         let waits = self.manager.is_some() && !self.told.get();
-        self.pid_file.is_some() || self.background.is_some() || waits
+        self.pid_file.is_some() || self.background.is_some() || self.listener.is_some() || waits
     }
 }
 
@@ -157,9 +174,10 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
         Program::lower(&plan.steps).map_err(|error| jail.findings(vec![not_lowered(&plan.steps, &error)]))?;
     course.layers.clone_from(&plan.layers);
     let tell = |program| waiting.tell(program);
-    let record = jail.notice(tree, &plan.steps, program.keeps_init());
+    let record = jail.notice(tree, &plan.steps, program.keeps_init()).filter(|_| waiting.is_recorded);
     // What killed supervisors have left is in the same places.
     jail::sweep(&plan.steps);
+    let began = Instant::now();
     let result = jail::run_as(
         &program,
         watch,
@@ -172,6 +190,11 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
     if let Some(manager) = &waiting.manager {
         manager.stopping();
     }
+    course.used = result.as_ref().ok().map(|_| used(began));
+    course.cpu_time = jail.loaded.manifest.limits.resources.iter().find_map(|limit| {
+        let seconds = limit.value.soft.filter(|_| limit.value.resource.name == "RLIMIT_CPU");
+        seconds.map(Duration::from_secs)
+    });
     course.hits = limits::tell(jail, &plan.steps, &program, &result);
     if let Err(jail::Error::Unrecorded(unwritten)) = &result
         && waiting.pid_file.as_ref().is_some_and(|file| file.path() == unwritten.path)
@@ -183,6 +206,26 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
         explain_filter(end, jail, &plan.steps);
     }
     outcome(jail, &plan.steps, tree, result, &mut course.ended)
+}
+
+/// What the jail's processes have used, as PID 1 has counted them together.
+fn used(began: Instant) -> Used {
+    let wall = began.elapsed();
+    let Ok(found) = getrusage(UsageWho::RUSAGE_CHILDREN) else { return Used { wall, ..Used::default() } };
+    let time = |time: TimeVal| {
+        Duration::from_secs(time.tv_sec() as u64) + Duration::from_micros(time.tv_usec() as u64)
+    };
+    Used {
+        wall,
+        user: time(found.user_time()),
+        system: time(found.system_time()),
+        // In KiB, see getrusage(2).
+        peak_memory: found.max_rss() as u64 * 1024,
+        voluntary_switches: found.voluntary_context_switches() as u64,
+        involuntary_switches: found.involuntary_context_switches() as u64,
+        blocks_read: found.block_reads() as u64,
+        blocks_written: found.block_writes() as u64,
+    }
 }
 
 /// The exit code for how a program ended, or did not even begin.

@@ -87,6 +87,9 @@ enum Stand {
     Ended,
 }
 
+/// How long PID 1 has for ending by itself when a time limit has ended the program.
+const LAST_MOMENT: Duration = Duration::from_millis(20);
+
 impl Supervisor<'_> {
     /// Runs until PID 1 has ended, and with it every process of the jail.
     pub(super) fn run(mut self) -> Result<End, Error> {
@@ -135,10 +138,17 @@ impl Supervisor<'_> {
             if ended {
                 break;
             }
-            if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) && !timed_out {
-                timed_out = true;
-                self.deadline = None;
-                self.kill_all()?;
+            if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                if timed_out {
+                    self.deadline = None;
+                    self.kill_all()?;
+                } else {
+                    timed_out = true;
+                    self.deadline = Some(Instant::now() + LAST_MOMENT);
+                    // The program first, so that PID 1 counts what it has used: the kernel forgets that when PID 1 is killed.
+                    self.take_all(&mut reported)?;
+                    self.signal_group(libc::SIGKILL)?;
+                }
             }
         }
         if let Some(relay) = &mut self.relay {

@@ -107,6 +107,7 @@ pub(super) fn mounts(words: &[At<HostFiles>]) -> Vec<At<Mount>> {
             optional: shown.optional,
             root_squash: None,
             sockets: false,
+            devices: false,
         };
         let target = JailPath::parse(shown.path).ok()?;
         let value = Mount { target, kind, read_only: Some(true), executable: Some(false) };

@@ -128,6 +128,11 @@ impl Layers {
         merge(&mut self.table, table, "", Lists::Append);
     }
 
+    /// Adds a layer that is a tree of values already.
+    pub(super) fn add(&mut self, table: Table) {
+        merge(&mut self.table, table, "", Lists::Append);
+    }
+
     /// Adds a `--set KEY=VALUE`.
     pub(super) fn option(&mut self, set: &str) {
         let origin = Origin::CommandLine(format!("--set {set}"));

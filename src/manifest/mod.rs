@@ -16,6 +16,7 @@ pub mod libs;
 pub mod links;
 pub mod lookup;
 mod node;
+pub mod once;
 mod read;
 pub mod resolve;
 pub mod root;
@@ -71,12 +72,69 @@ pub fn load_again(sources: &[Rc<Source>], sets: &[String]) -> Result<Loaded, Vec
     merge(path, &request, Layers::again(sources.to_vec()))
 }
 
+/// What the options of `stockade once` amount to.
+#[derive(Debug)]
+pub struct OfOptions {
+    /// The manifest.
+    pub loaded: Loaded,
+    /// What the caller should know.
+    pub note: Option<String>,
+    /// The same as the text of a manifest.
+    pub text: String,
+}
+
+/// Why options amount to nothing.
+#[derive(Debug)]
+pub enum Unusable {
+    /// One of them cannot be taken: what is wrong, and what to do.
+    Refused(once::Refused),
+    /// The manifest they make is not right.
+    Wrong(Vec<Finding>),
+}
+
+/// The manifest that options make: alone, or over the one that is called `from`. Words of the command that are no text are kept as
+/// they are, as its last.
+pub fn load_options(
+    from: Option<&str>,
+    asked: &[once::Asked],
+    command: &[OsString],
+    facts: &once::Facts<'_>,
+) -> Result<OfOptions, Unusable> {
+    let is_text = |word: &&OsString| word.to_str().is_some();
+    let (texts, rest) = command.split_at(command.iter().take_while(is_text).count());
+    let texts: Vec<String> = texts.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let once::Layer { table, note } = once::layer(asked, &texts, facts).map_err(Unusable::Refused)?;
+    let wrong = |finding| Unusable::Wrong(vec![finding]);
+    let path = from.map(|name| lookup::find(name.as_ref())).transpose().map_err(wrong)?;
+    let base = path.as_deref().and_then(|path| std::path::absolute(path).ok());
+    let text = once::text(&table, base.as_deref());
+    let mut layers = Layers::default();
+    let source = match &path {
+        Some(path) => layers.file(path, None),
+        None => Some(Rc::new(Source { path: "stockade once".into(), text: String::new() })),
+    };
+    layers.add(table);
+    let path = path.unwrap_or_else(|| "stockade once".into());
+    let loaded = finish(path, source, rest.to_vec(), layers).map_err(Unusable::Wrong)?;
+    Ok(OfOptions { loaded, note, text })
+}
+
 /// Reads the manifest at `path` and makes one of its layers.
 fn merge(path: PathBuf, request: &Request, mut layers: Layers) -> Result<Loaded, Vec<Finding>> {
     let source = layers.file(&path, None);
     for set in &request.sets {
         layers.option(set);
     }
+    finish(path, source, request.extra_arguments.clone(), layers)
+}
+
+/// Decodes and checks what the layers amount to.
+fn finish(
+    path: PathBuf,
+    source: Option<Rc<Source>>,
+    extra_arguments: Vec<OsString>,
+    mut layers: Layers,
+) -> Result<Loaded, Vec<Finding>> {
     // What a broken file would have said is unknown, and so is whether the rest is right.
     let Some(source) = source.filter(|_| layers.findings.is_empty()) else {
         return Err(sorted(layers.findings));
@@ -87,7 +145,7 @@ fn merge(path: PathBuf, request: &Request, mut layers: Layers) -> Result<Loaded,
     let program = layers.table.get("program").map_or(top.clone(), |entry| entry.node.origin.clone());
     let mut findings = Vec::new();
     let mut manifest = decode::manifest(layers.table, &top, &mut findings);
-    manifest.program.extra_arguments.clone_from(&request.extra_arguments);
+    manifest.program.extra_arguments = extra_arguments;
     // First, so that a mount of the manifest's own may go over them.
     manifest.mounts.splice(0..0, host_files::mounts(&manifest.tree.host));
     if manifest.name.is_none() {

@@ -62,6 +62,8 @@ pub struct Program {
     pub environment: BTreeMap<String, At<String>>,
     /// `pass_environment`: names taken from the caller's environment when set there.
     pub pass_environment: Vec<At<String>>,
+    /// `unset_environment`: names that it does not have, whoever would have set them.
+    pub unset_environment: Vec<At<String>>,
     /// `nice`: -20 (most favoured) to 19.
     pub nice: Option<At<i32>>,
     /// `oom_score_adjust`: -1000 (never killed) to 1000 (first).
@@ -258,6 +260,8 @@ pub enum MountKind {
         root_squash: Option<bool>,
         /// `sockets`: whether control sockets of the host may be shown by it.
         sockets: bool,
+        /// `devices`: whether device files on it work.
+        devices: bool,
     },
     /// `type = "tmpfs"`: empty memory.
     Tmpfs {

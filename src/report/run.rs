@@ -1,4 +1,4 @@
-//! What `run --report` writes, as JSON.
+//! What `run --report` and `once --report` write, as JSON, and the same in one line.
 //!
 //! ```text
 //! format      1; raised when a member changes its meaning or disappears
@@ -6,14 +6,22 @@
 //! layers[]    of its confinement: layer, state (enforced, degraded, off), reason (null if all of it is enforced), origin; as in `plan --json`
 //! limits[]    of its control groups that it reached: limit (the manifest's key), amount (as a manifest has it), effect (killed, refused or
 //!             delayed), times
+//! used        wall_ms, user_ms, system_ms; peak_memory: bytes of its largest process; voluntary_switches, involuntary_switches: of context;
+//!             blocks_read, blocks_written: of 512 bytes, from and to disks. null if nothing was executed
+//! ended_by    the limit that ended it, by its key in a manifest (runtime_max, cpu_time, file_size, memory), or null
 //! ended       how (exited, signaled, timed_out, or failed: nothing was executed), status (exited) or signal (signaled)
 //! exit_code   stockade's own
 //! ```
 
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use nix::libc;
 use serde_json::{Value, json};
 
+use super::amount;
 use super::json::layers;
-use crate::plan::{ControlLimit, JailName, LayerState};
+use crate::plan::{ControlLimit, Enforcement, JailName, LayerState};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +36,92 @@ pub enum Ended {
     Failed,
 }
 
+/// What a run has used: its own processes, and the supervisor's none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// From its start to its end.
+    pub wall: Duration,
+    /// On processors, in the program.
+    pub user: Duration,
+    /// On processors, in the kernel.
+    pub system: Duration,
+    /// Bytes of memory that its largest process has had at once.
+    pub peak_memory: u64,
+    /// How often one of its processes waited.
+    pub voluntary_switches: u64,
+    /// How often one of them had to give way.
+    pub involuntary_switches: u64,
+    /// Blocks read from disks.
+    pub blocks_read: u64,
+    /// Blocks written to disks.
+    pub blocks_written: u64,
+}
+
+/// What is known of a run when it has ended.
+#[derive(Debug)]
+pub struct Course {
+    /// What became of each layer; empty if it did not come so far.
+    pub layers: Vec<LayerState>,
+    /// The limits of control groups that it reached.
+    pub hits: Vec<LimitHit>,
+    /// How it ended.
+    pub ended: Ended,
+    /// What it used, if it was executed.
+    pub used: Option<Used>,
+    /// How much time on processors it was allowed.
+    pub cpu_time: Option<Duration>,
+}
+
+impl Default for Course {
+    fn default() -> Self {
+        Self { layers: Vec::new(), hits: Vec::new(), ended: Ended::Failed, used: None, cpu_time: None }
+    }
+}
+
+impl Course {
+    /// The limit that ended it, by its key in a manifest. The kernel says so of none but by the signal.
+    fn ended_by(&self) -> Option<&'static str> {
+        let was_killed = self.hits.iter().any(|hit| hit.effect == "killed");
+        let time = self.used.map(|used| used.user + used.system).unwrap_or_default();
+        // The kernel looks at each tick, and by what it has counted up to then: a little more or less than at the end.
+        let is_over = self.cpu_time.is_some_and(|limit| time * 10 >= limit * 9);
+        match self.ended {
+            Ended::TimedOut => Some("runtime_max"),
+            Ended::Signaled(libc::SIGXCPU) => Some("cpu_time"),
+            Ended::Signaled(libc::SIGXFSZ) => Some("file_size"),
+            Ended::Signaled(libc::SIGKILL) if was_killed => Some("memory"),
+            Ended::Signaled(libc::SIGKILL) if is_over => Some("cpu_time"),
+            _ => None,
+        }
+    }
+
+    /// How it ended and what it used, in a line for a person.
+    pub fn line(&self) -> String {
+        let seconds = |time: Duration| format!("{}.{:02} s", time.as_secs(), time.subsec_millis() / 10);
+        let mut line = match self.ended {
+            Ended::Exited(status) => format!("exit status {status}"),
+            Ended::Signaled(signal) => format!("killed by signal {signal}"),
+            Ended::TimedOut => "time limit reached".into(),
+            Ended::Failed => "not executed".into(),
+        };
+        if let Some(key) = self.ended_by().filter(|_| self.ended != Ended::TimedOut) {
+            _ = write!(line, ", by the limit `{key}`");
+        }
+        if let Some(used) = &self.used {
+            let (wall, user, system) = (seconds(used.wall), seconds(used.user), seconds(used.system));
+            let memory = amount::bytes(used.peak_memory);
+            _ = write!(line, " after {wall}; {user} user, {system} system, {memory} at most");
+        }
+        let weak = self.layers.iter().filter(|state| !matches!(state.enforcement, Enforcement::Enforced));
+        let weak: Vec<_> = weak.map(|state| state.layer.name()).collect();
+        match weak.as_slice() {
+            [] => {}
+            weak => _ = write!(line, "; not wholly enforced: {}", weak.join(" ")),
+        }
+        line
+    }
+}
+
 /// A limit of a control group that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitHit {
@@ -40,27 +134,30 @@ pub struct LimitHit {
 }
 
 /// The report.
-pub fn json(
-    jail: &JailName,
-    layer_states: &[LayerState],
-    hits: &[LimitHit],
-    ended: Ended,
-    exit_code: u8,
-) -> Value {
+pub fn json(jail: &JailName, course: &Course, exit_code: u8) -> Value {
     let limit = |hit: &LimitHit| {
         json!({
             "limit": hit.limit.control.key(), "amount": hit.limit.to_string(), "effect": hit.effect, "times": hit.times,
         })
     };
-    let limits: Vec<Value> = hits.iter().map(limit).collect();
-    let ended = match ended {
+    let limits: Vec<Value> = course.hits.iter().map(limit).collect();
+    let ended = match course.ended {
         Ended::Exited(status) => json!({ "how": "exited", "status": status }),
         Ended::Signaled(signal) => json!({ "how": "signaled", "signal": signal }),
         Ended::TimedOut => json!({ "how": "timed_out" }),
         Ended::Failed => json!({ "how": "failed" }),
     };
+    let milliseconds = |time: Duration| time.as_millis() as u64;
+    let used = course.used.map(|used| {
+        json!({
+            "wall_ms": milliseconds(used.wall), "user_ms": milliseconds(used.user),
+            "system_ms": milliseconds(used.system), "peak_memory": used.peak_memory,
+            "voluntary_switches": used.voluntary_switches, "involuntary_switches": used.involuntary_switches,
+            "blocks_read": used.blocks_read, "blocks_written": used.blocks_written,
+        })
+    });
     json!({
-        "format": 1, "jail": jail.as_str(), "layers": layers(layer_states), "limits": limits, "ended": ended,
-        "exit_code": exit_code,
+        "format": 1, "jail": jail.as_str(), "layers": layers(&course.layers), "limits": limits, "ended": ended,
+        "ended_by": course.ended_by(), "used": used, "exit_code": exit_code,
     })
 }

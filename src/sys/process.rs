@@ -332,6 +332,14 @@ pub fn standard_descriptor(number: RawFd) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(number) }
 }
 
+/// Another descriptor for what the caller has behind this one, whatever number that is: EBADF if it is closed.
+pub fn duplicate(number: RawFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: no memory is passed; a number that is no descriptor is an error.
+    let copy = Errno::result(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) })?;
+    // SAFETY: the call above returned a descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
 /// getcwd(2): whether there is a path from this process's root to its working directory. The kernel's answer begins with
 /// `(unreachable)` where there is none.
 pub fn is_directory_reachable() -> Result<bool, Errno> {

@@ -37,6 +37,7 @@ working_directory = "/srv/./www/"
 umask = "0027"
 environment = { TZ = "UTC", EMPTY = "" }
 pass_environment = ["TERM"]
+unset_environment = ["LOGNAME"]
 nice = -5
 oom_score_adjust = 500
 cpu_affinity = "0-2,8,1"

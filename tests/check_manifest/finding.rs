@@ -65,8 +65,8 @@ fn a_terminal_is_not_commanded() {
         "",
         "error: unknown key `\\u{1b}[2J` in `[program]`\n  --> a.toml:3:1\n    3 | \"\\u001B[2J\" = 1\n      | \
          ^^^^^^^^^^^\nhint: the keys of `[program]` are `command`, `user`, `group`, `supplementary_groups`, \
-         `working_directory`, `umask`, `environment`, `pass_environment`, `nice`, `oom_score_adjust`, `cpu_affinity`, \
-         `personality`, `init`, `type`, `sockets`, `listen`, `watchdog`\n",
+         `working_directory`, `umask`, `environment`, `pass_environment`, `unset_environment`, \
+         `nice`, `oom_score_adjust`, `cpu_affinity`, `personality`, `init`, `type`, `sockets`, `listen`, `watchdog`\n",
     );
 }
 
@@ -131,7 +131,7 @@ fn usage() {
         ),
         (
             &[],
-            "error: no command is given\nhint: the commands are `check`, `plan`, `build`, `run`, `test`, `doctor`, `verify`, `list`, `exec`, `signal`, `stats`, `stop`, `limit`, `freeze`, `thaw`, `why`, `export`, `remove`; `stockade --help` \
+            "error: no command is given\nhint: the commands are `check`, `plan`, `build`, `run`, `once`, `test`, `doctor`, `verify`, `list`, `exec`, `signal`, `stats`, `stop`, `limit`, `freeze`, `thaw`, `why`, `export`, `remove`; `stockade --help` \
              tells more\n",
         ),
     ] {

@@ -118,7 +118,7 @@ flavour = "mint"
   --> jails/web.toml:3:1
     3 | flavour = "mint"
       | ^^^^^^^
-hint: the keys of `[program]` are `command`, `user`, `group`, `supplementary_groups`, `working_directory`, `umask`, `environment`, `pass_environment`, `nice`, `oom_score_adjust`, `cpu_affinity`, `personality`, `init`, `type`, `sockets`, `listen`, `watchdog`
+hint: the keys of `[program]` are `command`, `user`, `group`, `supplementary_groups`, `working_directory`, `umask`, `environment`, `pass_environment`, `unset_environment`, `nice`, `oom_score_adjust`, `cpu_affinity`, `personality`, `init`, `type`, `sockets`, `listen`, `watchdog`
 "#,
     );
 }

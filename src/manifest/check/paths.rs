@@ -224,6 +224,10 @@ fn tree_paths_do_not_collide(manifest: &Manifest, findings: &mut Vec<Finding>) {
 
 fn tree_paths_are_visible(manifest: &Manifest, findings: &mut Vec<Finding>) {
     const KERNEL: [&str; 2] = ["/proc", "/dev"];
+    // Of a tree in memory what is below a tmpfs is made in it, and what is below a bind cannot be made, which is found later.
+    if manifest.root.is_in_memory() {
+        return;
+    }
     let targets: Vec<&Path> = manifest
         .mounts
         .iter()

@@ -62,6 +62,7 @@ fn mount(table: &mut Cursor) -> Option<Mount> {
     let optional = table.value("optional", read::flag);
     let root_squash = table.value("root_squash", read::flag);
     let sockets = table.value("sockets", read::flag);
+    let devices = table.value("devices", read::flag);
     let size = table.value("size", read::size);
     let inodes = table.value("inodes", read::amount);
     let mode = table.value("mode", read::mode);
@@ -74,6 +75,7 @@ fn mount(table: &mut Cursor) -> Option<Mount> {
         ("optional", optional.as_ref().map(|at| &at.origin)),
         ("root_squash", root_squash.as_ref().map(|at| &at.origin)),
         ("sockets", sockets.as_ref().map(|at| &at.origin)),
+        ("devices", devices.as_ref().map(|at| &at.origin)),
     ];
     let of_tmpfs = [
         ("size", size.as_ref().map(|at| &at.origin)),
@@ -96,6 +98,7 @@ fn mount(table: &mut Cursor) -> Option<Mount> {
             optional: optional.is_some_and(|at| at.value),
             root_squash: root_squash.map(|at| at.value),
             sockets: sockets.is_some_and(|at| at.value),
+            devices: devices.is_some_and(|at| at.value),
         },
         Type::Tmpfs => MountKind::Tmpfs {
             size: size.map(|at| at.value),

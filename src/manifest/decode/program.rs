@@ -39,6 +39,7 @@ pub(super) fn program(table: &mut Cursor) -> Program {
         umask: table.value("umask", read::mode),
         environment: environment(table),
         pass_environment: table.list("pass_environment", variable),
+        unset_environment: table.list("unset_environment", variable),
         nice: table.value("nice", read::number(-20, 19)),
         oom_score_adjust: table.value("oom_score_adjust", read::number(-1000, 1000)),
         cpu_affinity: cpu_affinity(table),

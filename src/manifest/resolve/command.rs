@@ -251,6 +251,11 @@ fn locate(draft: &Draft<'_>, manifest: &Manifest, path: &Path, bare: bool) -> Op
     }
 }
 
+/// Whether a path is behind a mount.
+pub(super) fn is_mounted(manifest: &Manifest, path: &Path) -> bool {
+    mounted(manifest, path).is_some()
+}
+
 /// What a path will show when it is behind a mount: the host's path, or nothing when the mount starts out empty.
 fn mounted<'m>(manifest: &'m Manifest, path: &Path) -> Option<(&'m At<Mount>, Option<PathBuf>)> {
     // The last one that covers the path is on top.

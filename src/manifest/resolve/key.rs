@@ -180,6 +180,7 @@ mod tests {
                 optional: false,
                 root_squash: None,
                 sockets: false,
+                devices: false,
             };
             at(Mount { target: JailPath::parse("/x").unwrap(), kind, read_only, executable: None })
         };

@@ -107,6 +107,11 @@ impl Planned {
     pub(super) fn rule(&self, context: &Context<'_>) -> (Beneath, AccessSet, &Origin) {
         let access = match (&self.what, self.flags) {
             // Devices are opened and given commands; nothing else is on such a mount.
+            (What::Host { source, .. }, MountFlags { no_dev: false, read_only: false, .. })
+                if context.host.path(source.as_path()).is_dir() =>
+            {
+                AccessSet::WRITE_FILE.and(AccessSet::IOCTL_DEV).and(AccessSet::CHANGE)
+            }
             (_, MountFlags { no_dev: false, .. }) => AccessSet::WRITE_FILE.and(AccessSet::IOCTL_DEV),
             (_, MountFlags { read_only: true, .. }) | (What::Socket { .. }, _) => AccessSet::NONE,
             (What::Host { source, .. }, _) if !context.host.path(source.as_path()).is_dir() => {
@@ -341,12 +346,12 @@ fn manifest_mounts(context: &Context<'_>, mounts: &mut Vec<Planned>) -> Result<(
             ..MountFlags::GUARDED
         };
         let (flags, what) = match &entry.kind {
-            MountKind::Bind { source, recursive, optional, root_squash, sockets } => {
+            MountKind::Bind { source, recursive, optional, root_squash, sockets, devices } => {
                 if *optional && !context.host.path(source.as_path()).exists() {
                     continue;
                 }
                 // What a program can write it is not to run, or whoever breaks into it brings his own.
-                let flags = flags(true, entry.read_only.unwrap_or(true));
+                let flags = MountFlags { no_dev: !devices, ..flags(true, entry.read_only.unwrap_or(true)) };
                 let source = match context.without_link(source) {
                     Ok(source) => source,
                     Err(error) => {

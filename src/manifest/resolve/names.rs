@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::accounts::{Accounts, Group, User};
+use super::command;
 use super::content::Content;
 use super::draft::{Claim, Draft};
 use crate::manifest::schema::Manifest;
@@ -46,7 +47,9 @@ pub(super) fn place(draft: &mut Draft<'_>, manifest: &Manifest, accounts: &Accou
     for (path, text) in
         [("/etc/passwd", passwd), ("/etc/group", group), ("/etc/nsswitch.conf", NSSWITCH.into())]
     {
-        if draft.find(Path::new(path)).is_none() {
+        // In a tree in memory nothing is made below a mount of the host's.
+        let is_shown = manifest.root.is_in_memory() && command::is_mounted(manifest, Path::new(path));
+        if draft.find(Path::new(path)).is_none() && !is_shown {
             let content =
                 Content::Text { bytes: text.into_bytes(), mode: Mode(0o644), owner: Owner::default() };
             draft.place(Path::new(path), content, Claim::Along, &origin);

@@ -440,6 +440,9 @@ fn environment(context: &Context<'_>) -> Vec<(OsString, OsString)> {
     for (name, value) in &program.environment {
         variables.insert(name.into(), value.value.clone().into());
     }
+    for name in &program.unset_environment {
+        variables.remove(std::ffi::OsStr::new(&name.value));
+    }
     variables.into_iter().collect()
 }
 

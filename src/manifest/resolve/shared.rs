@@ -81,7 +81,7 @@ pub(super) fn closed_to_root(manifest: &Manifest, host: &Host, accounts: &Accoun
         is_closed.then(|| {
             Finding::warning(format!("root inside cannot write to `{source}`"), &mount.origin)
                 .why("it belongs to root, and root inside is not root there: what it left would be root's for the host")
-                .hint("let the program run as another user and give it to that one, or say `root_squash = false`")
+                .hint("let the program run as another user and give it to that one, or say `root_squash = false` (`--no-root-squash` of `stockade once`)")
         })
     });
     closed.collect()

@@ -49,6 +49,7 @@ pub(super) fn bind(source: &str, target: &str) -> Mount {
         optional: false,
         root_squash: None,
         sockets: false,
+        devices: false,
     };
     Mount { target: jail(target), kind, read_only: None, executable: None }
 }

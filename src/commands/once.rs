@@ -1,0 +1,189 @@
+//! `once`: runs one command isolated. Its options become a manifest, and from there on it is a run like any other, but for the record:
+//! nobody is to find it, and nothing of it is kept.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::prepare::{Jail, Result};
+use super::run;
+use crate::cli::{Once, descriptor_content};
+use crate::error::{self, Failure, exit};
+use crate::manifest::once::{Facts, Found};
+use crate::manifest::{self, OfOptions, Unusable};
+use crate::report::diagnostic::Diagnostic;
+use crate::report::run::{self as report, Course};
+use crate::sys;
+
+/// Runs it; its exit code, by the conventions in README.
+pub(super) fn once(options: &Once) -> Result<u8> {
+    if options.value("--die-with-parent").is_some() {
+        die_with_parent()?;
+    }
+    let from = options.value("--from");
+    let OfOptions { loaded, note, text } = options_as_manifest(options, from)?;
+    if let Some(path) = options.value("--save") {
+        return save(path, &text);
+    }
+    if let Some(note) = note {
+        error::note(&format!("note: {note}"));
+    }
+    let outputs = Outputs::open(options)?;
+    let report = options.value("--report");
+    let report = report.map(|place| report_file(place).map(|file| (place, file))).transpose()?;
+    let jail = Jail::of(loaded, Vec::new()).map_err(|failure| failure.code(exit::FAILED))?;
+    let tell = |program| outputs.tell(program);
+    let mut course = Course::default();
+    let result = run::run_unrecorded(&jail, outputs.listens().then_some(&tell), &mut course);
+    let result = result.map_err(|failure| failure.code(exit::FAILED));
+    let code = result.as_ref().map_or(exit::FAILED, |code| *code);
+    outputs.end(code);
+    if options.value("-v").is_some() {
+        error::note(&format!("once: {}", course.line()));
+    }
+    if let Some((path, mut file)) = report {
+        let text = format!("{:#}\n", report::json(&jail.name, &course, code));
+        file.write_all(text.as_bytes()).map_err(|error| run::not_reported(path, &error))?;
+    }
+    result
+}
+
+/// Where the report goes: a descriptor of the caller's, or a file.
+fn report_file(place: &str) -> Result<File> {
+    if place.bytes().all(|byte| byte.is_ascii_digit()) {
+        return descriptor("--report", place);
+    }
+    File::create(place).map_err(|error| run::not_reported(place, &error))
+}
+
+/// What the options amount to.
+fn options_as_manifest(options: &Once, from: Option<&str>) -> Result<OfOptions> {
+    let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    let current = std::env::current_dir().map_err(|error| {
+        let gone = Diagnostic::error("the current directory cannot be told").why(error.to_string());
+        Failure::new(gone.hint("start it in another directory"), exit::FAILED)
+    })?;
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let group = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    let own = field(&passwd, uid, 5).map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let facts = Facts {
+        uid,
+        gid,
+        user: field(&passwd, uid, 0).unwrap_or("user").to_owned(),
+        group: field(&group, gid, 0).unwrap_or("group").to_owned(),
+        home: home.or(own).filter(|home| home.is_absolute()).unwrap_or_else(|| "/root".into()),
+        current,
+        look: &look,
+        names: &names,
+        read: &descriptor_content,
+    };
+    manifest::load_options(from, &options.options, &options.command, &facts).map_err(|error| match error {
+        Unusable::Refused((message, hint)) => {
+            Failure::new(Diagnostic::error(message).hint(hint), exit::USAGE)
+        }
+        Unusable::Wrong(findings) => Failure::findings(findings, Path::new("the options")).code(exit::FAILED),
+    })
+}
+
+/// A field of the line in passwd(5) or group(5) whose third is this id.
+fn field(text: &str, id: u32, at: usize) -> Option<&str> {
+    let line =
+        text.lines().find(|line| line.split(':').nth(2).is_some_and(|found| found.parse() == Ok(id)))?;
+    line.split(':').nth(at).filter(|field| !field.is_empty())
+}
+
+/// What is at a path.
+fn look(path: &Path) -> Found {
+    let Ok(found) = path.symlink_metadata() else { return Found::Nothing };
+    if found.is_symlink() {
+        let text = std::fs::read_link(path).ok().and_then(|text| text.into_os_string().into_string().ok());
+        return text.map_or(Found::Nothing, Found::Link);
+    }
+    if found.is_dir() { Found::Directory } else { Found::Other }
+}
+
+/// The names in a directory that are text, sorted.
+fn names(path: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().filter_map(std::result::Result::ok);
+    let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Writes the manifest.
+fn save(path: &str, text: &str) -> Result<u8> {
+    if path == "-" {
+        return Ok(error::print(text));
+    }
+    std::fs::write(path, text).map_err(|error| {
+        let cannot = Diagnostic::error(format!("cannot write the manifest `{path}`")).why(error.to_string());
+        Failure::new(cannot.hint("name a file that you may write"), exit::FAILED)
+    })?;
+    Ok(0)
+}
+
+/// This process ends when the one that started it does, and with it the jail.
+fn die_with_parent() -> Result<()> {
+    let parent = nix::unistd::getppid();
+    sys::process::die_with_parent().map_err(|errno| {
+        let failed = Diagnostic::error("the end of the caller cannot be watched");
+        Failure::new(failed.why(sys::Error { call: "prctl", errno }.to_string()), exit::FAILED)
+    })?;
+    // It may have ended just before.
+    if nix::unistd::getppid() != parent {
+        sys::process::exit(exit::FAILED.into());
+    }
+    Ok(())
+}
+
+/// Descriptors of the caller's that are told of the start and the end, as bubblewrap tells of them.
+struct Outputs {
+    status: Option<File>,
+    info: Option<File>,
+}
+
+impl Outputs {
+    /// Those that the options name.
+    fn open(options: &Once) -> Result<Self> {
+        let open = |name: &str| options.value(name).map(|number| descriptor(name, number)).transpose();
+        Ok(Self { status: open("--json-status-fd")?, info: open("--info-fd")? })
+    }
+
+    /// Whether there are any.
+    fn listens(&self) -> bool {
+        self.status.is_some() || self.info.is_some()
+    }
+
+    /// The program runs. Who does not listen any more is not told.
+    fn tell(&self, program: i32) {
+        if let Some(mut file) = self.info.as_ref() {
+            let _ = write!(file, "{{\n    \"child-pid\": {program}\n}}\n");
+        }
+        if let Some(mut file) = self.status.as_ref() {
+            let _ = writeln!(file, "{{ \"child-pid\": {program} }}");
+        }
+    }
+
+    /// It has ended.
+    fn end(&self, code: u8) {
+        if let Some(mut file) = self.status.as_ref() {
+            let _ = writeln!(file, "{{ \"exit-code\": {code} }}");
+        }
+    }
+}
+
+/// A descriptor that the caller passed, to be written to.
+fn descriptor(option: &str, number: &str) -> Result<File> {
+    let unusable = |why: String| {
+        let hint = format!("give a descriptor that is open for writing: `{option} 3 3> FILE`");
+        Failure::new(
+            Diagnostic::error(format!("`{option} {number}` cannot be written to")).why(why).hint(hint),
+            exit::USAGE,
+        )
+    };
+    let number = number.parse().map_err(|_| unusable("it is not the number of a descriptor".into()))?;
+    let copy = sys::process::duplicate(number)
+        .map_err(|errno| unusable(sys::Error { call: "fcntl", errno }.to_string()))?;
+    Ok(copy.into())
+}

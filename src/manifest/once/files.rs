@@ -1,0 +1,474 @@
+//! What options show: mounts, directories, links and small files, in the order in which they are asked for. As with bubblewrap a later
+//! one comes over an earlier one; what it would hide is left out, so that the rest is in an order any manifest can have.
+
+use std::fmt::Write as _;
+use std::path::{Component, Path, PathBuf};
+
+use super::{Asked, Entry, Facts, Found, Node, Refused, Table, Value, append, number, text_of};
+use crate::plan::Origin;
+
+/// Where programs and libraries are: directories, or links to directories.
+const SYSTEM: [&str; 8] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "libo32"];
+
+/// What programs read of /etc that tells nothing of who lives here: where libraries and alternatives are, names of services and types,
+/// what terminals can. No secret is among them, whatever the host.
+const SETTINGS: [&str; 19] = [
+    "alternatives",
+    "bash.bashrc",
+    "ca-certificates/extracted",
+    "crypto-policies",
+    "fonts",
+    "inputrc",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "mime.types",
+    "pki/ca-trust/extracted",
+    "pki/tls/certs",
+    "protocols",
+    "services",
+    "ssl/certs",
+    "ssl/openssl.cnf",
+    "terminfo",
+    "timezone",
+];
+
+/// One thing that is shown or made.
+struct Item {
+    target: PathBuf,
+    /// The list of a manifest that it goes to.
+    list: &'static str,
+    table: Table,
+    origin: Origin,
+}
+
+/// Where the program begins.
+pub(super) struct Directory {
+    pub(super) path: PathBuf,
+    /// Because of what; `None` leaves it to the manifest.
+    pub(super) origin: Option<Origin>,
+    /// What the caller should know.
+    pub(super) note: Option<String>,
+}
+
+/// Everything that is shown so far.
+#[allow(clippy::struct_excessive_bools, reason = "independent options")]
+pub(super) struct Files {
+    items: Vec<Item>,
+    /// Words of `host`.
+    host: Vec<(&'static str, Origin)>,
+    /// The mode of what is made next, and the size of the next tmpfs.
+    mode: Option<String>,
+    size: Option<String>,
+    is_whole: bool,
+    /// Whether what `--root` names is shown writable.
+    root_is_writable: bool,
+    /// Whether root inside is root on what is shown writable.
+    root_is_root: bool,
+    /// Whether nothing of the host's is shown unasked.
+    is_bare: bool,
+    chdir: Option<(String, Origin)>,
+    /// Why the current directory is not shown, if it is not.
+    note: Option<String>,
+}
+
+impl Files {
+    /// What is shown before any option.
+    pub(super) fn new(asked: &[Asked], facts: &Facts<'_>, is_whole: bool) -> Self {
+        let is_root = |asked: &Asked| match asked.name {
+            "--bare" | "--root" => true,
+            "--ro-bind" | "--bind" | "--ro-bind-try" | "--bind-try" => asked.value(1) == "/",
+            _ => false,
+        };
+        let mut files = Self {
+            items: Vec::new(),
+            host: Vec::new(),
+            mode: None,
+            size: None,
+            is_whole,
+            root_is_root: asked.iter().any(|asked| asked.name == "--no-root-squash"),
+            root_is_writable: asked.iter().any(|asked| asked.name == "--rw-root"),
+            is_bare: !is_whole || asked.iter().any(is_root),
+            chdir: None,
+            note: None,
+        };
+        let size = asked.iter().rev().find(|asked| asked.name == "--tmp-size");
+        if !files.is_bare {
+            files.system(facts);
+        }
+        if is_whole && !asked.iter().any(|asked| asked.name == "--bare") {
+            files.own(facts, size.map(|asked| asked.value(0)));
+        }
+        if !files.is_bare {
+            files.current(facts);
+        }
+        files
+    }
+
+    /// The host's programs, and what they need.
+    fn system(&mut self, facts: &Facts<'_>) {
+        let origin = Origin::Default("programs and libraries of the host, as they are");
+        for name in SYSTEM {
+            let path = Path::new("/").join(name);
+            match (facts.look)(&path) {
+                Found::Link(text) => self.link(&text, path, &origin),
+                Found::Directory => self.bind(&path, path.clone(), Bind::READ_ONLY, &origin),
+                Found::Nothing | Found::Other => {}
+            }
+        }
+        let origin = Origin::Default("what programs read of /etc, and no key and no password");
+        for name in SETTINGS {
+            let path = Path::new("/etc").join(name);
+            match (facts.look)(&path) {
+                Found::Nothing => {}
+                // A link may lead nowhere.
+                _ => self.bind(&path, path.clone(), Bind { optional: true, ..Bind::READ_ONLY }, &origin),
+            }
+        }
+    }
+
+    /// A home and a /tmp of the jail's own.
+    fn own(&mut self, facts: &Facts<'_>, size: Option<&str>) {
+        let origin = Origin::Default("an empty place to write, gone with the program");
+        for (path, mode) in [(Path::new("/tmp"), "1777"), (facts.home.as_path(), "0755")] {
+            if path != Path::new("/") {
+                self.size = size.map(str::to_owned);
+                self.mode = Some(mode.to_owned());
+                self.tmpfs(path.to_owned(), &origin);
+            }
+        }
+    }
+
+    /// The current directory, where that shows nothing that nobody meant.
+    fn current(&mut self, facts: &Facts<'_>) {
+        let (here, home) = (facts.current.as_path(), facts.home.as_path());
+        let kernel = ["/proc", "/sys", "/dev"].iter().any(|path| here.starts_with(path));
+        if here == Path::new("/") || kernel || home.starts_with(here) {
+            let what = if here == home { "the home directory" } else { "no directory to be shown unasked" };
+            self.note = Some(format!(
+                "the current directory `{}` is {what}: it is not shown; `--ro PATH` shows what of it is needed",
+                here.display()
+            ));
+            return;
+        }
+        if self.covers(here) {
+            return;
+        }
+        let origin = Origin::Default("the current directory");
+        self.bind(here, here.to_owned(), Bind::READ_ONLY, &origin);
+    }
+
+    /// Whether a bind shows this path of the host where it is on the host.
+    fn covers(&self, path: &Path) -> bool {
+        let above = self.items.iter().filter(|item| item.list == "mounts" && path.starts_with(&item.target));
+        let top = above.max_by_key(|item| item.target.as_os_str().len());
+        top.is_some_and(|item| {
+            matches!(item.table.get("source").map(|entry| &entry.node.value), Some(Value::Text(source)) if Path::new(source) == item.target)
+        })
+    }
+
+    /// One option, if it is about files.
+    pub(super) fn option(&mut self, asked: &Asked, facts: &Facts<'_>) -> Result<bool, Refused> {
+        let origin = asked.origin();
+        let (first, last) = (asked.value(0), asked.values.last().map_or("", String::as_str));
+        let source = || PathBuf::from(absolute(Path::new(first), facts));
+        let bind = |writable, optional, devices| Bind { writable, optional, devices };
+        match asked.name {
+            "--rw" => self.bind(&source(), source(), bind(true, false, false), &origin),
+            "--ro" => self.bind(&source(), source(), bind(false, false, false), &origin),
+            "--root" => {
+                self.root(&source(), bind(self.root_is_writable, false, false), facts, &origin);
+            }
+            "--bind" | "--ro-bind" | "--bind-try" | "--ro-bind-try" | "--dev-bind" | "--dev-bind-try" => {
+                let how = Bind {
+                    writable: !asked.name.contains("ro-"),
+                    optional: asked.name.ends_with("-try"),
+                    devices: asked.name.contains("dev-"),
+                };
+                match place(last)? {
+                    target if target == Path::new("/") => self.root(&source(), how, facts, &origin),
+                    target => self.bind(&source(), target, how, &origin),
+                }
+            }
+            "--tmpfs" => self.tmpfs(place(first)?, &origin),
+            "--mqueue" => {
+                let table = table([("type", text_of("mqueue", &origin))], &origin);
+                self.mount(place(first)?, table, &origin);
+            }
+            "--dir" => self.directory(place(first)?, &origin),
+            "--symlink" => self.link(first, place(last)?, &origin),
+            "--file" | "--bind-data" | "--ro-bind-data" => self.file(asked, facts, &origin)?,
+            "--hide" => self.hide(&place(&absolute(Path::new(first), facts))?, facts, &origin),
+            "--remount-ro" => self.remount(&place(first)?, asked, &origin)?,
+            "--perms" => self.mode = Some(first.to_owned()),
+            "--size" => self.size = Some(first.to_owned()),
+            "--chdir" => self.chdir = Some((first.to_owned(), origin)),
+            "--dev" | "--proc" => {
+                let path = asked.name.replace("--", "/");
+                if place(first)? != Path::new(&path) {
+                    return Err((
+                        format!("`{} {first}` cannot be had", asked.name),
+                        format!("it is at `{path}` in every jail"),
+                    ));
+                }
+            }
+            "--share-net" => self.host.extend([("dns", origin.clone()), ("hosts", origin)]),
+            _ => return Ok(false),
+        }
+        // The network is an affair of namespaces as well.
+        Ok(asked.name != "--share-net")
+    }
+
+    /// A mount, which hides what was there before.
+    fn mount(&mut self, target: PathBuf, mut table: Table, origin: &Origin) {
+        self.items.retain(|item| !item.target.starts_with(&target));
+        set(&mut table, "target", text_of(target.to_string_lossy(), origin));
+        self.items.push(Item { target, list: "mounts", table, origin: origin.clone() });
+    }
+
+    fn bind(&mut self, source: &Path, target: PathBuf, how: Bind, origin: &Origin) {
+        let flag = |value| Node::new(Value::Flag(value), origin.clone());
+        let mut table = table([("source", text_of(source.to_string_lossy(), origin))], origin);
+        if how.writable {
+            if self.root_is_root {
+                set(&mut table, "root_squash", flag(false));
+            }
+            set(&mut table, "read_only", flag(false));
+            set(&mut table, "executable", flag(true));
+        }
+        for (key, on) in [("optional", how.optional), ("devices", how.devices)] {
+            if on {
+                set(&mut table, key, flag(true));
+            }
+        }
+        self.mount(target, table, origin);
+    }
+
+    /// What is in a directory of the host as what is in the root, each for itself: the root is in memory all the same.
+    fn root(&mut self, source: &Path, how: Bind, facts: &Facts<'_>, origin: &Origin) {
+        for name in (facts.names)(source) {
+            let (from, to) = (source.join(&name), Path::new("/").join(&name));
+            // The jail has its own; and what is mounted on /sys tells of the host.
+            if ["proc", "dev", "sys"].contains(&name.as_str()) {
+                continue;
+            }
+            match (facts.look)(&from) {
+                Found::Link(text) => self.link(&text, to, origin),
+                Found::Directory | Found::Other => self.bind(&from, to, how, origin),
+                Found::Nothing => {}
+            }
+        }
+    }
+
+    fn tmpfs(&mut self, target: PathBuf, origin: &Origin) {
+        let mode = self.mode.take().unwrap_or_else(|| "0755".into());
+        let executable = Node::new(Value::Flag(true), origin.clone());
+        let mut table = table(
+            [("type", text_of("tmpfs", origin)), ("mode", text_of(mode, origin)), ("executable", executable)],
+            origin,
+        );
+        if let Some(size) = self.size.take() {
+            set(&mut table, "size", crate::manifest::text::parse_typed(&size, origin));
+        }
+        self.mount(target, table, origin);
+    }
+
+    /// Something small that is made, unless a directory is wanted where one is.
+    fn make(&mut self, target: PathBuf, list: &'static str, mut table: Table, origin: &Origin) {
+        let is_directory = list == "tree.directories";
+        if is_directory && self.items.iter().any(|item| item.target == target) {
+            return;
+        }
+        self.items.retain(|item| item.target != target);
+        set(&mut table, "path", text_of(target.to_string_lossy(), origin));
+        self.items.push(Item { target, list, table, origin: origin.clone() });
+    }
+
+    fn directory(&mut self, target: PathBuf, origin: &Origin) {
+        let mode = self.mode.take().unwrap_or_else(|| "0755".into());
+        self.make(target, "tree.directories", table([("mode", text_of(mode, origin))], origin), origin);
+    }
+
+    fn link(&mut self, text: &str, target: PathBuf, origin: &Origin) {
+        self.make(target, "tree.links", table([("target", text_of(text, origin))], origin), origin);
+    }
+
+    fn file(&mut self, asked: &Asked, facts: &Facts<'_>, origin: &Origin) -> Result<(), Refused> {
+        let (name, from) = (asked.name, asked.value(0));
+        let unread = |why: String| {
+            (
+                format!("`{name} {from}`: {why}"),
+                format!("give a descriptor that is open for reading: `{name} 3 DEST 3< FILE`"),
+            )
+        };
+        let bytes = (facts.read)(from).map_err(unread)?;
+        let content = String::from_utf8(bytes).map_err(|_| {
+            (
+                format!("what can be read from descriptor {from} is no text"),
+                "show a file of the host's by `--ro-bind FILE DEST`".to_owned(),
+            )
+        })?;
+        let mode = self.mode.take().unwrap_or_else(|| if name == "--file" { "0666" } else { "0600" }.into());
+        let table = table([("mode", text_of(mode, origin)), ("content", text_of(content, origin))], origin);
+        self.make(place(asked.value(1))?, "tree.text", table, origin);
+        Ok(())
+    }
+
+    /// Something empty over what is there.
+    fn hide(&mut self, target: &Path, facts: &Facts<'_>, origin: &Origin) {
+        if (facts.look)(target) == Found::Directory {
+            (self.size, self.mode) = (Some("4K".into()), Some("0755".into()));
+            self.tmpfs(target.to_owned(), origin);
+            if let Some(item) = self.items.last_mut() {
+                set(&mut item.table, "read_only", Node::new(Value::Flag(true), origin.clone()));
+            }
+        } else {
+            self.bind(Path::new("/dev/null"), target.to_owned(), Bind::READ_ONLY, origin);
+        }
+    }
+
+    fn remount(&mut self, target: &Path, asked: &Asked, origin: &Origin) -> Result<(), Refused> {
+        if target == Path::new("/") {
+            return Ok(());
+        }
+        let found = self.items.iter_mut().find(|item| item.list == "mounts" && item.target == target);
+        let Some(item) = found else {
+            let message =
+                format!("nothing is mounted at `{}` that `--remount-ro` could be about", asked.value(0));
+            return Err((message, "name the DEST of a --bind or --tmpfs that stands before it".into()));
+        };
+        set(&mut item.table, "read_only", Node::new(Value::Flag(true), origin.clone()));
+        Ok(())
+    }
+
+    /// The jail's own names for ids: of the host's users and groups there are none but the caller.
+    pub(super) fn accounts(&mut self, facts: &Facts<'_>, uid: u32, gid: u32) {
+        for item in &mut self.items {
+            // What is made has a mode, and is the program's.
+            if item.table.contains_key("mode") {
+                let origin = item.origin.clone();
+                set(&mut item.table, "owner", number(uid, &origin));
+                set(&mut item.table, "group", number(gid, &origin));
+            }
+        }
+        if self.items.iter().any(|item| item.target == Path::new("/etc")) {
+            return;
+        }
+        let origin =
+            Origin::Default("names for the ids in the jail: of the host's there is the caller's only");
+        let home = facts.home.display();
+        let mut passwd =
+            format!("root:x:0:0:root:{}:/bin/sh\n", if uid == 0 { home.to_string() } else { "/root".into() });
+        let mut group = "root:x:0:\n".to_owned();
+        if ![0, 65534].contains(&uid) {
+            _ = writeln!(passwd, "{}:x:{uid}:{gid}:{}:{home}:/bin/sh", facts.user, facts.user);
+        }
+        if ![0, 65534].contains(&gid) {
+            _ = writeln!(group, "{}:x:{gid}:", facts.group);
+        }
+        passwd += "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
+        group += "nogroup:x:65534:\n";
+        let hosts = "127.0.0.1 localhost once\n::1 localhost\n".to_owned();
+        let shows_hosts = self.host.iter().any(|(word, _)| *word == "hosts");
+        for (path, content) in [("/etc/passwd", passwd), ("/etc/group", group), ("/etc/hosts", hosts)] {
+            let is_there = self.items.iter().any(|item| item.target == Path::new(path));
+            let is_shown = shows_hosts && path == "/etc/hosts";
+            if !is_there && !is_shown {
+                let table = table([("content", text_of(content, &origin))], &origin);
+                self.make(path.into(), "tree.text", table, &origin);
+            }
+        }
+    }
+
+    /// Where the program begins: where an option says, or in the current directory, or at home.
+    pub(super) fn working_directory(&mut self, facts: &Facts<'_>) -> Directory {
+        if let Some((path, origin)) = self.chdir.take() {
+            let path = Path::new("/").join(path);
+            return Directory { path, origin: Some(origin), note: None };
+        }
+        if !self.is_whole {
+            return Directory { path: facts.current.clone(), origin: None, note: None };
+        }
+        let origin = Origin::Default("where the caller is, if that is shown");
+        if self.covers(&facts.current) {
+            return Directory { path: facts.current.clone(), origin: Some(origin), note: None };
+        }
+        let has_home = self.items.iter().any(|item| item.target == facts.home);
+        let path = if has_home { facts.home.clone() } else { "/".into() };
+        Directory { path, origin: Some(origin), note: self.note.take() }
+    }
+
+    /// All of it in a layer.
+    pub(super) fn put(self, layer: &mut Table) {
+        // Words of `host` come before mounts, which would hide what they show.
+        for (word, origin) in self.host {
+            let shown = Path::new(if word == "dns" { "/etc/resolv.conf" } else { "/etc/hosts" });
+            if !self.items.iter().any(|item| item.list == "mounts" && shown.starts_with(&item.target)) {
+                append(layer, "tree.host", text_of(word, &origin));
+            }
+        }
+        for Item { list, table, origin, .. } in self.items {
+            append(layer, list, Node::new(Value::Table(table), origin));
+        }
+        if self.is_whole {
+            let origin = Origin::Default("devices that reach nothing, and terminals of the jail's own");
+            for device in ["null", "zero", "full", "random", "urandom", "tty", "pts", "shm"] {
+                append(layer, "tree.devices", text_of(device, &origin));
+            }
+        }
+    }
+}
+
+/// How something of the host is shown.
+#[derive(Clone, Copy)]
+struct Bind {
+    writable: bool,
+    optional: bool,
+    devices: bool,
+}
+
+impl Bind {
+    const READ_ONLY: Self = Self { writable: false, optional: false, devices: false };
+}
+
+/// A table with these values.
+fn table<const N: usize>(values: [(&str, Node); N], origin: &Origin) -> Table {
+    values.into_iter().map(|(key, node)| (key.to_owned(), Entry { key: origin.clone(), node })).collect()
+}
+
+/// One more value of a table.
+fn set(table: &mut Table, key: &str, node: Node) {
+    table.insert(key.to_owned(), Entry { key: node.origin.clone(), node });
+}
+
+/// A path in the jail: without `.`, and as with bubblewrap below the root whether it says so or not.
+fn place(path: &str) -> Result<PathBuf, Refused> {
+    let mut clean = PathBuf::from("/");
+    for component in Path::new(path).components() {
+        match component {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => {
+                return Err((
+                    format!("the path `{path}` in the jail contains `..`"),
+                    "write it without".into(),
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(clean)
+}
+
+/// A path of the host as an absolute one without dots; what is `..` is taken back by the text of the path.
+pub(super) fn absolute(path: &Path, facts: &Facts<'_>) -> String {
+    let mut clean = PathBuf::from("/");
+    for component in facts.current.join(path).components() {
+        match component {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => _ = clean.pop(),
+            _ => {}
+        }
+    }
+    clean.to_string_lossy().into_owned()
+}

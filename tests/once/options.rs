@@ -1,0 +1,156 @@
+//! Options that are not bubblewrap's, and what is told of wrong ones.
+
+use crate::common::{Need, needs};
+use crate::{once, place};
+
+#[test]
+fn wrong_options_are_told_whole() {
+    let dir = place("once-wrong");
+    for (words, code, expected) in [
+        (
+            &["--ro-bnid", "a", "/b", "true"][..],
+            2,
+            "error: unknown option `--ro-bnid`\nhint: did you mean `--ro-bind`?\n",
+        ),
+        (&["--bind", "a"], 2, "error: `--bind` lacks DEST\nhint: write `--bind SRC DEST`\n"),
+        (
+            &["--rlimit", "nofil=3", "true"],
+            2,
+            "error: there is no limit `nofil`\nhint: did you mean `nofile`?\n",
+        ),
+        (
+            &["--rlimit", "nofile", "true"],
+            2,
+            "error: `--rlimit nofile` gives no bounds\nhint: write `--rlimit nofile=SOFT:HARD`\n",
+        ),
+        (&["--uid", "eve", "true"], 2, "error: `--uid eve` is not a number\nhint: write `--uid 1000`\n"),
+        (
+            &["--proc", "/other", "true"],
+            2,
+            "error: `--proc /other` cannot be had\nhint: it is at `/proc` in every jail\n",
+        ),
+        (
+            &["--tmpfs", "/a/../b", "true"],
+            2,
+            "error: the path `/a/../b` in the jail contains `..`\nhint: write it without\n",
+        ),
+        (
+            &["--remount-ro", "/x", "true"],
+            2,
+            "error: nothing is mounted at `/x` that `--remount-ro` could be about\n\
+             hint: name the DEST of a --bind or --tmpfs that stands before it\n",
+        ),
+        (
+            &["--seccomp", "3", "true"],
+            2,
+            "error: `--seccomp` cannot be had\nhint: the filter is chosen by name: `system_calls` under [privileges] of a manifest, with --from\n",
+        ),
+        (
+            &["--memory", "lots", "true"],
+            125,
+            "error: `lots` is not a size\n  --> --memory lots\nhint: write bytes or a number with K, M, G or T, such as `256M`\n",
+        ),
+        (
+            &["--cap-add", "NET_BIND", "true"],
+            125,
+            "error: `NET_BIND` is not a capability\n  --> --cap-add NET_BIND\nhint: capabilities(7) lists them, such as `NET_BIND_SERVICE`\n",
+        ),
+    ] {
+        once(&dir, words.iter().copied()).expect(code, "", expected);
+    }
+}
+
+#[test]
+fn what_is_not_there_is_told_with_the_option() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = place("once-absent");
+    let here = dir.path().display();
+    once(&dir, ["--ro-bind", "nothing", "/d", "true"]).expect(
+        125,
+        "",
+        &format!(
+            "error: `{here}/nothing` cannot be found on the host\n  --> --ro-bind nothing /d\n  why: `{here}/nothing`: no such file or directory\n\
+             hint: install what brings it, or take the entry out; or write `optional = true` if it may be missing\n"
+        ),
+    );
+    once(&dir, ["./script"]).expect(
+        127,
+        "",
+        &format!(
+            "error: there is no program `{here}/script` in the jail\n  --> ./script\n  why: looked for at `{here}/script`\n\
+             hint: install it, or correct its name\n"
+        ),
+    );
+}
+
+#[test]
+fn the_current_directory_can_be_written_to_when_that_is_said() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = place("once-rw");
+    let squash = if nix::unistd::geteuid().is_root() { &["--no-root-squash"][..] } else { &[] };
+    let words = squash.iter().copied().chain(["--rw", ".", "sh", "-c", "echo x > data/new; ls data"]);
+    once(&dir, words).expect(0, "file\nnew\n", "");
+    assert_eq!(std::fs::read_to_string(dir.join("data/new")).unwrap(), "x\n");
+}
+
+#[test]
+fn a_path_is_hidden() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = place("once-hide");
+    dir.write("other/x", "");
+    let words = [
+        "--hide",
+        "data/file",
+        "--hide",
+        "other",
+        "sh",
+        "-c",
+        "cat data/file 2>/dev/null || echo hidden; ls -A other; touch other/y 2>/dev/null || echo no",
+    ];
+    once(&dir, words).expect(0, "hidden\nno\n", "");
+}
+
+#[test]
+fn variables_of_the_caller_come_by_name() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = place("once-env");
+    once(&dir, ["--env", "SECRET", "--env", "A=b=c", "sh", "-c", "echo $SECRET $A"]).expect(
+        0,
+        "of the caller b=c\n",
+        "",
+    );
+}
+
+#[test]
+fn a_capability_counts_inside() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = place("once-cap");
+    let words =
+        ["--cap-add", "NET_RAW", "sh", "-c", "grep -e CapEff -e CapBnd /proc/self/status | tr '\\t' ' '"];
+    once(&dir, words).expect(0, "CapEff: 0000000000002000\nCapBnd: 0000000000002000\n", "");
+}
+
+#[test]
+fn a_manifest_is_what_it_starts_from() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = place("once-from");
+    dir.write(
+        "base.toml",
+        "[program]\ncommand = [\"/usr/bin/id\", \"-u\"]\nuser = 7\n[root]\ntree = \"memory\"\n[[mounts]]\nsource = \"/usr\"\ntarget = \"/usr\"\n\
+         [tree]\nlinks = [{ path = \"/lib64\", target = \"usr/lib64\" }, { path = \"/lib\", target = \"usr/lib\" }]\n",
+    );
+    once(&dir, ["--from", "./base.toml"]).expect(0, "7\n", "");
+    once(&dir, ["--from=./base.toml", "--setenv", "A", "b", "/usr/bin/printenv", "A"]).expect(0, "b\n", "");
+}
