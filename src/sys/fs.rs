@@ -51,10 +51,12 @@ pub fn open_mount(path: &CStr) -> Result<Option<OwnedFd>, Errno> {
     );
     let opened = nix::fcntl::openat2(nix::fcntl::AT_FDCWD, path, how)?;
     let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
+    let (file, empty, flags) = (opened.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH);
+    // By its number: std names the C library's function as one that may be missing, and then a static program is linked without it
+    // although this names it as well.
     // SAFETY: an empty path is a C string; the kernel writes one struct statx, all of whose bytes may have any value.
     let found = unsafe {
-        let flags = libc::AT_EMPTY_PATH;
-        Errno::result(libc::statx(opened.as_raw_fd(), c"".as_ptr(), flags, 0, found.as_mut_ptr()))?;
+        Errno::result(libc::syscall(libc::SYS_statx, file, empty, flags, 0, found.as_mut_ptr()))?;
         found.assume_init()
     };
     let is_mount = found.stx_attributes & libc::STATX_ATTR_MOUNT_ROOT as u64 != 0;
