@@ -1,8 +1,10 @@
-//! Build script: two wishes of the released binary to its linker, each asked for only if it can do it, as lld can, which rustc
+//! Build script: three wishes of the released binary to its linker, each asked for only if it can do it, as lld can, which rustc
 //! brings on x86-64.
 //!
 //! - No unwind tables, a tenth of its size. Its panics abort, so nothing would read them but a backtrace, which symbols stripped would
 //!   not name.
+//! - No backtrace either, another tenth: `src/sys/entry.rs` has a walk over the stack that finds nothing, and the linker is to take that
+//!   instead of the compiler's.
 //! - What a start of a jail executes lies side by side: `.cargo/start-order` lists it, `tests/bench/start-order` makes that list. A start touches a
 //!   twentieth of the binary, scattered over all of it, and each 64 KiB touched is a page fault.
 
@@ -18,6 +20,7 @@ fn main() {
     println!("cargo::rerun-if-changed=.cargo/link.rs");
     println!("cargo::rerun-if-changed=.cargo/start-order");
     println!("cargo::rerun-if-env-changed=STOCKADE_NO_START_ORDER");
+    println!("cargo::rustc-check-cfg=cfg(no_backtrace)");
     let variable = |name| env::var(name).unwrap_or_default();
     if variable("PROFILE") != "release" {
         return;
@@ -27,6 +30,13 @@ fn main() {
     let order = if env::var_os("STOCKADE_NO_START_ORDER").is_some() { "" } else { &order };
     // A compiler is told what is meant for the linker.
     let prefix = if variable("RUSTC_LINKER").ends_with("lld") { "" } else { "-Wl," };
+    let instead = format!("{prefix}--allow-multiple-definition");
+    if fs::write(directory.join("probe.rs"), "fn main() {}\n").is_ok()
+        && links(&directory, std::slice::from_ref(&instead))
+    {
+        println!("cargo::rustc-cfg=no_backtrace");
+        println!("cargo::rustc-link-arg-bins={instead}");
+    }
     let wishes = [
         ("no-unwind-tables.ld", NO_UNWIND_TABLES.to_owned(), Some("--no-eh-frame-hdr")),
         (
@@ -40,9 +50,7 @@ fn main() {
         let wanted = [format!("--script={}", path.display())];
         let arguments = wanted.into_iter().chain(more.map(str::to_owned));
         let arguments: Vec<String> = arguments.map(|argument| format!("{prefix}{argument}")).collect();
-        let written =
-            fs::write(&path, script).and_then(|()| fs::write(directory.join("probe.rs"), "fn main() {}\n"));
-        if written.is_ok() && links(&directory, &arguments) {
+        if fs::write(&path, script).is_ok() && links(&directory, &arguments) {
             for argument in arguments {
                 println!("cargo::rustc-link-arg-bins={argument}");
             }
