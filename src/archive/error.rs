@@ -46,6 +46,52 @@ pub enum Problem {
     Layout(String),
 }
 
+/// The same without anything that has to be freed, for the innermost loops: what a part is called is known to who reads it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
+    /// [`Problem::NoArchive`]
+    NoArchive,
+    /// [`Problem::Short`]
+    Short,
+    /// [`Problem::TooMany`]
+    TooMany(&'static str),
+    /// [`Problem::Header`]
+    Header(&'static str),
+    /// [`Problem::Damaged`]
+    Damaged(&'static str),
+    /// [`Problem::TooLarge`]
+    TooLarge(u64),
+    /// [`Problem::Call`], by the number of its error.
+    Call(i32),
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::NoArchive => Self::NoArchive,
+            Fault::Short => Self::Short,
+            Fault::TooMany(what) => Self::TooMany(what),
+            Fault::Header(what) => Self::Header(what),
+            Fault::Damaged(what) => Self::Damaged(what),
+            Fault::TooLarge(room) => Self::TooLarge { room },
+            Fault::Call(number) => Self::Call(io::Error::from_raw_os_error(number)),
+        }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        // The few that std makes up itself are about ends and about writing nothing.
+        error.raw_os_error().map_or(Self::Short, Self::Call)
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::of_all(fault.into())
+    }
+}
+
 impl Error {
     /// Something wrong with the whole.
     pub(super) fn of_all(problem: Problem) -> Self {

@@ -3,7 +3,7 @@
 use miniz_oxide::inflate::stream::{InflateState, inflate};
 use miniz_oxide::{DataFormat, MZError, MZFlush, MZStatus};
 
-use super::error::{Error, Problem};
+use super::error::Fault;
 use super::spool::Input;
 
 /// The bytes a member begins with.
@@ -21,8 +21,8 @@ const CHUNK: usize = 64 << 10;
 /// Hands `output` what the members hold. Zeros after the last are the padding of a tape.
 pub(super) fn undo(
     input: &mut Input,
-    output: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
-) -> Result<(), Error> {
+    output: &mut dyn FnMut(&[u8]) -> Result<(), Fault>,
+) -> Result<(), Fault> {
     let mut state = InflateState::new_boxed(DataFormat::Raw);
     let mut buffer = vec![0; CHUNK];
     loop {
@@ -38,17 +38,13 @@ pub(super) fn undo(
     }
 }
 
-fn damaged(what: &'static str) -> Error {
-    Error::of_all(Problem::Damaged(what))
-}
-
-fn header(input: &mut Input) -> Result<(), Error> {
+fn header(input: &mut Input) -> Result<(), Fault> {
     let mut fixed = [0; 10];
     for byte in &mut fixed {
         *byte = input.take()?;
     }
     if fixed[..2] != MAGIC || fixed[2] != 8 {
-        return Err(damaged("what follows is not by gzip"));
+        return Err(Fault::Damaged("what follows is not by gzip"));
     }
     let flags = fixed[3];
     if flags & EXTRA != 0 {
@@ -71,13 +67,13 @@ fn member(
     input: &mut Input,
     state: &mut InflateState,
     buffer: &mut [u8],
-    output: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
-) -> Result<(), Error> {
+    output: &mut dyn FnMut(&[u8]) -> Result<(), Fault>,
+) -> Result<(), Fault> {
     let (mut check, mut length) = (!0_u32, 0_u32);
     loop {
         let given = input.available()?;
         if given.is_empty() {
-            return Err(Error::of_all(Problem::Short));
+            return Err(Fault::Short);
         }
         let result = inflate(state, given, buffer, MZFlush::None);
         let (consumed, written) = (result.bytes_consumed, result.bytes_written);
@@ -89,13 +85,13 @@ fn member(
         match result.status {
             Ok(MZStatus::StreamEnd) => break,
             Ok(_) | Err(MZError::Buf) if consumed > 0 || written > 0 => {}
-            _ => return Err(damaged("it cannot be undone")),
+            _ => return Err(Fault::Damaged("it cannot be undone")),
         }
     }
-    let mut word = || -> Result<u32, Error> {
+    let mut word = || -> Result<u32, Fault> {
         Ok(u32::from_le_bytes([input.take()?, input.take()?, input.take()?, input.take()?]))
     };
-    if (word()?, word()?) == (!check, length) { Ok(()) } else { Err(damaged("its checksum differs")) }
+    if (word()?, word()?) == (!check, length) { Ok(()) } else { Err(Fault::Damaged("its checksum differs")) }
 }
 
 /// The table of CRC-32, see RFC 1952, 8.

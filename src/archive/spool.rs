@@ -10,7 +10,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::statvfs::fstatvfs;
 use sha2::{Digest as _, Sha256};
 
-use super::error::{Error, Problem};
+use super::error::{Error, Fault, Problem};
 use super::gzip;
 
 /// How much is read at once.
@@ -49,7 +49,7 @@ impl Input {
     }
 
     /// What was read and not taken; nothing at the end.
-    pub(super) fn available(&mut self) -> Result<&[u8], Error> {
+    pub(super) fn available(&mut self) -> Result<&[u8], Fault> {
         while self.start == self.end {
             match self.file.read(&mut self.buffer) {
                 Ok(read) => {
@@ -71,13 +71,13 @@ impl Input {
     }
 
     /// The next byte, left where it is.
-    pub(super) fn peek(&mut self) -> Result<Option<u8>, Error> {
+    pub(super) fn peek(&mut self) -> Result<Option<u8>, Fault> {
         Ok(self.available()?.first().copied())
     }
 
     /// The next byte, which has to be there.
-    pub(super) fn take(&mut self) -> Result<u8, Error> {
-        let byte = self.peek()?.ok_or(Error::of_all(Problem::Short))?;
+    pub(super) fn take(&mut self) -> Result<u8, Fault> {
+        let byte = self.peek()?.ok_or(Fault::Short)?;
         self.advance(1);
         Ok(byte)
     }
@@ -97,7 +97,7 @@ pub(super) fn layer(file: File) -> Result<Spooled, Error> {
     let mut write = |data: &[u8]| {
         length += data.len() as u64;
         if length > room {
-            return Err(Error::of_all(Problem::TooLarge { room }));
+            return Err(Fault::TooLarge(room));
         }
         Ok(target.write_all(data)?)
     };

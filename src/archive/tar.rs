@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use super::error::{Error, Problem};
+use super::error::{Error, Fault};
 use super::{Attributes, Member, Piece};
 
 /// Everything in an archive is a multiple of it.
@@ -17,6 +17,11 @@ const MOST_EXTENDED: u64 = 1 << 20;
 const MOST_PIECES: usize = 1 << 20;
 /// Most bytes of all sparse files together, as their holes are hashed too.
 const MOST_SPARSE: u64 = 64 << 30;
+
+const SIZE: Fault = Fault::Header("its size is no number");
+const MAP: Fault = Fault::Header("its map of holes makes no sense");
+const CUT: Fault = Fault::Header("its map of holes is cut short");
+const SAID: Fault = Fault::Header("what it says of the next entry makes no sense");
 
 /// One entry.
 #[derive(Debug)]
@@ -62,22 +67,29 @@ pub(super) struct Reader<'f> {
     file: &'f File,
     length: u64,
     at: u64,
+    /// Of the entry that is read, for who has to be told.
+    name: Option<Vec<u8>>,
     pieces: usize,
     sparse: u64,
 }
 
 impl<'f> Reader<'f> {
     pub(super) fn new(file: &'f File, length: u64) -> Self {
-        Self { file, length, at: 0, pieces: 0, sparse: 0 }
+        Self { file, length, at: 0, name: None, pieces: 0, sparse: 0 }
     }
 
     /// The next entry; none at the end.
     pub(super) fn next(&mut self) -> Result<Option<Entry>, Error> {
+        self.name = None;
+        self.read().map_err(|fault| Error { of: self.name.take(), problem: fault.into() })
+    }
+
+    fn read(&mut self) -> Result<Option<Entry>, Fault> {
         let mut extended = Extended::default();
         loop {
             let first = self.at == 0;
             let Some(header) = self.header(first)? else { return Ok(None) };
-            let size = number(&header[124..136]).ok_or(wrong("its size is no number"))?;
+            let size = number(&header[124..136]).ok_or(SIZE)?;
             match header[156] {
                 b'x' => pax(&self.text(size)?, &mut extended)?,
                 b'L' => extended.name = Some(until_nul(&self.text(size)?).to_owned()),
@@ -89,9 +101,9 @@ impl<'f> Reader<'f> {
         }
     }
 
-    fn header(&mut self, first: bool) -> Result<Option<[u8; BLOCK as usize]>, Error> {
-        let none = if first { Problem::NoArchive } else { Problem::Short };
-        let Some(header) = self.block()? else { return Err(Error::of_all(none)) };
+    fn header(&mut self, first: bool) -> Result<Option<[u8; BLOCK as usize]>, Fault> {
+        let none = if first { Fault::NoArchive } else { Fault::Short };
+        let header = self.block()?.ok_or(none)?;
         if header.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
@@ -99,29 +111,23 @@ impl<'f> Reader<'f> {
         sum = sum - header[148..156].iter().map(|byte| u64::from(*byte)).sum::<u64>() + 8 * u64::from(b' ');
         match number(&header[148..156]) {
             Some(said) if said == sum => Ok(Some(header)),
-            _ if first => Err(Error::of_all(Problem::NoArchive)),
-            _ => Err(wrong("its checksum differs")),
+            _ if first => Err(Fault::NoArchive),
+            _ => Err(Fault::Header("its checksum differs")),
         }
     }
 
-    fn entry(&mut self, header: &[u8], size: u64, extended: Extended) -> Result<Entry, Error> {
+    fn entry(&mut self, header: &[u8], size: u64, extended: Extended) -> Result<Entry, Fault> {
         let name = extended.sparse_name.clone().or_else(|| extended.name.clone());
         let name = name.unwrap_or_else(|| name_of(header));
-        let of = |error: Error| Error { of: error.of.or_else(|| Some(name.clone())), ..error };
-        let wrong = |what| of(wrong(what));
-        let id = |said: Option<u64>, field: &[u8]| {
-            // 2^32-1 is no id: to chown(2) it means to leave the owner as it is.
-            let id = said.or_else(|| number(field)).and_then(|id| u32::try_from(id).ok());
-            id.filter(|id| *id != u32::MAX)
-        };
+        self.name = Some(name.clone());
         let attributes = Attributes {
-            mode: number(&header[100..108]).ok_or_else(|| wrong("its mode is no number"))? as u32 & 0o7777,
-            uid: id(extended.uid, &header[108..116]).ok_or_else(|| wrong("its owner is no id"))?,
-            gid: id(extended.gid, &header[116..124]).ok_or_else(|| wrong("its group is no id"))?,
+            mode: number(&header[100..108]).ok_or(Fault::Header("its mode is no number"))? as u32 & 0o7777,
+            uid: id(extended.uid, &header[108..116]).ok_or(Fault::Header("its owner is no id"))?,
+            gid: id(extended.gid, &header[116..124]).ok_or(Fault::Header("its group is no id"))?,
         };
         let seconds = number(&header[136..148]).and_then(|seconds| i64::try_from(seconds).ok());
         let mtime = extended.mtime.or_else(|| seconds.map(|seconds| (seconds, 0)));
-        let mtime = mtime.ok_or_else(|| wrong("its time is no number"))?;
+        let mtime = mtime.ok_or(Fault::Header("its time is no number"))?;
         let target = extended.target.clone().unwrap_or_else(|| until_nul(&header[157..257]).to_owned());
         let kind = match header[156] {
             // Before there were directories a slash at the end meant one.
@@ -131,17 +137,18 @@ impl<'f> Reader<'f> {
             b'2' => Kind::Link,
             b'3' | b'4' | b'6' => Kind::Special,
             b'5' => Kind::Directory,
-            b'M' => return Err(wrong("it goes on from another archive")),
-            _ => return Err(wrong("it is of an unknown type")),
+            b'M' => return Err(Fault::Header("it goes on from another archive")),
+            _ => return Err(Fault::Header("it is of an unknown type")),
         };
         let size = extended.size.unwrap_or(size);
-        let mut member = Member { attributes, mtime, xattrs: extended.xattrs.clone(), ..Member::default() };
+        let mut member = Member { attributes, mtime, ..Member::default() };
         if kind == Kind::File {
-            self.content(header, size, extended, &mut member).map_err(of)?;
+            self.content(header, size, &extended, &mut member)?;
         } else if kind == Kind::SecondName || kind == Kind::Directory {
             // pax(1) may repeat the content of a second name; nobody needs it.
-            self.skip(size).map_err(of)?;
+            self.skip(size)?;
         }
+        member.xattrs = extended.xattrs;
         Ok(Entry { name, kind, member, target })
     }
 
@@ -150,15 +157,15 @@ impl<'f> Reader<'f> {
         &mut self,
         header: &[u8],
         size: u64,
-        extended: Extended,
+        extended: &Extended,
         member: &mut Member,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Fault> {
         let old = header[156] == b'S';
         let is_sparse = old || extended.map_is_inside || extended.sparse_size.is_some();
-        let mut map = extended.map;
+        let mut map = extended.map.clone();
         let mut whole = extended.sparse_size;
         if old {
-            whole = Some(number(&header[483..495]).ok_or(wrong("its size is no number"))?);
+            whole = Some(number(&header[483..495]).ok_or(SIZE)?);
             map = self.old_map(header)?;
         }
         let end = self.end(size)?;
@@ -172,32 +179,31 @@ impl<'f> Reader<'f> {
             }
             return self.seek(end);
         }
-        member.size = whole.ok_or(wrong("it does not say how large it is"))?;
+        member.size = whole.ok_or(Fault::Header("it does not say how large it is"))?;
         self.sparse = self.sparse.saturating_add(member.size);
         self.pieces += map.len() / 2;
         if self.sparse > MOST_SPARSE || self.pieces > MOST_PIECES {
-            return Err(Error::of_all(Problem::TooMany("bytes or pieces of sparse files")));
+            return Err(Fault::TooMany("bytes or pieces of sparse files"));
         }
         let (mut reached, mut from) = (0, self.at);
         for pair in map.chunks(2) {
-            let [at, length] = *pair else { return Err(wrong("its map of holes is cut short")) };
+            let [at, length] = *pair else { return Err(CUT) };
             let stop = at.checked_add(length).filter(|stop| at >= reached && *stop <= member.size);
-            reached = stop.ok_or(wrong("its map of holes makes no sense"))?;
+            reached = stop.ok_or(MAP)?;
             if length > 0 {
                 member.pieces.push(Piece { at, length, from });
             }
-            from =
-                from.checked_add(length).filter(|from| *from <= end).ok_or(Error::of_all(Problem::Short))?;
+            from = from.checked_add(length).filter(|from| *from <= end).ok_or(Fault::Short)?;
         }
         self.seek(end)
     }
 
     /// The map of a sparse file as GNU tar wrote it first: four pieces in the header, more in blocks after it.
-    fn old_map(&mut self, header: &[u8]) -> Result<Vec<u64>, Error> {
+    fn old_map(&mut self, header: &[u8]) -> Result<Vec<u64>, Fault> {
         let mut map = Vec::new();
         let mut more = old_pieces(&header[386..482], &mut map)? && header[482] != 0;
         while more {
-            let block = self.block()?.ok_or(Error::of_all(Problem::Short))?;
+            let block = self.block()?.ok_or(Fault::Short)?;
             more = old_pieces(&block[..504], &mut map)? && block[504] != 0;
             self.bounded(&map)?;
         }
@@ -205,21 +211,21 @@ impl<'f> Reader<'f> {
     }
 
     /// The map of a sparse file as newer versions write it: lines of numbers before the content, filled up to a block.
-    fn map_inside(&mut self, end: u64) -> Result<Vec<u64>, Error> {
+    fn map_inside(&mut self, end: u64) -> Result<Vec<u64>, Fault> {
         let (mut map, mut wanted, mut digits) = (Vec::new(), None, 0_u64);
         while self.at < end {
-            let block = self.block()?.ok_or(Error::of_all(Problem::Short))?;
+            let block = self.block()?.ok_or(Fault::Short)?;
             for byte in block {
                 match (byte, wanted) {
                     (b'0'..=b'9', _) => {
                         let more =
                             digits.checked_mul(10).and_then(|ten| ten.checked_add(u64::from(byte - b'0')));
-                        digits = more.ok_or(wrong("its map of holes makes no sense"))?;
+                        digits = more.ok_or(MAP)?;
                         continue;
                     }
                     (b'\n', None) => wanted = Some(digits.saturating_mul(2)),
                     (b'\n', Some(_)) => map.push(digits),
-                    _ => return Err(wrong("its map of holes makes no sense")),
+                    _ => return Err(MAP),
                 }
                 digits = 0;
                 if wanted == Some(map.len() as u64) {
@@ -228,19 +234,19 @@ impl<'f> Reader<'f> {
             }
             self.bounded(&map)?;
         }
-        Err(wrong("its map of holes is cut short"))
+        Err(CUT)
     }
 
-    fn bounded(&self, map: &[u64]) -> Result<(), Error> {
+    fn bounded(&self, map: &[u64]) -> Result<(), Fault> {
         let many = self.pieces + map.len() / 2 > MOST_PIECES;
-        if many { Err(Error::of_all(Problem::TooMany("pieces of sparse files"))) } else { Ok(()) }
+        if many { Err(Fault::TooMany("pieces of sparse files")) } else { Ok(()) }
     }
 
     /// The text of an extended header.
-    fn text(&mut self, size: u64) -> Result<Vec<u8>, Error> {
+    fn text(&mut self, size: u64) -> Result<Vec<u8>, Fault> {
         let end = self.end(size)?;
         if size > MOST_EXTENDED {
-            return Err(wrong("what it says of the next entry is too long"));
+            return Err(Fault::Header("what it says of the next entry is too long"));
         }
         let mut text = vec![0; size as usize];
         self.file.read_exact_at(&mut text, self.at)?;
@@ -248,24 +254,24 @@ impl<'f> Reader<'f> {
         Ok(text)
     }
 
-    fn skip(&mut self, size: u64) -> Result<(), Error> {
+    fn skip(&mut self, size: u64) -> Result<(), Fault> {
         let end = self.end(size)?;
         self.seek(end)
     }
 
     /// Where content of this size ends, its last block not filled up.
-    fn end(&self, size: u64) -> Result<u64, Error> {
+    fn end(&self, size: u64) -> Result<u64, Fault> {
         let end = self.at.checked_add(size).filter(|end| *end <= self.length);
-        end.ok_or(Error::of_all(Problem::Short))
+        end.ok_or(Fault::Short)
     }
 
     /// Goes on at the block after `end`.
-    fn seek(&mut self, end: u64) -> Result<(), Error> {
-        self.at = end.checked_next_multiple_of(BLOCK).ok_or(Error::of_all(Problem::Short))?;
+    fn seek(&mut self, end: u64) -> Result<(), Fault> {
+        self.at = end.checked_next_multiple_of(BLOCK).ok_or(Fault::Short)?;
         Ok(())
     }
 
-    fn block(&mut self) -> Result<Option<[u8; BLOCK as usize]>, Error> {
+    fn block(&mut self) -> Result<Option<[u8; BLOCK as usize]>, Fault> {
         let mut block = [0; BLOCK as usize];
         match self.file.read_exact_at(&mut block, self.at) {
             Ok(()) => {
@@ -278,8 +284,11 @@ impl<'f> Reader<'f> {
     }
 }
 
-fn wrong(what: &'static str) -> Error {
-    Error::of_all(Problem::Header(what))
+/// An owner or group: what is said of it, or the header's.
+fn id(said: Option<u64>, field: &[u8]) -> Option<u32> {
+    // 2^32-1 is no id: to chown(2) it means to leave the owner as it is.
+    let id = said.or_else(|| number(field)).and_then(|id| u32::try_from(id).ok());
+    id.filter(|id| *id != u32::MAX)
 }
 
 fn until_nul(field: &[u8]) -> &[u8] {
@@ -311,32 +320,30 @@ fn number(field: &[u8]) -> Option<u64> {
 }
 
 /// Reads pairs of numbers; false at the first that is not used.
-fn old_pieces(fields: &[u8], map: &mut Vec<u64>) -> Result<bool, Error> {
+fn old_pieces(fields: &[u8], map: &mut Vec<u64>) -> Result<bool, Fault> {
     for pair in fields.chunks_exact(24) {
         if pair[0] == 0 {
             return Ok(false);
         }
         for field in pair.chunks_exact(12) {
-            map.push(number(field).ok_or(wrong("its map of holes makes no sense"))?);
+            map.push(number(field).ok_or(MAP)?);
         }
     }
     Ok(true)
 }
 
 /// Reads the records of an extended header: `LENGTH KEY=VALUE`, each ended by a line feed.
-fn pax(mut text: &[u8], into: &mut Extended) -> Result<(), Error> {
-    let broken = || wrong("what it says of the next entry makes no sense");
+fn pax(mut text: &[u8], into: &mut Extended) -> Result<(), Fault> {
     while !text.is_empty() {
-        let blank = text.iter().position(|byte| *byte == b' ').ok_or_else(broken)?;
-        let length =
-            decimal(&text[..blank]).and_then(|length| usize::try_from(length).ok()).ok_or_else(broken)?;
+        let blank = text.iter().position(|byte| *byte == b' ').ok_or(SAID)?;
+        let length = decimal(&text[..blank]).and_then(|length| usize::try_from(length).ok()).ok_or(SAID)?;
         if length <= blank + 1 || length > text.len() || text[length - 1] != b'\n' {
-            return Err(broken());
+            return Err(SAID);
         }
         let record = &text[blank + 1..length - 1];
         text = &text[length..];
-        let equal = record.iter().position(|byte| *byte == b'=').ok_or_else(broken)?;
-        record_of(&record[..equal], &record[equal + 1..], into).ok_or_else(broken)?;
+        let equal = record.iter().position(|byte| *byte == b'=').ok_or(SAID)?;
+        record_of(&record[..equal], &record[equal + 1..], into).ok_or(SAID)?;
     }
     Ok(())
 }

@@ -111,7 +111,7 @@ impl Draft<'_> {
     /// A file with several names on the host is copied once; the other names in the tree become hard links to that copy, if
     /// they are to have the same mode, owner and marks, which are the file's and not the name's.
     pub(super) fn into_steps(self) -> Vec<Step> {
-        let mut copied = Copied::default();
+        let mut copied = Copied::new();
         let archive = self.base.map(|base| base.path);
         self.nodes
             .into_iter()
@@ -123,14 +123,11 @@ impl Draft<'_> {
 /// An inode, and what is the inode's and not a name's.
 type Identity = ((u64, u64), Mode, Owner, bool, bool);
 
-/// What may get a second name.
-#[derive(Default)]
-struct Copied {
-    /// The source, and the first name.
-    files: HashMap<Identity, (PathBuf, JailPath)>,
-    /// By number: the first name.
-    members: HashMap<usize, JailPath>,
-}
+/// What may get a second name: the source, and the first name. A member of an archive is of no device.
+type Copied = HashMap<Identity, (PathBuf, JailPath)>;
+
+/// The device of what is on none.
+const NOWHERE: u64 = u64::MAX;
 
 fn step(path: PathBuf, node: Node, archive: Option<&HostPath>, copied: &mut Copied) -> Option<Step> {
     // Every path of a draft is absolute and without dots, so nothing is lost here.
@@ -138,8 +135,7 @@ fn step(path: PathBuf, node: Node, archive: Option<&HostPath>, copied: &mut Copi
     let action = match node.content {
         Content::Directory { mode, owner } => Action::MakeDirectory { path, mode, owner },
         Content::File { source, mode, owner, keep, inode } => {
-            let first =
-                inode.map(|inode| copied.files.entry((inode, mode, owner, keep.setid, keep.capabilities)));
+            let first = inode.map(|inode| copied.entry((inode, mode, owner, keep.setid, keep.capabilities)));
             match first {
                 Some(Entry::Occupied(first)) if first.get().0 != source => {
                     Action::MakeHardLink { existing: first.get().1.clone(), path }
@@ -152,21 +148,17 @@ fn step(path: PathBuf, node: Node, archive: Option<&HostPath>, copied: &mut Copi
                 }
             }
         }
-        Content::Member { number, size, mode, owner, keep } => match copied.members.entry(number) {
-            Entry::Occupied(first) => Action::MakeHardLink { existing: first.get().clone(), path },
-            Entry::Vacant(first) => {
-                first.insert(path.clone());
-                Action::UnpackFile {
-                    archive: archive?.clone(),
-                    member: number,
-                    size,
-                    path,
-                    mode,
-                    owner,
-                    keep,
+        Content::Member { number, size, mode, owner, keep } => {
+            let inode = (NOWHERE, number as u64);
+            match copied.entry((inode, mode, owner, keep.setid, keep.capabilities)) {
+                Entry::Occupied(first) => Action::MakeHardLink { existing: first.get().1.clone(), path },
+                Entry::Vacant(first) => {
+                    let archive = archive?.clone();
+                    first.insert((archive.as_path().to_owned(), path.clone()));
+                    Action::UnpackFile { archive, member: number, size, path, mode, owner, keep }
                 }
             }
-        },
+        }
         Content::Symlink { text, owner } => Action::MakeSymlink { text, path, owner },
         Content::Text { bytes, mode, owner } => Action::WriteFile { path, content: bytes, mode, owner },
         Content::Device(device) => Action::MakeDevice { path, device },
