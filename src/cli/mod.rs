@@ -12,8 +12,8 @@ use crate::manifest::{Request, suggest};
 use crate::report::diagnostic::Diagnostic;
 pub(crate) use once::{Once, descriptor_content};
 pub(crate) use verbs::{
-    Build, Check, Doctor, Exec, Export, Freeze, Limit, List, Plan, Remove, Run, Signal, Stats, Stop, Test,
-    Thaw, Verify, Why,
+    Build, Check, Doctor, Exec, Export, Freeze, Limit, List, Plan, Remove, Run, Serve, Signal, Stats, Stop,
+    Test, Thaw, Verify, Why,
 };
 use verbs::{Verb, Words};
 
@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Run(Run, Request),
     /// `stockade once`
     Once(Once),
+    /// `stockade serve`
+    Serve(Serve, Request),
     /// `stockade test`
     Test(Test),
     /// `stockade doctor`
@@ -81,7 +83,7 @@ impl Early {
 
 /// The verbs, and every option with whether it takes a value. Kept by hand because argh tells neither before it parses; a
 /// test compares them with the structs.
-const VERBS: [(&str, &[(&str, bool)]); 18] = [
+const VERBS: [(&str, &[(&str, bool)]); 19] = [
     ("check", &[("--json", false)]),
     ("plan", &[("--explain", false), ("--json", false), ("--all", false), ("--set", true)]),
     (
@@ -104,6 +106,16 @@ const VERBS: [(&str, &[(&str, bool)]); 18] = [
             ("--detach", false),
             ("--log", true),
             ("--generation", true),
+            ("--set", true),
+        ],
+    ),
+    (
+        "serve",
+        &[
+            ("--listen", true),
+            ("--max", true),
+            ("--max-per-source", true),
+            ("--grace", true),
             ("--set", true),
         ],
     ),
@@ -168,7 +180,7 @@ fn command(verb: Verb, extra_arguments: Vec<OsString>, split: bool) -> Result<Co
         sets: sets.to_vec(),
         extra_arguments,
     };
-    if split && !matches!(verb, Verb::Run(_) | Verb::Plan(_) | Verb::Exec(_)) {
+    if split && !matches!(verb, Verb::Run(_) | Verb::Serve(_) | Verb::Plan(_) | Verb::Exec(_)) {
         return Err(usage(
             "`--` and what follows it mean nothing here".into(),
             "only `stockade run JAIL -- ARGUMENTS` passes them on",
@@ -196,6 +208,10 @@ fn command(verb: Verb, extra_arguments: Vec<OsString>, split: bool) -> Result<Co
         }
         // Its words are read before these.
         Verb::Once(once) => Command::Once(once::parse(once.words.into_iter().map(OsString::from).collect())?),
+        Verb::Serve(serve) => {
+            let request = request(&serve.jail, &serve.set, extra_arguments);
+            Command::Serve(serve, request)
+        }
         Verb::Test(test) => Command::Test(test),
         Verb::Doctor(doctor) => Command::Doctor(doctor),
         Verb::Verify(verify) => Command::Verify(verify),
@@ -283,9 +299,10 @@ fn normalised(words: Vec<String>) -> Result<Vec<String>, Early> {
 fn kind_of_value(option: &str) -> &'static str {
     match option {
         "--set" => "KEY=VALUE",
-        "--keep" => "COUNT",
+        "--keep" | "--max" | "--max-per-source" => "COUNT",
+        "--listen" => "WHERE",
         "--generation" => "NUMBER",
-        "--timeout" => "10s",
+        "--timeout" | "--grace" => "10s",
         "--user" => "USER",
         _ => "FILE",
     }

@@ -27,6 +27,7 @@ pub(super) enum Verb {
     Build(Build),
     Run(Run),
     Once(OnceWords),
+    Serve(Serve),
     Test(Test),
     Doctor(Doctor),
     Verify(Verify),
@@ -142,6 +143,31 @@ pub(super) struct OnceWords {
     /// its options are read elsewhere, in their order
     #[argh(positional, arg_name = "COMMAND")]
     pub(super) words: Vec<String>,
+}
+
+/// listen, and run the jail's program for each connection, which is its standard input and output, as inetd(8) does
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "serve")]
+pub(crate) struct Serve {
+    /// where: `PORT`, `ADDRESS:PORT`, `[ADDRESS]:PORT`, or the path of a unix socket; any number of times; not needed for sockets that a
+    /// service manager has passed
+    #[argh(option, arg_name = "WHERE")]
+    pub(crate) listen: Vec<String>,
+    /// how many connections are served at once; 64 if not given
+    #[argh(option, arg_name = "COUNT")]
+    pub(crate) max: Option<u32>,
+    /// how many of one address at once, or of one user of a unix socket; as many as in all if not given
+    #[argh(option, arg_name = "COUNT")]
+    pub(crate) max_per_source: Option<u32>,
+    /// how long the programs that run may go on after a signal to end; 30s if not given
+    #[argh(option, arg_name = "TIME")]
+    pub(crate) grace: Option<String>,
+    /// change a value of the manifest, as in `program.nice=5`
+    #[argh(option, arg_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// a manifest's path or name
+    #[argh(positional, arg_name = "JAIL")]
+    pub(crate) jail: String,
 }
 
 /// start a jail, try it with a real client as its `[test]` says, and stop it

@@ -16,6 +16,7 @@ mod prepare;
 mod remove;
 mod run;
 mod select;
+mod serve;
 mod signal;
 mod stats;
 mod stop;
@@ -36,6 +37,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Build(build, request) => build::build(&build, &request),
         Command::Run(run, request) => run::run(&run, &request),
         Command::Once(options) => once::once(&options),
+        Command::Serve(serve, request) => serve::serve(&serve, &request),
         Command::Test(test) => suite::test(&test),
         Command::Doctor(doctor) => Ok(doctor::doctor(&doctor)),
         Command::Verify(verify) => verify::verify(&verify),

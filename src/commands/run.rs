@@ -24,7 +24,7 @@ use crate::manifest::resolve::run::{Run, Tree};
 use crate::manifest::resolve::standard;
 use crate::plan::step::Action;
 use crate::plan::system_calls::Refusal;
-use crate::plan::{HostPath, JailPath, Step};
+use crate::plan::{At, HostPath, JailPath, Origin, Step};
 use crate::report::diagnostic::{Diagnostic, Severity};
 use crate::report::run::{self as report, Course, Ended, Used};
 
@@ -47,15 +47,22 @@ pub(super) fn run(options: &cli::Run, request: &Request) -> Result<u8> {
 
 /// Runs a jail that nobody else is to find; `listener` is told the program's process when it has been executed.
 pub(super) fn run_unrecorded(jail: &Jail, listener: Option<&dyn Fn(i32)>, course: &mut Course) -> Result<u8> {
-    let waiting = Waiting {
-        pid_file: None,
-        background: None,
-        manager: None,
-        told: Cell::new(true),
-        listener,
-        is_recorded: false,
-    };
+    let waiting = Waiting { listener, is_recorded: false, ..Waiting::for_nobody() };
     attempt(jail, None, &waiting, course)
+}
+
+/// Runs a jail in a process of its own for a command that goes on with something else, with more in its environment, and tells nobody;
+/// its exit code.
+pub(super) fn run_beside(request: &Request, environment: &[(&str, String)]) -> Result<u8> {
+    let mut jail = Jail::load(request).map_err(|failure| failure.code(exit::FAILED))?;
+    for (name, value) in environment {
+        let origin = Origin::Default("the program is told who is at the other end");
+        // What the manifest says itself stays.
+        let known = jail.loaded.manifest.program.environment.entry((*name).to_owned());
+        known.or_insert(At { value: value.clone(), origin });
+    }
+    attempt(&jail, None, &Waiting::for_nobody(), &mut Course::default())
+        .map_err(|failure| failure.code(exit::FAILED))
 }
 
 /// Runs a jail and writes the report, if one is wanted.
@@ -115,6 +122,18 @@ struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
+    /// A run that is recorded, and of which nobody is told.
+    fn for_nobody() -> Self {
+        Self {
+            pid_file: None,
+            background: None,
+            manager: None,
+            told: Cell::new(true),
+            listener: None,
+            is_recorded: true,
+        }
+    }
+
     /// The program has been executed, or another process has taken its place.
     fn tell(&self, program: i32) -> std::result::Result<(), Unwritten> {
         self.pid_file.as_ref().map_or(Ok(()), |file| file.write(program))?;
@@ -138,7 +157,7 @@ impl Waiting<'_> {
 }
 
 /// The service manager, if there is one to be told.
-fn manager() -> Option<Manager> {
+pub(super) fn manager() -> Option<Manager> {
     Manager::of_environment()?
         .map_err(|error| {
             let failed = Diagnostic::error("the service manager cannot be told that the program has started");

@@ -9,6 +9,7 @@ pub mod fs;
 pub mod held;
 pub mod host;
 pub mod landlock;
+pub mod listen;
 pub mod mount;
 pub mod network;
 pub mod priority;

@@ -139,6 +139,12 @@ pub fn close_passed(passed: u32) -> Result<(), Errno> {
     }
 }
 
+/// Closes every descriptor above 2, those of the parent's values too: for a child of [`clone`] that goes on with a work of its own and
+/// never drops what it has a copy of.
+pub fn close_inherited() -> Result<(), Errno> {
+    close_range(3, u32::MAX)
+}
+
 /// A descriptor that a service manager has passed, see sd_listen_fds(3); what is not open is EBADF to whoever looks.
 pub fn passed_descriptor(number: u32) -> BorrowedFd<'static> {
     // SAFETY: nothing of this process owns or closes it before it ends: it was open before anything was opened here.

@@ -28,7 +28,7 @@ fn wanted(manifest: &Manifest) -> Option<&Origin> {
 }
 
 /// How many were passed: none that are meant for another process.
-fn count() -> u32 {
+pub fn count() -> u32 {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
     match (number("LISTEN_PID"), number("LISTEN_FDS")) {
         (Some(pid), Some(count)) if pid == std::process::id() => count,
