@@ -147,7 +147,7 @@ fn a_jail_that_runs_stays_and_who_runs_it_is_said() {
         125,
         "",
         &format!(
-            "error: cannot remove jail `www`\n  why: process {pid} runs it from `{}`\nhint: end it first: `kill {pid}`\n",
+            "error: cannot remove jail `www`\n  why: process {pid} runs it from `{}`\nhint: end it first: `stockade stop www`\n",
             dir.join("state/www/generations/1").display()
         ),
     );

@@ -39,6 +39,8 @@ pub enum Error {
     },
     /// A generation is in use by a running jail.
     InUse {
+        /// The jail.
+        jail: JailName,
         /// Its directory.
         path: PathBuf,
         /// The supervisors of the jails that run from it, as far as known.
@@ -182,10 +184,7 @@ impl Error {
             }
             Self::Untrusted { distrust, .. } => Some(distrust.hint()),
             Self::Busy { pid: Some(pid), .. } => Some(format!("wait for process {pid}, or end it")),
-            Self::InUse { pids, .. } => match listed(pids) {
-                None => Some("end it first".to_owned()),
-                Some(pids) => Some(format!("end it first: `kill {}`", pids.replace(',', ""))),
-            },
+            Self::InUse { jail, .. } => Some(format!("end it first: `stockade stop {jail}`")),
             Self::Unreadable { .. } => Some("`stockade build` makes the tree anew, with a record".to_owned()),
             Self::OfAnotherManifest { .. } => Some(
                 "the next run would build anew from the manifest as it is now: first make it again what it was".to_owned(),
@@ -314,7 +313,7 @@ impl fmt::Display for Error {
             }
             Self::Busy { jail, pid: Some(pid) } => write!(f, "process {pid} is building jail `{jail}`"),
             Self::Busy { jail, pid: None } => write!(f, "another process is building jail `{jail}`"),
-            Self::InUse { path, pids } => match (pids.len(), listed(pids)) {
+            Self::InUse { path, pids, .. } => match (pids.len(), listed(pids)) {
                 (1, Some(pid)) => write!(f, "process {pid} runs it from `{}`", path.display()),
                 (_, Some(pids)) => write!(f, "processes {pids} run it from `{}`", path.display()),
                 (_, None) => write!(f, "it runs from `{}`", path.display()),

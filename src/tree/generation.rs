@@ -276,7 +276,8 @@ impl<'a> JailStore<'a> {
         match try_lock(&directory, Lock::Exclusive) {
             Ok(()) => Ok(directory),
             Err(Errno::EWOULDBLOCK) => {
-                Err(Error::InUse { pids: lock_holders(&directory), path: self.path.join(below) })
+                let (jail, path) = (self.name.clone(), self.path.join(below));
+                Err(Error::InUse { jail, pids: lock_holders(&directory), path })
             }
             Err(errno) => Err(failing(self.at(&below), "flock")(errno)),
         }
