@@ -35,7 +35,7 @@ const SIZE: usize = 9 + CALL;
 const CALL: usize = 24;
 
 /// Names that can come back from the child, so that the name read is one of this binary's own.
-const CALLS: [&str; 59] = [
+const CALLS: [&str; 64] = [
     "sched_setscheduler",
     "ioprio_set",
     "set_mempolicy",
@@ -92,6 +92,11 @@ const CALLS: [&str; 59] = [
     "signalfd",
     "unshare",
     "mkdir",
+    "mkdirat",
+    "symlinkat",
+    "openat",
+    "fchownat",
+    "fchmodat",
     "flock",
     "test",
     "unknown",

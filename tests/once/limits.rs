@@ -13,7 +13,7 @@ fn each_limit_ends_what_it_is_for() {
     let dir = place("once-limits");
     for (options, script, code, expected) in [
         (&["--timeout", "300ms"][..], "sleep 20", 124, ""),
-        (&["--cpu-time", "1s"], "while :; do :; done", 137, ""),
+        (&["--cpu-time", "1s"], "while :; do :; done", 152, ""),
         (&["--file-size", "4K"], "head -c 100000 /dev/zero > /tmp/x; stat -c %s /tmp/x", 0, "4096\n"),
         (&["--tmp-size", "64K"], "head -c 1M /dev/zero > /tmp/x; stat -c %s /tmp/x", 0, "65536\n"),
         (&["--rlimit", "nofile=20:30"], "ulimit -n; ulimit -Hn", 0, "20\n30\n"),
@@ -50,9 +50,9 @@ const PROGRAMS: [(&str, &[&str], &str, &str, Option<&str>, i64); 7] = [
         "spinner",
         &["--cpu-time", "1s"],
         "while :; do :; done",
-        r#"{"how":"signaled","signal":9}"#,
+        r#"{"how":"signaled","signal":24}"#,
         Some("cpu_time"),
-        137,
+        152,
     ),
     (
         "talker",

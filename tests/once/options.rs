@@ -1,6 +1,9 @@
 //! Options that are not bubblewrap's, and what is told of wrong ones.
 
-use crate::common::{Need, needs};
+use std::fs;
+use std::process::Stdio;
+
+use crate::common::{Dir, Need, compile_static, needs};
 use crate::{once, place};
 
 #[test]
@@ -94,7 +97,7 @@ fn the_current_directory_can_be_written_to_when_that_is_said() {
     let squash = if nix::unistd::geteuid().is_root() { &["--no-root-squash"][..] } else { &[] };
     let words = squash.iter().copied().chain(["--rw", ".", "sh", "-c", "echo x > data/new; ls data"]);
     once(&dir, words).expect(0, "file\nnew\n", "");
-    assert_eq!(std::fs::read_to_string(dir.join("data/new")).unwrap(), "x\n");
+    assert_eq!(fs::read_to_string(dir.join("data/new")).unwrap(), "x\n");
 }
 
 #[test]
@@ -153,4 +156,112 @@ fn a_manifest_is_what_it_starts_from() {
     );
     once(&dir, ["--from", "./base.toml"]).expect(0, "7\n", "");
     once(&dir, ["--from=./base.toml", "--setenv", "A", "b", "/usr/bin/printenv", "A"]).expect(0, "b\n", "");
+}
+
+/// A tree with one static program, as a host's never looks.
+fn tree(dir: &Dir) {
+    for name in ["tree/bin", "tree/etc", "tree/work"] {
+        fs::create_dir_all(dir.join(name)).unwrap();
+    }
+    let source = r#"
+        #include <dirent.h>
+        #include <stdio.h>
+        #include <stdlib.h>
+        #include <string.h>
+        int compare(const void *a, const void *b) { return strcmp(*(char **)a, *(char **)b); }
+        int main(int count, char **words) {
+            char *names[100];
+            int found = 0;
+            DIR *directory = opendir(words[1]);
+            for (struct dirent *entry; (entry = readdir(directory));)
+                if (entry->d_name[0] != '.') names[found++] = strdup(entry->d_name);
+            qsort(names, found, sizeof *names, compare);
+            for (int at = 0; at < found; at++) puts(names[at]);
+            FILE *made = fopen("/work/made", "w");
+            puts(made ? "writes" : "reads only");
+            return 0;
+        }"#;
+    compile_static(&dir.join("tree/bin/list"), source);
+    std::os::unix::fs::symlink("bin/list", dir.join("tree/link")).unwrap();
+}
+
+#[test]
+fn another_tree_is_the_root_and_nothing_of_the_hosts_is_in_it() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = place("once-root");
+    tree(&dir);
+    let shown = "bin\ndev\netc\nhome\nlink\nproc\ntmp\nwork\n";
+    once(&dir, ["--root", "tree", "/bin/list", "/"]).expect(0, &format!("{shown}reads only\n"), "");
+    let squash = if nix::unistd::geteuid().is_root() { &["--no-root-squash"][..] } else { &[] };
+    let words = squash.iter().copied().chain(["--root", "tree", "--rw-root", "list", "/work"]);
+    once(&dir, words).env("PATH", "/bin").expect(0, "writes\n", "");
+    assert!(dir.join("tree/work/made").exists());
+    // No place for a mount was made in it.
+    assert_eq!(fs::read_dir(dir.join("tree")).unwrap().count(), 4);
+}
+
+#[test]
+fn the_hosts_network_is_shared_when_that_is_said() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = place("once-net");
+    let listed = "cut -d: -f1 /proc/net/dev | tail -n +3 | sort";
+    let hosts = std::process::Command::new("sh").args(["-c", listed]).output().unwrap().stdout;
+    let hosts = String::from_utf8(hosts).unwrap();
+    once(&dir, ["--share-net", "sh", "-c", listed]).expect(0, &hosts, "");
+    once(&dir, ["--share-net", "--unshare-net", "sh", "-c", listed]).expect(0, "    lo\n", "");
+}
+
+#[test]
+fn it_ends_with_who_started_it_when_that_is_said() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = place("once-parent");
+    let own = once(&dir, ["--die-with-parent", "--json-status-fd", "1", "sleep", "1000"]).inner;
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "\"$@\" & wait", "sh"]).arg(own.get_program()).args(own.get_args());
+    let mut shell =
+        shell.current_dir(dir.path()).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(shell.stdout.take().unwrap()));
+    let line = lines.next().unwrap().unwrap();
+    let pid: String = line.chars().filter(char::is_ascii_digit).collect();
+    let sleeps =
+        || fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with("sleep"));
+    assert!(sleeps(), "{line}");
+    shell.kill().unwrap();
+    shell.wait().unwrap();
+    // Everybody who holds the pipe has gone.
+    assert!(lines.next().is_none());
+    assert!(!sleeps());
+}
+
+#[test]
+fn a_shell_has_a_terminal_of_its_own() {
+    if !needs(Need::UserNamespaces) || !needs(Need::Program("script")) {
+        return;
+    }
+    let dir = place("once-terminal");
+    let own = once(&dir, std::iter::empty()).inner;
+    let line = format!("{} once sh", own.get_program().display());
+    let mut command = std::process::Command::new("script");
+    command
+        .args(["-qec", &line, "/dev/null"])
+        .current_dir(dir.path())
+        .env("HOME", "/home/eve")
+        .env("PS1", "");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut shell = command.spawn().unwrap();
+    let input =
+        b"test -t 0 && echo is-one; echo > /dev/tty && echo has-tty; sh -c 'kill -INT $$'\necho on; exit 3\n";
+    std::io::Write::write_all(shell.stdin.as_mut().unwrap(), input).unwrap();
+    let output = shell.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    for word in ["is-one\r\n", "has-tty\r\n", "on\r\n"] {
+        assert!(said.contains(word), "{word:?} in {said:?}");
+    }
 }

@@ -143,8 +143,10 @@ impl Files {
     /// The current directory, where that shows nothing that nobody meant.
     fn current(&mut self, facts: &Facts<'_>) {
         let (here, home) = (facts.current.as_path(), facts.home.as_path());
-        let kernel = ["/proc", "/sys", "/dev"].iter().any(|path| here.starts_with(path));
-        if here == Path::new("/") || kernel || home.starts_with(here) {
+        // What the kernel shows, what a host is kept by, and where its sockets are.
+        let hosts =
+            ["/boot", "/dev", "/etc", "/proc", "/run", "/sys"].iter().any(|path| here.starts_with(path));
+        if here == Path::new("/") || hosts || home.starts_with(here) {
             let what = if here == home { "the home directory" } else { "no directory to be shown unasked" };
             self.note = Some(format!(
                 "the current directory `{}` is {what}: it is not shown; `--ro PATH` shows what of it is needed",

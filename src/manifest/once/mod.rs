@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::node::{Entry, Node, Table, Value};
 use super::schema::RESOURCES;
 use super::text;
-use crate::plan::Origin;
+use crate::plan::{Origin, Span};
 use files::Files;
 
 /// An option with its values, as typed.
@@ -160,7 +160,7 @@ impl Making {
             }
             "--unshare-net" => set("namespaces.network", text_of("none", &origin)),
             "--timeout" => set("limits.runtime_max", text::parse_typed(value, &origin)),
-            "--cpu-time" => set("limits.cpu_time", text::parse_typed(value, &origin)),
+            "--cpu-time" => set("limits.cpu_time", cpu_time(value, &origin)),
             "--memory" => set("limits.memory", text::parse_typed(value, &origin)),
             "--pids" => set("limits.processes", text::parse_typed(value, &origin)),
             "--file-size" => set("limits.file_size", text::parse_typed(value, &origin)),
@@ -286,6 +286,18 @@ fn id(asked: &Asked) -> Result<u32, Refused> {
     value.parse().map_err(|_| {
         (format!("`{} {value}` is not a number", asked.name), format!("write `{} 1000`", asked.name))
     })
+}
+
+/// A limit on time that is told by a signal of its own (SIGXCPU), and enforced a second later on who does not listen: SIGKILL alone, as
+/// both bounds together would have it, could mean anything (setrlimit(2)).
+fn cpu_time(value: &str, origin: &Origin) -> Node {
+    match Span::parse(value) {
+        Ok(Span(time)) => {
+            let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+            text_of(format!("{seconds}s:{}s", seconds.saturating_add(1)), origin)
+        }
+        Err(_) => text::parse_typed(value, origin),
+    }
 }
 
 /// The key of a limit by its name in the kernel, in the shell or in a manifest, and its bounds.

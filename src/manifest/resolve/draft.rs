@@ -66,6 +66,8 @@ pub(super) struct Draft<'a> {
     pub(super) overlaid: Vec<PathBuf>,
     /// Directories as they were asked for, and their real paths.
     known: HashMap<PathBuf, PathBuf>,
+    /// Whether what is on the way is as on the host. What is made in memory is what the manifest says: it may show another's tree.
+    mirrors: bool,
 }
 
 impl<'a> Draft<'a> {
@@ -78,6 +80,7 @@ impl<'a> Draft<'a> {
             base: None,
             overlaid: Vec::new(),
             known: HashMap::from([(root.clone(), root)]),
+            mirrors: !manifest.root.is_in_memory(),
         }
     }
 
@@ -237,6 +240,7 @@ impl<'a> Draft<'a> {
     fn implied(&self, at: &Path, wanted: &Path, origin: &Origin) -> Node {
         let content =
             match self.view.metadata(at) {
+                _ if !self.mirrors => None,
                 Ok(there) if there.is_symlink() => self.view.link_text(at).ok().map(|text| {
                     Content::Symlink { text, owner: Owner { uid: there.uid(), gid: there.gid() } }
                 }),

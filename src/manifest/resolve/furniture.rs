@@ -152,7 +152,12 @@ fn outside(context: &Context<'_>, Owner { uid, gid }: Owner) -> Option<Owner> {
     let known = |id: u32| if id < COUNT { id } else { UNMAPPED };
     match context.ids {
         Ids::Range(first) => Some(Owner { uid: first + known(uid), gid: first + known(gid) }),
-        Ids::Host => (Owner { uid, gid } != Owner::default()).then_some(Owner { uid, gid }),
+        Ids::Host => {
+            // Within a user namespace whoever has no id there looks like this one, which nothing can be given to.
+            let known = |id: u32| if id == UNMAPPED && !context.host.first_user_namespace { 0 } else { id };
+            let owner = Owner { uid: known(uid), gid: known(gid) };
+            (owner != Owner::default()).then_some(owner)
+        }
         // There is one user and one group, to whom everything belongs anyway.
         Ids::One => None,
     }
