@@ -48,7 +48,7 @@ use std::time::Instant;
 
 use nix::libc;
 
-pub use announce::Tell;
+pub use announce::{Started, Tell};
 pub use cgroup::{Effect, Hit, paths as control_groups, sweep};
 pub use mapped::{Mapped, mapped};
 pub use notify::Manager;
@@ -299,7 +299,7 @@ fn start<'a>(
     if let Some(relay) = &mut relay {
         relay.begin();
     }
-    Ok(Supervisor {
+    let supervisor = Supervisor {
         first,
         status,
         is_silent: false,
@@ -314,5 +314,8 @@ fn start<'a>(
         program: None,
         forking: program.is_forking(),
         announcement: Announcement::new(notice.program, program.is_forking()),
-    })
+    };
+    // The program's alone from here on: whoever is at the other end of one is to see when it is closed.
+    process::close_passed(program.passed).map_err(sys::Error::of("close_range"))?;
+    Ok(supervisor)
 }

@@ -147,7 +147,8 @@ pub fn close_inherited() -> Result<(), Errno> {
 
 /// A descriptor that a service manager has passed, see sd_listen_fds(3); what is not open is EBADF to whoever looks.
 pub fn passed_descriptor(number: u32) -> BorrowedFd<'static> {
-    // SAFETY: nothing of this process owns or closes it before it ends: it was open before anything was opened here.
+    // SAFETY: nothing of this process owns it, as it was open before anything was opened here, and it is closed only when the program
+    // has it, after the last look.
     unsafe { BorrowedFd::borrow_raw(3 + number as RawFd) }
 }
 
