@@ -49,7 +49,7 @@ Description=100%%
 RequiresMountsFor="{here}/a %%n $x/w'\\.toml" {here}/state
 {network}
 [Service]
-# Started is what has been executed: stockade says so, and stays in the foreground, also with `type = "forking"`.
+# stockade says when it is started: executed, gone into the background, or by its own words, as its `type` is.
 Type=notify
 # It was set when this unit was made.
 Environment="STOCKADE_STATE_DIR={here}/state"

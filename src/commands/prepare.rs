@@ -363,10 +363,9 @@ impl Jail {
         }
     }
 
-    /// Whether the program says itself when it is ready.
-    pub(super) fn notifies(&self) -> bool {
-        let kind = self.loaded.manifest.program.kind.as_ref();
-        kind.is_some_and(|kind| kind.value == ProgramType::Notify)
+    /// How the program starts.
+    pub(super) fn kind(&self) -> ProgramType {
+        self.loaded.manifest.program.kind.as_ref().map_or(ProgramType::Simple, |kind| kind.value)
     }
 
     /// What others are to know of a run from this tree; `None` where there is no place for it, and nothing on disk it could harm.

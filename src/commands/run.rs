@@ -17,11 +17,12 @@ use super::{diagnose, failure, limits};
 use crate::cli;
 use crate::error::{self, Failure, exit};
 use crate::jail::state::Unwritten;
-use crate::jail::{self, End, Manager, Notice, Program};
+use crate::jail::{self, End, Manager, Notice, Program, Started};
 use crate::manifest::Request;
 use crate::manifest::finding::Finding;
 use crate::manifest::resolve::run::{Run, Tree};
 use crate::manifest::resolve::standard;
+use crate::manifest::schema::ProgramType;
 use crate::plan::step::Action;
 use crate::plan::system_calls::Refusal;
 use crate::plan::{At, HostPath, JailPath, Origin, Step};
@@ -76,10 +77,8 @@ fn reported(options: &cli::Run, request: &Request, background: Option<&Backgroun
         .transpose()?;
     let pid_file = options.pid_file.as_deref().map(|path| PidFile::open(Path::new(path)));
     let pid_file = pid_file.transpose().map_err(|error| not_written(&error))?;
-    let notifies = jail.notifies();
-    let manager = manager();
-    let told = Cell::new(notifies);
-    let waiting = Waiting { pid_file, background, manager, told, listener: None, is_recorded: true };
+    let (manager, kind, told) = (manager(), jail.kind(), Cell::new(false));
+    let waiting = Waiting { pid_file, background, manager, kind, told, listener: None, is_recorded: true };
     let mut course = Course::default();
     let result = attempt(&jail, options.generation, &waiting, &mut course);
     if let Some((path, mut file)) = report {
@@ -113,7 +112,9 @@ struct Waiting<'a> {
     background: Option<&'a Background>,
     /// The service manager.
     manager: Option<Manager>,
-    /// Whether that is told no more: it has been, or the program tells it itself.
+    /// When that is told.
+    kind: ProgramType,
+    /// Whether it has been.
     told: Cell<bool>,
     /// Whoever else is told the program's process.
     listener: Option<&'a dyn Fn(i32)>,
@@ -128,30 +129,40 @@ impl Waiting<'_> {
             pid_file: None,
             background: None,
             manager: None,
-            told: Cell::new(true),
+            kind: ProgramType::Simple,
+            told: Cell::new(false),
             listener: None,
             is_recorded: true,
         }
     }
 
     /// The program has been executed, or another process has taken its place.
-    fn tell(&self, program: i32) -> std::result::Result<(), Unwritten> {
-        self.pid_file.as_ref().map_or(Ok(()), |file| file.write(program))?;
+    fn tell(&self, started: Started) -> std::result::Result<(), Unwritten> {
+        self.pid_file.as_ref().map_or(Ok(()), |file| file.write(started.pid))?;
         if let Some(background) = self.background {
             background.started();
         }
         if let Some(listener) = self.listener {
-            listener(program);
+            listener(started.pid);
         }
-        if let Some(manager) = self.manager.as_ref().filter(|_| !self.told.replace(true)) {
-            manager.ready();
+        let is_ready = match self.kind {
+            ProgramType::Simple => true,
+            // What goes wrong before is its own process's to say, as with `Type=forking` of systemd's.
+            ProgramType::Forking => started.in_background,
+            // It tells it itself.
+            ProgramType::Notify => false,
+        };
+        match self.manager.as_ref().filter(|_| is_ready) {
+            Some(manager) if self.told.replace(true) => manager.replaced(started.pid),
+            Some(manager) => manager.ready(Some(started.pid)),
+            None => {}
         }
         Ok(())
     }
 
     /// Whether there is anybody.
     fn is_anybody(&self) -> bool {
-        let waits = self.manager.is_some() && !self.told.get();
+        let waits = self.manager.is_some() && self.kind != ProgramType::Notify;
         self.pid_file.is_some() || self.background.is_some() || self.listener.is_some() || waits
     }
 }
@@ -192,7 +203,7 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
     let program =
         Program::lower(&plan.steps).map_err(|error| jail.findings(vec![not_lowered(&plan.steps, &error)]))?;
     course.layers.clone_from(&plan.layers);
-    let tell = |program| waiting.tell(program);
+    let tell = |started| waiting.tell(started);
     let record = jail.notice(tree, &plan.steps, program.keeps_init()).filter(|_| waiting.is_recorded);
     // What killed supervisors have left is in the same places.
     jail::sweep(&plan.steps);

@@ -73,7 +73,7 @@ pub(super) fn serve(options: &cli::Serve, request: &Request) -> Result<u8> {
     }
     let manager = run::manager();
     if let Some(manager) = &manager {
-        manager.ready();
+        manager.ready(None);
     }
     let mut server =
         Server { request, limits, before, running: Vec::new(), refused: Refused::default(), paused: None };

@@ -6,8 +6,17 @@ use std::time::Duration;
 use super::processes;
 use super::state::Unwritten;
 
-/// What is told: the number of the program's process, as the host counts.
-pub type Tell<'a> = &'a dyn Fn(i32) -> Result<(), Unwritten>;
+/// What is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// The number of the program's process, as the host counts.
+    pub pid: i32,
+    /// Whether that is one that the program has left when it went into the background.
+    pub in_background: bool,
+}
+
+/// Who is told.
+pub type Tell<'a> = &'a dyn Fn(Started) -> Result<(), Unwritten>;
 
 /// How often it is looked, once the program is about to be executed.
 const GLANCE: Duration = Duration::from_millis(1);
@@ -64,7 +73,7 @@ impl<'a> Announcement<'a> {
     pub(super) fn make(&mut self) -> Result<(), Unwritten> {
         self.told = self.program;
         match (self.tell, self.program) {
-            (Some(tell), Some(program)) => tell(program),
+            (Some(tell), Some(pid)) => tell(Started { pid, in_background: self.is_heir }),
             _ => Ok(()),
         }
     }

@@ -39,9 +39,15 @@ impl Manager {
         Ok(Self { socket })
     }
 
-    /// The program has started.
-    pub fn ready(&self) {
-        self.send(&format!("READY=1\nMAINPID={}\n", std::process::id()));
+    /// The program has started, as this process if there is only one of it.
+    pub fn ready(&self, program: Option<i32>) {
+        let status = program.map(status).unwrap_or_default();
+        self.send(&format!("READY=1\nMAINPID={}\n{status}", std::process::id()));
+    }
+
+    /// Another process has taken its place.
+    pub fn replaced(&self, program: i32) {
+        self.send(&status(program));
     }
 
     /// The program has ended.
@@ -60,4 +66,9 @@ impl Manager {
             Ok(_) | Err(_) => {}
         }
     }
+}
+
+/// The text by which an administrator finds the program: the service's main process is the supervisor.
+fn status(program: i32) -> String {
+    format!("STATUS=the program is process {program}\n")
 }

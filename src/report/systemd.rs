@@ -146,7 +146,7 @@ const STARTED: &str = "Started with the system's other services, once it is enab
 fn process(out: &mut String, unit: &Unit<'_>) {
     let mut line = |because: &str, setting: &str| line(out, because, setting);
     line(
-        "Started is what has been executed: stockade says so, and stays in the foreground, also with `type = \"forking\"`.",
+        "stockade says when it is started: executed, gone into the background, or by its own words, as its `type` is.",
         "Type=notify",
     );
     for (name, set) in unit.environment {

@@ -30,9 +30,35 @@ fn the_service_manager_is_told_that_the_program_has_started_and_has_ended() {
     // Its own socket is nothing to the program.
     assert_eq!((stdout.as_str(), code), ("--\n", Some(3)));
     let [ready, stopping] = messages.as_slice() else { panic!("{messages:?}") };
-    let pid = ready.strip_prefix("READY=1\nMAINPID=").and_then(|rest| rest.trim_end().parse::<u32>().ok());
-    assert!(pid.is_some(), "{ready}");
+    assert_eq!(without_numbers(ready), "READY=1\nMAINPID=N\nSTATUS=the program is process N\n");
     assert_eq!(stopping, "STOPPING=1\n");
+}
+
+/// A message with `N` for each number of a process.
+fn without_numbers(message: &str) -> String {
+    let lines = message.lines().map(|line| match line.trim_end_matches(|c: char| c.is_ascii_digit()) {
+        "READY=" => line.to_owned() + "\n",
+        text if text.len() < line.len() => format!("{text}N\n"),
+        text => format!("{text}\n"),
+    });
+    lines.collect()
+}
+
+#[test]
+fn a_program_that_goes_into_the_background_is_ready_when_it_is_there() {
+    let jail = Jail::shell("notify-forking", "program.type = \"forking\"");
+    // What fails before has not started.
+    let (messages, _, code) = told(&jail, &["busybox sleep 0.05; exit 3"]);
+    assert_eq!((messages.as_slice(), code), (&["STOPPING=1\n".to_owned()][..], Some(3)));
+    let (messages, _, code) = told(&jail, &["(busybox sleep 0.2; exit 4) & exit 0"]);
+    let [ready, stopping] = messages.as_slice() else { panic!("{messages:?}") };
+    assert_eq!(without_numbers(ready), "READY=1\nMAINPID=N\nSTATUS=the program is process N\n");
+    assert_eq!((stopping.as_str(), code), ("STOPPING=1\n", Some(4)));
+    // Who takes its place is told of, for the administrator to find.
+    let (messages, _, code) = told(&jail, &["busybox sleep 0.2 & (busybox sleep 0.6; exit 5) & exit 0"]);
+    let [_, next, _] = messages.as_slice() else { panic!("{messages:?}") };
+    assert!(next.starts_with("STATUS=the program is process "), "{next}");
+    assert_eq!(code, Some(5));
 }
 
 #[test]
