@@ -27,6 +27,7 @@ mod holder;
 mod inbox;
 mod init;
 mod log;
+mod lower;
 mod mapped;
 mod notify;
 mod output;

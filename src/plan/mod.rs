@@ -12,6 +12,7 @@ pub mod landlock;
 pub mod layer;
 pub mod listen;
 mod notation;
+mod operand;
 pub mod order;
 pub mod quote;
 #[cfg(test)]

@@ -1,0 +1,450 @@
+//! From the steps of a plan to operations that need nothing of the heap: strings ended by NUL, numbers of the kernel's, places for
+//! descriptors. Whatever cannot be handed to the kernel is found here, before anything is done.
+
+#![forbid(unsafe_code)]
+
+use std::cell::Cell;
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+
+use nix::fcntl::OFlag;
+use nix::libc::{self, sock_filter};
+
+use super::cgroup::ControlGroups;
+use super::furnish::Piece;
+use super::program::{Operation, Parent, Program};
+use super::spaces::{NewSpace, Spaces};
+use super::verify::Verify;
+use crate::plan::ids::UNMAPPED;
+use crate::plan::landlock::Beneath;
+use crate::plan::step::{Action, Ceiling, Furniture, IdSpace, Listener, Namespaces, Reopen, Step};
+use crate::plan::system_calls::{INIT_PROGRAM, Instruction};
+use crate::plan::{Bound, HostPath, JailPath, Phase, calls};
+use crate::sys::creds;
+use crate::sys::mount::attribute;
+use crate::sys::process::PointerArray;
+
+impl Program {
+    /// Lowers the run phases of a plan. Steps keep the index they have in `steps`, so that a failure can name its step.
+    #[allow(clippy::too_many_lines, reason = "one arm for each action, each a line or a few")]
+    pub fn lower(steps: &[Step]) -> Result<Self, super::Error> {
+        let mut program = Self {
+            namespaces: 0,
+            operations: Vec::new(),
+            prepared: 0,
+            groups: ControlGroups::default(),
+            spaces: Spaces::default(),
+            joined: Cell::new(None),
+            slots: Vec::new(),
+            terminal: Vec::new(),
+            outputs: Vec::new(),
+            passed: 0,
+            log: false,
+            notify: false,
+            file_size: None,
+            shares_input: false,
+            owner: owner(steps),
+        };
+        let mut detached: Vec<(JailPath, usize)> = Vec::new();
+        let mut ruleset = None;
+        let mut joined = false;
+        let mut bounding = u64::MAX;
+        for (index, step) in steps.iter().enumerate().filter(|(_, step)| step.phase != Phase::Build) {
+            let operation = match &step.action {
+                Action::MakeControlGroups { name, groups } => {
+                    if step.phase != Phase::Parent {
+                        return Err(super::Error::Misplaced { step: index });
+                    }
+                    Operation::MakeControlGroups { name: name.clone(), groups: groups.clone() }
+                }
+                Action::EnterControlGroups { namespace, .. } => {
+                    Operation::EnterControlGroups { namespace: *namespace }
+                }
+                Action::MakeUserNamespace { space, map, network, is_last, ceilings } => {
+                    if step.phase != Phase::Parent {
+                        return Err(super::Error::Misplaced { step: index });
+                    }
+                    let limit = is_last.then_some(calls::MAX_USER_NAMESPACES);
+                    Operation::MakeUserNamespace(NewSpace {
+                        space: *space,
+                        maps: map
+                            .lines()
+                            .into_iter()
+                            .map(|(name, lines)| Ok((text(index, name)?, lines.into_bytes())))
+                            .collect::<Result<_, super::Error>>()?,
+                        network: *network,
+                        limit: limit.map(|path| text(index, path)).transpose()?,
+                        ceilings: ceilings
+                            .iter()
+                            .map(|Ceiling { resource, soft, hard }| {
+                                let bound = |bound: Bound| bound.unwrap_or(u64::MAX);
+                                (resource_number(resource), bound(*soft), bound(*hard))
+                            })
+                            .collect(),
+                    })
+                }
+                Action::JoinControlGroups { directories } => {
+                    let file = |path: &HostPath| {
+                        Ok((text(index, path.as_path().join("cgroup.procs"))?, b"0".to_vec()))
+                    };
+                    Operation::WriteFiles(directories.iter().map(file).collect::<Result<_, super::Error>>()?)
+                }
+                Action::JoinNamespaces { namespaces, tree } => {
+                    joined = true;
+                    Operation::JoinNamespaces {
+                        kinds: clone_flags(*namespaces),
+                        tree: text(index, tree.as_path())?,
+                    }
+                }
+                Action::EnterNetwork => Operation::EnterNetwork,
+                Action::EnterUserNamespace => Operation::EnterUserNamespace,
+                Action::Clone { namespaces } => {
+                    program.namespaces = clone_flags(*namespaces);
+                    program.prepared = program.operations.len();
+                    continue;
+                }
+                Action::MapIds { map } => {
+                    // user_namespaces(7): setgroups must be denied before an ordinary user may write gid_map.
+                    let mut files = vec![(c"/proc/self/setgroups".into(), b"deny".to_vec())];
+                    for (name, lines) in map.lines() {
+                        files.push((text(index, format!("/proc/self/{name}"))?, lines.into_bytes()));
+                    }
+                    Operation::WriteFiles(files)
+                }
+                Action::ForbidUserNamespaces => {
+                    Operation::WriteFiles(vec![(text(index, calls::MAX_USER_NAMESPACES)?, b"0".to_vec())])
+                }
+                Action::SetOomScore { adjustment } => Operation::WriteFiles(vec![(
+                    c"/proc/self/oom_score_adj".into(),
+                    adjustment.to_string().into_bytes(),
+                )]),
+                Action::MakePrivate => Operation::MakePrivate,
+                Action::NewSession => Operation::NewSession,
+                Action::NewKeyring => Operation::NewKeyring,
+                Action::SetUndumpable => Operation::SetUndumpable,
+                Action::AttachTerminal { onto } => {
+                    program.terminal.clone_from(onto);
+                    Operation::AttachTerminal(onto.clone())
+                }
+                Action::LoopbackUp => Operation::LoopbackUp,
+                Action::SetHostname { name } => Operation::SetHostname(text(index, name)?),
+                Action::CloneTree { source, target, flags, recursive, idmap } => {
+                    let slot = program.slot();
+                    detached.push((target.clone(), slot));
+                    Operation::CloneTree {
+                        slot,
+                        source: text(index, source.as_path())?,
+                        attributes: attributes(*flags),
+                        recursive: *recursive,
+                        idmap: *idmap,
+                    }
+                }
+                Action::CloneRoot { tree, flags, idmap } => {
+                    let slot = program.slot();
+                    detached.push((JailPath::root(), slot));
+                    let source = text(index, tree.as_path())?;
+                    Operation::CloneTree {
+                        slot,
+                        source,
+                        attributes: attributes(*flags),
+                        recursive: false,
+                        idmap: *idmap,
+                    }
+                }
+                Action::Furnish { within, path, what, owner } => Operation::Furnish {
+                    slot: slot_of(index, &detached, within)?.1,
+                    path: text(index, path.relative_to(within))?,
+                    what: match what {
+                        Furniture::Directory { mode } => Piece::Directory(mode.0),
+                        Furniture::Link { text: target } => Piece::Link(text(index, target)?),
+                        Furniture::File { content, mode } => Piece::File(content.clone(), mode.0),
+                    },
+                    owner: *owner,
+                    mode: what.mode().map(|mode| mode.0),
+                },
+                Action::Seal { target } => Operation::Seal { slot: slot_of(index, &detached, target)?.1 },
+                Action::ReopenDescriptor { descriptor, source, flags, access, file } => {
+                    let seeks = *access == Reopen::File;
+                    program.shares_input |= seeks && *descriptor == 0;
+                    Operation::ReopenDescriptor {
+                        descriptor: *descriptor,
+                        source: text(index, source.as_path())?,
+                        attributes: attributes(*flags),
+                        flags: open_flags(*access),
+                        file: *file,
+                        seeks,
+                    }
+                }
+                Action::RelayOutput { onto } => {
+                    program.outputs.push(onto.clone());
+                    Operation::RelayOutput { relay: program.outputs.len() - 1, onto: onto.clone() }
+                }
+                Action::CreateRuleset { handled, network, scoped } => {
+                    let slot = program.slot();
+                    ruleset = Some(slot);
+                    Operation::CreateRuleset {
+                        slot,
+                        handled: handled.0,
+                        network: network.0,
+                        scoped: scoped.0,
+                    }
+                }
+                Action::AllowAccess { beneath, access } => Operation::AllowAccess {
+                    ruleset: ruleset.ok_or(super::Error::Misplaced { step: index })?,
+                    beneath: match beneath {
+                        Beneath::Mount(target) if joined => Parent::Path(text(index, target.as_path())?),
+                        Beneath::Mount(target) => Parent::Slot(slot_of(index, &detached, target)?.1),
+                        Beneath::Descriptor(number) => Parent::Standard(*number),
+                    },
+                    access: access.0,
+                },
+                Action::RestrictSelf => Operation::RestrictSelf {
+                    ruleset: ruleset.take().ok_or(super::Error::Misplaced { step: index })?,
+                },
+                Action::EnterRoot { tree, method } => Operation::EnterRoot {
+                    slot: take_slot(index, &mut detached, &JailPath::root())?,
+                    over: text(index, tree.as_path())?,
+                    method: *method,
+                },
+                Action::Listen { to, target } => {
+                    match to {
+                        Listener::Log => program.log = true,
+                        Listener::Notify => program.notify = true,
+                    }
+                    Operation::Listen { to: *to, slot: slot_of(index, &detached, target)?.1 }
+                }
+                Action::AttachTree { target } => Operation::AttachTree {
+                    slot: take_slot(index, &mut detached, target)?,
+                    target: text(index, target.as_path())?,
+                },
+                Action::Cover { with, over } => {
+                    let misplaced = super::Error::Misplaced { step: index };
+                    let first = over.first().ok_or(misplaced.clone())?;
+                    let place = calls::place_of_cover(with.as_ref(), over).ok_or(misplaced.clone())?;
+                    let copy = match with {
+                        Some(_) => None,
+                        None => {
+                            Some((take_slot(index, &mut detached, first)?, text(index, first.as_path())?))
+                        }
+                    };
+                    let names = with.iter().chain(over).map(|path| {
+                        let name = path.as_path().strip_prefix(place).map_err(|_| misplaced.clone())?;
+                        text(index, name)
+                    });
+                    let names = names.collect::<Result<_, _>>()?;
+                    Operation::Cover { copy, place: text(index, place)?, names }
+                }
+                Action::CreateFileSystem { kind, target, flags, options } => {
+                    let slot = program.slot();
+                    detached.push((target.clone(), slot));
+                    // The name mountinfo shows as the source.
+                    let source = Ok((c"source".into(), text(index, kind)?));
+                    let options =
+                        options.iter().map(|(key, value)| Ok((text(index, key)?, text(index, value)?)));
+                    Operation::CreateFileSystem {
+                        slot,
+                        kind: text(index, kind)?,
+                        options: std::iter::once(source)
+                            .chain(options)
+                            .collect::<Result<_, super::Error>>()?,
+                        attributes: attributes(*flags),
+                    }
+                }
+                Action::SetLimit { resource, soft, hard } => {
+                    if *resource == "RLIMIT_FSIZE" {
+                        program.file_size = *soft;
+                    }
+                    Operation::SetLimit {
+                        resource: resource_number(resource),
+                        soft: soft.unwrap_or(u64::MAX),
+                        hard: hard.unwrap_or(u64::MAX),
+                    }
+                }
+                Action::SetUmask { mask } => Operation::SetUmask(mask.0),
+                Action::SetPersonality { value, .. } => Operation::SetPersonality(*value),
+                Action::SetNice { nice } => Operation::SetNice(*nice),
+                Action::ResetScheduling { what } => Operation::ResetScheduling(what.clone()),
+                Action::SetAffinity { processors } => Operation::SetAffinity(affinity_mask(processors)),
+                Action::DropBounding { keep } => {
+                    bounding = keep.0;
+                    Operation::DropBounding { keep: keep.0 }
+                }
+                Action::LockSecureBits { bits } => Operation::LockSecureBits(bits.0),
+                Action::SetGroups { groups } => Operation::SetGroups(groups.clone()),
+                Action::SetGid { gid } => Operation::SetGid(*gid),
+                Action::SetUid { uid } => Operation::SetUid(*uid),
+                Action::SetCapabilities { set } => Operation::SetCapabilities(set.0),
+                Action::SetAmbient { set } => Operation::SetAmbient(set.0),
+                Action::NoNewPrivileges => Operation::NoNewPrivileges,
+                Action::DieWithParent => Operation::DieWithParent,
+                Action::DieWithJoiner => Operation::DieWithJoiner,
+                Action::ForkProgram { filtered, forking, .. } => {
+                    let filter = filtered.then(|| instructions(&INIT_PROGRAM));
+                    Operation::ForkProgram { forking: *forking, filter }
+                }
+                Action::ResetSignals => Operation::ResetSignals,
+                Action::NewProcessGroup { terminal } => Operation::NewProcessGroup { terminal: *terminal },
+                Action::ChangeDirectory { path } => Operation::ChangeDirectory(text(index, path.as_path())?),
+                Action::Verify { uid, gid, groups, capabilities, secure_bits, no_new_privileges } => {
+                    Operation::Verify(Verify {
+                        uid: *uid,
+                        gid: *gid,
+                        groups: groups.clone(),
+                        capabilities: capabilities.0,
+                        bounding,
+                        secure_bits: secure_bits.0,
+                        no_new_privileges: *no_new_privileges,
+                    })
+                }
+                Action::CloseDescriptors { passed } => {
+                    program.passed = *passed;
+                    Operation::CloseDescriptors
+                }
+                Action::FilterSystemCalls { filter, .. } => {
+                    Operation::FilterSystemCalls(instructions(&filter.program))
+                }
+                Action::Execute { path, arguments, environment } => Operation::Execute {
+                    path: text(index, path.as_path())?,
+                    arguments: PointerArray::new(
+                        arguments.iter().map(|argument| text(index, argument)).collect::<Result<_, _>>()?,
+                    ),
+                    environment: PointerArray::new(
+                        environment
+                            .iter()
+                            .map(|(name, value)| variable(index, name, value))
+                            .collect::<Result<_, _>>()?,
+                    ),
+                },
+                Action::MakeDirectory { .. }
+                | Action::CopyFile { .. }
+                | Action::UnpackFile { .. }
+                | Action::MakeHardLink { .. }
+                | Action::MakeSymlink { .. }
+                | Action::WriteFile { .. }
+                | Action::MakeDevice { .. } => return Err(super::Error::Misplaced { step: index }),
+            };
+            program.operations.push((index, operation));
+        }
+        Ok(program)
+    }
+
+    /// A new empty place for a detached mount.
+    fn slot(&mut self) -> usize {
+        self.slots.push(Cell::new(None));
+        self.slots.len() - 1
+    }
+}
+
+/// Who the program is outside; of one that joins a jail, inside.
+fn owner(steps: &[Step]) -> u32 {
+    let uid = steps.iter().find_map(|step| match &step.action {
+        Action::SetUid { uid } => Some(*uid),
+        _ => None,
+    });
+    let uid = uid.unwrap_or(0);
+    let map = steps.iter().find_map(|step| match &step.action {
+        Action::MapIds { map } | Action::MakeUserNamespace { space: IdSpace::Jail, map, .. } => Some(map),
+        _ => None,
+    });
+    map.map_or(uid, |map| map.outside_user(uid).unwrap_or(UNMAPPED))
+}
+
+/// A C string of anything made of bytes; a NUL inside is an error of the step.
+fn text(step: usize, bytes: impl AsRef<OsStr>) -> Result<CString, super::Error> {
+    CString::new(bytes.as_ref().as_bytes()).map_err(|_| super::Error::NulByte { step })
+}
+
+/// `NAME=value`.
+fn variable(step: usize, name: &OsStr, value: &OsStr) -> Result<CString, super::Error> {
+    let mut both = OsString::from(name).into_vec();
+    both.push(b'=');
+    both.extend_from_slice(value.as_bytes());
+    text(step, OsString::from_vec(both))
+}
+
+/// The mount that was detached for `target`: where it stands in the list, and its slot.
+fn slot_of(
+    step: usize,
+    detached: &[(JailPath, usize)],
+    target: &JailPath,
+) -> Result<(usize, usize), super::Error> {
+    let mut listed = detached.iter().enumerate();
+    listed
+        .find_map(|(at, (path, slot))| (path == target).then_some((at, *slot)))
+        .ok_or(super::Error::Misplaced { step })
+}
+
+/// The same, which leaves the list with it.
+fn take_slot(
+    step: usize,
+    detached: &mut Vec<(JailPath, usize)>,
+    target: &JailPath,
+) -> Result<usize, super::Error> {
+    let (at, slot) = slot_of(step, detached, target)?;
+    detached.swap_remove(at);
+    Ok(slot)
+}
+
+/// The access mode of open(2).
+fn open_flags(access: Reopen) -> OFlag {
+    match access {
+        Reopen::File | Reopen::ReadDevice => OFlag::O_RDONLY,
+        Reopen::WriteDevice => OFlag::O_WRONLY,
+        Reopen::Device => OFlag::O_RDWR,
+    }
+}
+
+/// The bits of mount_setattr(2).
+fn attributes(flags: crate::plan::step::MountFlags) -> u64 {
+    [
+        (flags.read_only, attribute::READ_ONLY),
+        (flags.no_suid, attribute::NO_SUID),
+        (flags.no_dev, attribute::NO_DEV),
+        (flags.no_exec, attribute::NO_EXEC),
+    ]
+    .iter()
+    .map(|(on, bit)| if *on { *bit } else { 0 })
+    .sum()
+}
+
+/// The flags of clone(2).
+fn clone_flags(namespaces: Namespaces) -> libc::c_int {
+    [
+        (namespaces.user, libc::CLONE_NEWUSER),
+        (namespaces.mount, libc::CLONE_NEWNS),
+        (namespaces.pid, libc::CLONE_NEWPID),
+        (namespaces.ipc, libc::CLONE_NEWIPC),
+        (namespaces.uts, libc::CLONE_NEWUTS),
+        (namespaces.cgroup, libc::CLONE_NEWCGROUP),
+        (namespaces.network, libc::CLONE_NEWNET),
+    ]
+    .iter()
+    .map(|(on, flag)| if *on { *flag } else { 0 })
+    .sum()
+}
+
+/// A filter as the kernel takes it.
+fn instructions(program: &[Instruction]) -> Vec<sock_filter> {
+    let kernels = |each: &Instruction| sock_filter {
+        code: each.code,
+        jt: each.then,
+        jf: each.otherwise,
+        k: each.operand,
+    };
+    program.iter().map(kernels).collect()
+}
+
+/// The kernel's number of a resource; one that it does not know, and refuses (EINVAL), if the name is none.
+fn resource_number(name: &str) -> u32 {
+    creds::LIMITS.iter().position(|known| *known == name).map_or(u32::MAX, |at| at as u32)
+}
+
+/// A bit for each processor, 64 to a word.
+fn affinity_mask(processors: &[u32]) -> Vec<u64> {
+    let words = processors.iter().max().map_or(1, |last| last / 64 + 1);
+    let mut mask = vec![0; words as usize];
+    for processor in processors {
+        mask[(processor / 64) as usize] |= 1 << (processor % 64);
+    }
+    mask
+}
