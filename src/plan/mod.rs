@@ -15,6 +15,7 @@ mod notation;
 mod operand;
 pub mod order;
 pub mod quote;
+mod rules;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod secure_bits;
