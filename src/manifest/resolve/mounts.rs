@@ -337,6 +337,7 @@ fn manifest_mounts(context: &Context<'_>, mounts: &mut Vec<Planned>) -> Result<(
     let mut findings = Vec::new();
     // Read for nothing but a mount of the host's.
     let file_systems = OnceCell::new();
+    let known_sockets = OnceCell::new();
     for mount in &context.manifest.mounts {
         let entry = &mount.value;
         let mut origin = mount.origin.clone();
@@ -361,7 +362,8 @@ fn manifest_mounts(context: &Context<'_>, mounts: &mut Vec<Planned>) -> Result<(
                     }
                 };
                 if !sockets {
-                    findings.extend(sockets::check(context, &source, &mount.origin));
+                    let known = known_sockets.get_or_init(|| sockets::known(context));
+                    findings.extend(sockets::check(context, known, &source, &mount.origin));
                 }
                 let mut shown = Shown { source, recursive: recursive.unwrap_or(true), idmap: None };
                 if matches!(context.ids, Ids::Range(_)) {

@@ -37,9 +37,25 @@ const KNOWN: [&str; 21] = [
 /// Variables that name a socket of the caller's own, or the directory they are in.
 const VARIABLES: [&str; 3] = ["SSH_AUTH_SOCK", "DOCKER_HOST", "XDG_RUNTIME_DIR"];
 
+/// The control sockets there are, where their paths lead: what is known by a link, as by /var/run, is where the link leads.
+pub(super) fn known(context: &Context<'_>) -> Vec<PathBuf> {
+    let named = VARIABLES.into_iter().filter_map(std::env::var_os).filter_map(|value| {
+        let text = value.to_str()?;
+        Some(PathBuf::from(text.strip_prefix("unix://").unwrap_or(text)))
+    });
+    let known = KNOWN.into_iter().map(PathBuf::from).chain(named).filter(|path| path.is_absolute());
+    let root = Root::at(&context.host.root);
+    known.filter_map(|path| root.real(&path).ok()).collect()
+}
+
 /// An error if showing `source`, whose links are followed, would show a control socket.
-pub(super) fn check(context: &Context<'_>, source: &HostPath, origin: &Origin) -> Option<Finding> {
-    let socket = shown(context, source.as_path())?;
+pub(super) fn check(
+    context: &Context<'_>,
+    known: &[PathBuf],
+    source: &HostPath,
+    origin: &Origin,
+) -> Option<Finding> {
+    let socket = shown(context, known, source.as_path())?;
     let socket = socket.display();
     Some(
         Finding::error(format!("the mount of `{source}` would show the control socket `{socket}`"), origin)
@@ -49,18 +65,10 @@ pub(super) fn check(context: &Context<'_>, source: &HostPath, origin: &Origin) -
 }
 
 /// The socket that would be shown, if any.
-fn shown(context: &Context<'_>, source: &Path) -> Option<PathBuf> {
+fn shown<'a>(context: &Context<'_>, known: &'a [PathBuf], source: &'a Path) -> Option<&'a Path> {
     let on_host = context.host.path(source);
     if on_host.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
-        return Some(source.to_owned());
+        return Some(source);
     }
-    let named = VARIABLES.into_iter().filter_map(std::env::var_os).filter_map(|value| {
-        let text = value.to_str()?;
-        Some(PathBuf::from(text.strip_prefix("unix://").unwrap_or(text)))
-    });
-    let known = KNOWN.into_iter().map(PathBuf::from).chain(named).filter(|path| path.is_absolute());
-    let root = Root::at(&context.host.root);
-    // What is known by a link, as by /var/run, is where the link leads.
-    let mut real = known.filter_map(|path| root.real(&path).ok());
-    real.find(|path| path.starts_with(source) || source.starts_with(path))
+    known.iter().map(PathBuf::as_path).find(|path| path.starts_with(source) || source.starts_with(path))
 }
