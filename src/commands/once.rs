@@ -2,7 +2,7 @@
 //! nobody is to find it, and nothing of it is kept.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::prepare::{Jail, Result};
@@ -74,6 +74,12 @@ fn options_as_manifest(options: &Once, from: Option<&str>) -> Result<OfOptions> 
         group: field(&group, gid, 0).unwrap_or("group").to_owned(),
         home: home.or(own).filter(|home| home.is_absolute()).unwrap_or_else(|| "/root".into()),
         current,
+        terminal: [
+            std::io::stdin().is_terminal(),
+            std::io::stdout().is_terminal(),
+            std::io::stderr().is_terminal(),
+        ]
+        .contains(&true),
         look: &look,
         names: &names,
         read: &descriptor_content,

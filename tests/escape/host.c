@@ -389,6 +389,10 @@ static int host(char **arguments) {
             _exit(127);
         }
         be_careless(way, ordinary, master);
+        // As without any option, but for the program and the place where it leaves what it found.
+        if (strcmp(manifest, "once") == 0)
+            execl("/stockade", "stockade", "once", "--ro-bind", "/secret-place/escape", "/escape", "--bind", "/secret-shared", "/shared",
+                  "/escape", "inside", name, NULL);
         if (!plain) execl("/stockade", "stockade", "run", path, "--", name, NULL);
         // No chdir: the working directory stays the host's root, which is what chroot(2) does.
         if (chroot("/jail/tree") == 0) execl("/escape", "escape", "inside", name, "plain", NULL);

@@ -208,8 +208,8 @@ static const struct way kernel_ways[] = {
     {"socket_xdp", "Documentation/networking/af_xdp.rst", family, "44 3 0"},
     {"socket_raw", "raw(7)", family, "2 3 1"},
     {"socket_raw_6", "raw(7)", family, "10 3 58"},
-    {"file_of_tmp_executed", "hakoniwa, bwrap: a writable /tmp is executable", file_executed, "/tmp/program"},
-    {"file_of_tmp_mapped", "mmap(2), PROT_EXEC", library_mapped, "/tmp/library"},
+    {"file_of_tmp_executed", "hakoniwa, bwrap: a writable /tmp is executable", file_executed, "/tmp/program", NULL, OWN_TMP},
+    {"file_of_tmp_mapped", "mmap(2), PROT_EXEC", library_mapped, "/tmp/library", NULL, OWN_TMP},
     {"memory_file_executed", "memfd_create(2), execveat(2)", memory_executed, "execveat"},
     {"memory_file_executed_by_path", "memfd_create(2), /proc/self/fd", memory_executed, "path"},
 };

@@ -18,8 +18,9 @@ static void list(void) {
     for (int at = 0; at < CLASSES; at++)
         for (size_t way = 0; way < classes[at].count; way++) {
             const struct way *one = &classes[at].ways[way];
-            printf("%s\t%s\t%s\t%s%s%s\n", one->name, classes[at].class, one->source, one->flags & HOST_NETWORK ? "network " : "",
-                   one->flags & OWN_GROUPS ? "groups " : "", one->flags & HOST_ROOT ? "root " : "");
+            printf("%s\t%s\t%s\t%s%s%s%s\n", one->name, classes[at].class, one->source, one->flags & HOST_NETWORK ? "network " : "",
+                   one->flags & OWN_GROUPS ? "groups " : "", one->flags & HOST_ROOT ? "root " : "",
+                   one->flags & OWN_TMP ? "tmp " : "");
         }
 }
 

@@ -52,7 +52,7 @@ struct Jail {
 }
 
 /// Root inside and a dropped user, by every kind of caller.
-const JAILS: [Jail; 5] = [
+const JAILS: [Jail; 7] = [
     Jail { title: "root inside, started by root", manifest: "root", caller: "root", by_design: &[] },
     Jail { title: "nobody inside, started by root", manifest: "nobody", caller: "root", by_design: &[] },
     Jail {
@@ -73,7 +73,17 @@ const JAILS: [Jail; 5] = [
         caller: "user",
         by_design: &["groups"],
     },
+    Jail { title: "`once` with no option, by root", manifest: ONCE, caller: "root", by_design: &["tmp"] },
+    Jail {
+        title: "`once` with no option, by a user",
+        manifest: ONCE,
+        caller: "user",
+        by_design: &["groups", "tmp"],
+    },
 ];
+
+/// In the place of a manifest: what options make, of which there are none.
+const ONCE: &str = "once";
 
 /// The manifests: a place to write to, and default settings.
 const MANIFESTS: [(&str, &str); 3] = [
@@ -130,7 +140,7 @@ static HOST: LazyLock<Host> = LazyLock::new(|| {
         (format!("{}::{}", fields[1], fields[0]), fields[3].to_owned())
     });
     let host = Host { directory, ways: ways.collect() };
-    for jail in &JAILS {
+    for jail in JAILS.iter().filter(|jail| jail.manifest != ONCE) {
         let built = host.command(jail.manifest, jail.caller, "build").output().unwrap();
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     }

@@ -93,6 +93,8 @@ enum {
     OWN_GROUPS = 1 << 11,
     // Uid 0 inside is uid 0 outside where root's jail has the host's network; `stockade plan` says so.
     HOST_ROOT = 1 << 12,
+    // What `stockade once` has in /tmp may be executed: a compiler's output goes there.
+    OWN_TMP = 1 << 13,
 };
 
 // Of the host.

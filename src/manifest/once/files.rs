@@ -66,6 +66,8 @@ pub(super) struct Files {
     root_is_writable: bool,
     /// Whether root inside is root on what is shown writable.
     root_is_root: bool,
+    /// Whether there is a /dev/tty: where there is a terminal, or devices are asked for.
+    has_tty: bool,
     /// Whether nothing of the host's is shown unasked.
     is_bare: bool,
     chdir: Option<(String, Origin)>,
@@ -87,6 +89,7 @@ impl Files {
             mode: None,
             size: None,
             is_whole,
+            has_tty: facts.terminal || asked.iter().any(|asked| asked.name == "--dev"),
             root_is_root: asked.iter().any(|asked| asked.name == "--no-root-squash"),
             root_is_writable: asked.iter().any(|asked| asked.name == "--rw-root"),
             is_bare: !is_whole || asked.iter().any(is_root),
@@ -415,7 +418,8 @@ impl Files {
         }
         if self.is_whole {
             let origin = Origin::Default("devices that reach nothing, and terminals of the jail's own");
-            for device in ["null", "zero", "full", "random", "urandom", "tty", "pts", "shm"] {
+            let tty = self.has_tty.then_some("tty");
+            for device in ["null", "zero", "full", "random", "urandom", "pts", "shm"].into_iter().chain(tty) {
                 append(layer, "tree.devices", text_of(device, &origin));
             }
         }

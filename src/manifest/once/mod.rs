@@ -61,6 +61,8 @@ pub struct Facts<'a> {
     pub home: PathBuf,
     /// The current directory.
     pub current: PathBuf,
+    /// Whether the program will have a terminal.
+    pub terminal: bool,
     /// What is at a path; the last component is not followed.
     pub look: &'a dyn Fn(&Path) -> Found,
     /// The names in a directory, sorted.
