@@ -66,13 +66,14 @@ fn options_as_manifest(options: &Once, from: Option<&str>) -> Result<OfOptions> 
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let group = std::fs::read_to_string("/etc/group").unwrap_or_default();
     let own = field(&passwd, uid, 5).map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let user = field(&passwd, uid, 0).unwrap_or("user").to_owned();
+    let home = std::env::var_os("HOME").map(PathBuf::from);
     let facts = Facts {
         uid,
         gid,
-        user: field(&passwd, uid, 0).unwrap_or("user").to_owned(),
+        home: Facts::home(&user, home.into_iter().chain(own)),
+        user,
         group: field(&group, gid, 0).unwrap_or("group").to_owned(),
-        home: home.or(own).filter(|home| home.is_absolute()).unwrap_or_else(|| "/root".into()),
         current,
         terminal: [
             std::io::stdin().is_terminal(),

@@ -2,13 +2,14 @@
 //! one comes over an earlier one; what it would hide is left out, so that the rest is in an order any manifest can have.
 
 use std::fmt::Write as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+use super::place::{absolute, place};
 use super::{Asked, Entry, Facts, Found, Node, Refused, Table, Value, append, number, text_of};
 use crate::plan::Origin;
 
 /// Where programs and libraries are: directories, or links to directories.
-const SYSTEM: [&str; 8] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "libo32"];
+pub(super) const SYSTEM: [&str; 8] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "libo32"];
 
 /// What programs read of /etc that tells nothing of who lives here: where libraries and alternatives are, names of services and types,
 /// what terminals can. No secret is among them, whatever the host.
@@ -149,7 +150,8 @@ impl Files {
         // What the kernel shows, what a host is kept by, and where its sockets are.
         let hosts =
             ["/boot", "/dev", "/etc", "/proc", "/run", "/sys"].iter().any(|path| here.starts_with(path));
-        if here == Path::new("/") || hosts || home.starts_with(here) {
+        let everybodys = ["/", "/tmp", "/var/tmp"].iter().any(|path| here == Path::new(path));
+        if everybodys || hosts || home.starts_with(here) {
             let what = if here == home { "the home directory" } else { "no directory to be shown unasked" };
             self.note = Some(format!(
                 "the current directory `{}` is {what}: it is not shown; `--ro PATH` shows what of it is needed",
@@ -446,35 +448,4 @@ fn table<const N: usize>(values: [(&str, Node); N], origin: &Origin) -> Table {
 /// One more value of a table.
 fn set(table: &mut Table, key: &str, node: Node) {
     table.insert(key.to_owned(), Entry { key: node.origin.clone(), node });
-}
-
-/// A path in the jail: without `.`, and as with bubblewrap below the root whether it says so or not.
-fn place(path: &str) -> Result<PathBuf, Refused> {
-    let mut clean = PathBuf::from("/");
-    for component in Path::new(path).components() {
-        match component {
-            Component::Normal(name) => clean.push(name),
-            Component::ParentDir => {
-                return Err((
-                    format!("the path `{path}` in the jail contains `..`"),
-                    "write it without".into(),
-                ));
-            }
-            _ => {}
-        }
-    }
-    Ok(clean)
-}
-
-/// A path of the host as an absolute one without dots; what is `..` is taken back by the text of the path.
-pub(super) fn absolute(path: &Path, facts: &Facts<'_>) -> String {
-    let mut clean = PathBuf::from("/");
-    for component in facts.current.join(path).components() {
-        match component {
-            Component::Normal(name) => clean.push(name),
-            Component::ParentDir => _ = clean.pop(),
-            _ => {}
-        }
-    }
-    clean.to_string_lossy().into_owned()
 }

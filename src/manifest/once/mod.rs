@@ -2,6 +2,9 @@
 //! Whatever holds for a manifest holds for it: it is decoded, checked, resolved and run by the same code, and can be written to a file.
 
 mod files;
+mod place;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -71,6 +74,14 @@ pub struct Facts<'a> {
     pub read: &'a dyn Fn(&str) -> Result<Vec<u8>, String>,
 }
 
+impl Facts<'_> {
+    /// The first of these that can be a home in the jail, or one that always can.
+    pub fn home(user: &str, candidates: impl IntoIterator<Item = PathBuf>) -> PathBuf {
+        let found = candidates.into_iter().find(|home| place::can_be_home(home));
+        found.unwrap_or_else(|| Path::new("/home").join(user))
+    }
+}
+
 /// Why an option cannot be taken: what is wrong, and what to do.
 pub type Refused = (String, String);
 
@@ -112,7 +123,7 @@ pub(super) fn layer(asked: &[Asked], command: &[String], facts: &Facts<'_>) -> R
     variables.put(&mut table);
     if let Some((command, arguments)) = command.split_first() {
         let path = match (Path::new(command).is_absolute(), command.contains('/')) {
-            (false, true) => files::absolute(&directory.path.join(command), facts),
+            (false, true) => place::absolute(&directory.path.join(command), facts),
             _ => command.to_owned(),
         };
         let origin = Origin::CommandLine(command.to_owned());

@@ -1,0 +1,193 @@
+//! Options to layers: what is left of each, in which order, and with which origin.
+
+use super::*;
+
+/// What a caller's host has: merged /usr, a link among the settings.
+fn look(path: &Path) -> Found {
+    match path.to_str().unwrap() {
+        "/usr" | "/tree/bin" | "/home/eve/work" => Found::Directory,
+        "/bin" => Found::Link("usr/bin".into()),
+        "/etc/ld.so.cache" | "/tree/file" => Found::Other,
+        "/tree/lib" => Found::Link("usr/lib".into()),
+        _ => Found::Nothing,
+    }
+}
+
+fn names(path: &Path) -> Vec<String> {
+    assert_eq!(path, Path::new("/tree"));
+    ["bin", "dev", "file", "lib", "proc"].map(str::to_owned).into()
+}
+
+fn facts(current: &str) -> Facts<'static> {
+    Facts {
+        uid: 1000,
+        gid: 1000,
+        user: "eve".into(),
+        group: "eve".into(),
+        home: "/home/eve".into(),
+        current: current.into(),
+        terminal: false,
+        look: &look,
+        names: &names,
+        read: &|_| Ok(b"given".to_vec()),
+    }
+}
+
+/// The text of what these options amount to in the directory /home/eve/work.
+fn amounts(options: &[(&'static str, &[&str])]) -> Result<String, Refused> {
+    let asked: Vec<Asked> = options
+        .iter()
+        .map(|(name, values)| Asked {
+            name,
+            values: values.iter().map(|value| (*value).to_owned()).collect(),
+        })
+        .collect();
+    layer(&asked, &["ls".to_owned()], &facts("/home/eve/work")).map(|layer| text(&layer.table, None))
+}
+
+/// The mounts among that: `source target flags`, or `tmpfs target flags`.
+fn mounts(options: &[(&'static str, &[&str])]) -> Vec<String> {
+    let text = amounts(options).unwrap();
+    let mounts = text.split("[[mounts]]\n").skip(1).map(|mount| {
+        let mount = mount.split("\n\n").next().unwrap();
+        let kept = mount
+            .lines()
+            .filter(|line| !["mode", "owner", "group", "executable"].iter().any(|key| line.starts_with(key)));
+        kept.map(|line| {
+            line.replace('"', "").replace("source = ", "").replace("target = ", "").replace("type = ", "")
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+    });
+    mounts.collect()
+}
+
+#[test]
+fn without_options_there_are_programs_and_the_current_directory() {
+    assert_eq!(
+        mounts(&[]),
+        [
+            "/usr /usr",
+            "/etc/ld.so.cache /etc/ld.so.cache optional = true",
+            "tmpfs /tmp",
+            "tmpfs /home/eve",
+            "/home/eve/work /home/eve/work",
+        ]
+    );
+    assert!(amounts(&[]).unwrap().contains("{ path = \"/bin\", target = \"usr/bin\" }"));
+}
+
+#[test]
+fn a_later_mount_replaces_what_it_would_hide() {
+    let bare = ("--bare", &[][..]);
+    let options = [
+        bare,
+        ("--tmpfs", &["/a/b"]),
+        ("--ro-bind", &["x", "/a/c"]),
+        ("--tmpfs", &["/a"]),
+        ("--bind", &["/y", "a/d"]),
+    ];
+    assert_eq!(
+        mounts(&options),
+        ["tmpfs /tmp", "tmpfs /home/eve", "tmpfs /a", "/y /a/d read_only = false"]
+            .into_iter()
+            .skip(2)
+            .collect::<Vec<_>>()
+    );
+    assert_eq!(mounts(&[bare, ("--ro-bind", &["../x/./y", "/z"])]), ["/home/eve/x/y /z"]);
+}
+
+#[test]
+fn what_is_in_a_directory_becomes_the_root() {
+    assert_eq!(
+        mounts(&[("--bare", &[]), ("--ro-bind", &["/tree", "/"])]),
+        ["/tree/bin /bin", "/tree/file /file"]
+    );
+    assert_eq!(
+        mounts(&[("--bare", &[]), ("--root", &["/tree"]), ("--rw-root", &[])]),
+        ["/tree/bin /bin read_only = false", "/tree/file /file read_only = false"]
+    );
+}
+
+#[test]
+fn the_last_word_on_a_variable_counts() {
+    let environment = |options: &[(&'static str, &[&str])]| {
+        let text = amounts(options).unwrap();
+        let lines = text.lines().filter(|line| line.contains("environment"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let cleared =
+        environment(&[("--setenv", &["A", "1"]), ("--clearenv", &[]), ("--setenv", &["PATH", "/bin"])]);
+    assert_eq!(
+        cleared,
+        [
+            "environment = { PATH = \"/bin\" }",
+            "unset_environment = [\"HOME\", \"LOGNAME\", \"TERM\", \"USER\"]",
+        ]
+    );
+    let set = environment(&[
+        ("--unsetenv", &["LANG"]),
+        ("--setenv", &["A", "1"]),
+        ("--unsetenv", &["A"]),
+        ("--env", &["B"]),
+    ]);
+    assert!(set[1].contains("\"B\"") && !set[1].contains("\"LANG\""), "{set:?}");
+    assert_eq!(set[2], "unset_environment = [\"LANG\", \"A\"]");
+}
+
+#[test]
+fn a_limit_is_named_as_the_kernel_or_a_manifest_does() {
+    for (typed, line) in [
+        ("nofile=20:30", "open_files = \"20:30\""),
+        ("RLIMIT_AS=1G", "address_space = \"1G\""),
+        ("stack_size=64", "stack_size = 64"),
+        ("core=unlimited", "core_size = \"unlimited\""),
+    ] {
+        assert!(amounts(&[("--rlimit", &[typed])]).unwrap().contains(line), "{typed}");
+    }
+    assert!(amounts(&[("--cpu-time", &["1500ms"])]).unwrap().contains("cpu_time = \"2s:3s\""));
+}
+
+#[test]
+fn a_home_is_where_it_hides_nothing() {
+    let home = |path: &str| Facts::home("eve", [PathBuf::from(path)]).display().to_string();
+    for (given, found) in [
+        ("/home/eve", "/home/eve"),
+        ("/var/www", "/var/www"),
+        ("/usr/sbin", "/home/eve"),
+        ("/dev", "/home/eve"),
+        ("/", "/home/eve"),
+        ("x", "/home/eve"),
+    ] {
+        assert_eq!(home(given), found, "{given}");
+    }
+}
+
+#[test]
+fn the_current_directory_is_shown_where_it_tells_no_more_than_is_meant() {
+    for (current, shown) in [
+        ("/srv/www", true),
+        ("/usr/share", true),
+        ("/tmp/work", true),
+        ("/tmp", false),
+        ("/", false),
+        ("/home", false),
+        ("/home/eve", false),
+        ("/etc/ssh", false),
+        ("/proc/1", false),
+    ] {
+        let layer = layer(&[], &["ls".to_owned()], &facts(current)).unwrap();
+        assert_eq!(layer.note.is_none(), shown, "{current}");
+    }
+}
+
+#[test]
+fn what_is_written_is_read_as_the_same() {
+    let options = [("--setenv", &["A", "\"q\" \\ \n\t\u{1} é"][..]), ("--file", &["3", "/etc/motd"])];
+    let written = amounts(&options).unwrap();
+    let source = std::rc::Rc::new(crate::plan::Source { path: "saved".into(), text: written.clone() });
+    let mut table = text::parse(&source).unwrap();
+    let Some(Value::Text(found)) = find(&mut table, "program.environment.A") else { panic!("{written}") };
+    assert_eq!(found, "\"q\" \\ \n\t\u{1} é");
+    assert!(written.contains("content = \"given\""));
+}
