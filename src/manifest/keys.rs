@@ -166,7 +166,16 @@ pub const KEYS: &[Key] = &[
     key("limits", "cpu", "a share of processors", "cpu = \"150%\""),
     key("limits", "cpu_weight", NUMBER, "cpu_weight = 50"),
     key("limits", "io_weight", NUMBER, "io_weight = 50"),
+    key("limits", "allowed_cpus", "a list of numbers, or text", "allowed_cpus = \"0-3,8\""),
+    key("limits", "io_max", TABLES, "io_max = [{ device = \"/dev/sda\", write_bandwidth = \"10M\" }]"),
+    key("limits", "device_policy", TEXT, "device_policy = \"closed\""),
     key("limits", "runtime_max", TIME, "runtime_max = \"10s\""),
+
+    key("limits.io_max", "device", TEXT, "device = \"/dev/sda\""),
+    key("limits.io_max", "read_bandwidth", SIZE, "read_bandwidth = \"10M\""),
+    key("limits.io_max", "write_bandwidth", SIZE, "write_bandwidth = \"10M\""),
+    key("limits.io_max", "read_iops", NUMBER, "read_iops = 100"),
+    key("limits.io_max", "write_iops", NUMBER, "write_iops = 100"),
 
     key("limits.*", "soft", "a number or text", "soft = 1024"),
     key("limits.*", "hard", "a number or text", "hard = 4096"),
@@ -190,8 +199,8 @@ pub const KEYS: &[Key] = &[
 
 /// Lists that are one value, so that a later file replaces them whole: half of one command continued by another's arguments
 /// is neither.
-pub(super) const WHOLE: [&str; 4] =
-    ["program.command", "program.cpu_affinity", "test.command", "test.arguments"];
+pub(super) const WHOLE: [&str; 5] =
+    ["program.command", "program.cpu_affinity", "limits.allowed_cpus", "test.command", "test.arguments"];
 
 /// The keys of one table.
 pub(super) fn of(table: &str) -> impl Iterator<Item = &'static Key> + Clone + '_ {
@@ -208,7 +217,8 @@ pub(super) fn header(table: &str) -> String {
     match table {
         "" => "the top of the file".into(),
         "mounts" => "`[[mounts]]`".into(),
-        "tree.programs" | "tree.files" | "tree.directories" | "tree.links" | "tree.text" => {
+        "tree.programs" | "tree.files" | "tree.directories" | "tree.links" | "tree.text"
+        | "limits.io_max" => {
             format!("an entry of `{table}`")
         }
         "tree.base" => "`base` written as a table".into(),

@@ -125,6 +125,15 @@ pub(super) fn size(node: &Node) -> Read<Size> {
     }
 }
 
+/// How much in a second: bytes or calls, by its key, and something.
+pub(super) fn rate(key: &str) -> impl Fn(&Node) -> Read<u64> {
+    let is_size = key.ends_with("bandwidth");
+    move |node| match if is_size { size(node)?.0 } else { amount(node)? } {
+        0 => wrong("nothing a second lets nothing through", "write 1 or more, or leave it out"),
+        rate => Ok(rate),
+    }
+}
+
 /// A limit of a control group: text with its unit, or a number in the unit that is the control's own.
 pub(super) fn control(control: Control) -> impl Fn(&Node) -> Read<ControlLimit> {
     move |node| {

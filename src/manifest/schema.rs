@@ -379,8 +379,35 @@ pub struct Limits {
     pub resources: Vec<At<ResourceLimit>>,
     /// Limits of control groups, in the order of [`Control::ALL`].
     pub controls: Vec<At<ControlLimit>>,
+    /// `allowed_cpus`: the processors that a control group lets it run on.
+    pub allowed_cpus: Option<At<Vec<u32>>>,
+    /// `io_max`: how much may be read from disks and written to them in a second.
+    pub io_max: Vec<At<IoMax>>,
+    /// `device_policy`: whether a control group lets it open no more than the usual devices.
+    pub device_policy: Option<At<DevicePolicy>>,
     /// `runtime_max`: wall time after which the jail is killed (exit code 124).
     pub runtime_max: Option<At<Span>>,
+}
+
+/// One entry of `io_max`. What is not given is not limited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IoMax {
+    /// `device`: a block device, or something on the file system of one.
+    pub device: HostPath,
+    /// `read_bandwidth`, `write_bandwidth`, `read_iops`, `write_iops`: bytes and calls a second, in the order of [`IO_RATES`].
+    pub rates: [Option<u64>; 4],
+}
+
+/// The keys of an entry of `io_max`.
+pub const IO_RATES: [&str; 4] = ["read_bandwidth", "write_bandwidth", "read_iops", "write_iops"];
+
+/// `device_policy`, as in systemd.resource-control(5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DevicePolicy {
+    /// `auto`: devices are a matter of the tree and its mounts. The default.
+    Auto,
+    /// `closed`: no other device than those a manifest can name under `devices` can be opened, wherever it is.
+    Closed,
 }
 
 /// One resource limit. Written as a number (both bounds), `"soft:hard"`, `{ soft = …, hard = … }` or `"unlimited"`.

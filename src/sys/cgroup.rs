@@ -18,6 +18,13 @@ pub struct Hierarchy {
     pub is_top: bool,
 }
 
+impl Hierarchy {
+    /// Whether it is one of version 1 with this controller.
+    pub fn has(&self, controller: &str) -> bool {
+        self.controllers.as_ref().is_some_and(|all| all.iter().any(|name| name == controller))
+    }
+}
+
 /// Those of this process, as the files below `root` say.
 pub fn hierarchies(root: &Path) -> Vec<Hierarchy> {
     read(root, "self")

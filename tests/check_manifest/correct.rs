@@ -130,6 +130,9 @@ tasks = 64
 cpu = "150%"
 cpu_weight = 50
 io_weight = 200
+allowed_cpus = "0-3,8"
+io_max = [{ device = "/dev/sda", read_bandwidth = "10M", write_bandwidth = 1000, read_iops = 100, write_iops = 50 }]
+device_policy = "closed"
 runtime_max = "1h30m"
 
 [privileges]

@@ -271,3 +271,86 @@ fn who_may_make_no_group_is_told_the_cure() {
     let jail = Jail::shell("without", "limits.tasks = 20\nprivileges.best_effort = [\"limits\"]");
     jail.expect(&["true"], 0, "");
 }
+
+/// Whether version 1 has this controller here, which a test by the host's own files needs.
+fn has_first_version(controller: &str) -> bool {
+    let found = stockade::sys::cgroup::hierarchies(Path::new("/"));
+    let has = found.iter().any(|hierarchy| hierarchy.has(controller));
+    if !has {
+        eprintln!("SKIP: needs cgroup v1 with `{controller}`");
+    }
+    has
+}
+
+#[test]
+fn a_jail_runs_on_the_processors_it_is_allowed() {
+    if !has_groups() || !has_first_version("cpuset") {
+        return;
+    }
+    let jail = Jail::shell("cpuset", "limits.allowed_cpus = [0]");
+    let ended = finish(jail.stockade("run").args(["--", "busybox grep Cpus_allowed_list /proc/self/status"]));
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "Cpus_allowed_list:\t0\n"), "{}", ended.stderr);
+    let jail = Jail::shell("cpuset-none", "limits.allowed_cpus = [0, 8191]");
+    let ended = finish(jail.stockade("run").args(["--", "true"]));
+    assert_eq!(ended.code, Some(125));
+    assert!(ended.stderr.contains("has no processor 8191, but "), "{}", ended.stderr);
+    assert!(ended.stderr.contains(": name some of those"), "{}", ended.stderr);
+}
+
+#[test]
+fn what_goes_to_a_disk_is_held_to_its_rate() {
+    if !has_groups() || !has_first_version("blkio") {
+        return;
+    }
+    let Some(disk) = disk() else { return eprintln!("SKIP: needs a block device") };
+    let entry = format!("{{ device = \"{disk}\", read_bandwidth = \"1M\", write_iops = 77 }}");
+    let jail = Jail::shell("io-max", &format!("limits.io_max = [{entry}]"));
+    jail.build();
+    let mut running = jail.stockade("run").args(["--", "busybox sleep 1000"]).spawn().unwrap();
+    let read = |name: &str| {
+        let found = groups("io-max").into_iter().map(|group| group.join(name)).find(|file| file.exists());
+        found.map(|file| fs::read_to_string(file).unwrap()).unwrap_or_default()
+    };
+    until("the rates are written", || (!read("blkio.throttle.write_iops_device").is_empty()).then_some(()));
+    let number = |text: String| text.trim().split_once(' ').map(|(_, rate)| rate.to_owned());
+    assert_eq!(number(read("blkio.throttle.read_bps_device")).as_deref(), Some("1048576"));
+    assert_eq!(number(read("blkio.throttle.write_iops_device")).as_deref(), Some("77"));
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(running.id() as i32),
+        nix::sys::signal::Signal::SIGTERM,
+    )
+    .unwrap();
+    running.wait().unwrap();
+    assert_eq!(groups("io-max"), BTreeSet::new());
+    let jail = Jail::shell("io-none", "limits.io_max = [{ device = \"/proc\", read_iops = 1 }]");
+    let ended = finish(jail.stockade("run").args(["--", "true"]));
+    assert_eq!(ended.code, Some(125));
+    assert!(ended.stderr.contains("`/proc` is on no disk: name the block device itself"), "{}", ended.stderr);
+}
+
+/// A whole disk of this host, if it has one.
+fn disk() -> Option<String> {
+    let names = fs::read_dir("/sys/block").ok()?.flatten().map(|entry| entry.file_name());
+    let is_disk = |name: &std::ffi::OsString| !name.to_string_lossy().starts_with(['l', 'r', 'z']);
+    names.filter(is_disk).map(|name| format!("/dev/{}", name.display())).find(|path| Path::new(path).exists())
+}
+
+#[test]
+fn no_other_device_can_be_opened_wherever_it_is() {
+    if !has_groups() || !has_first_version("devices") || !Path::new("/dev/fuse").exists() {
+        return;
+    }
+    let shown =
+        "[[mounts]]\nsource = \"/dev/fuse\"\ntarget = \"/dev/fuse\"\nread_only = false\ndevices = true";
+    for (policy, expected) in [("closed", "no\n"), ("auto", "yes\n")] {
+        let jail = Jail::shell(
+            "devices",
+            &format!(
+                "limits.device_policy = \"{policy}\"\nprogram.user = \"root\"\nnamespaces.user = false\n{shown}"
+            ),
+        );
+        let script = "(exec 3<>/dev/null) && { (exec 3<>/dev/fuse) 2>/dev/null && echo yes || echo no; }";
+        let ended = finish(jail.stockade("run").args(["--", script]));
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), expected), "{policy}: {}", ended.stderr);
+    }
+}

@@ -27,6 +27,7 @@ pub(super) fn rules(manifest: &Manifest, program: &Origin, complete: bool, findi
     sockets_that_are_listened_on_are_given(manifest, findings);
     a_watchdog_is_answered(manifest, findings);
     processors_are_left(manifest, findings);
+    io_is_limited(manifest, findings);
     variable_comes_from_one_place(manifest, findings);
     variable_is_true_of_the_program(manifest, findings);
     soft_bound_is_below_hard(manifest, findings);
@@ -154,8 +155,18 @@ fn a_watchdog_is_answered(manifest: &Manifest, findings: &mut Vec<Finding>) {
     }
 }
 
+fn io_is_limited(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    for entry in manifest.limits.io_max.iter().filter(|entry| entry.value.rates == [None; 4]) {
+        findings.push(
+            Finding::error("this limits nothing", &entry.origin)
+                .hint("add `read_bandwidth`, `write_bandwidth`, `read_iops` or `write_iops`"),
+        );
+    }
+}
+
 fn processors_are_left(manifest: &Manifest, findings: &mut Vec<Finding>) {
-    if let Some(list) = manifest.program.cpu_affinity.as_ref().filter(|list| list.value.is_empty()) {
+    let lists = [&manifest.program.cpu_affinity, &manifest.limits.allowed_cpus];
+    for list in lists.into_iter().flatten().filter(|list| list.value.is_empty()) {
         findings.push(
             Finding::error("no processor is left to run on", &list.origin)
                 .hint("name at least one, or leave `cpu_affinity` out to use all"),

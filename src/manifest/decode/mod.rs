@@ -9,8 +9,8 @@ use super::finding::Finding;
 use super::node::{Table, Value};
 use super::read;
 use super::schema::{
-    Limits, Manifest, Mount, MountKind, Namespaces, Network, Privileges, Proc, RESOURCES, Resource,
-    ResourceLimit, Root, RootTree, Share, Sys, SystemCalls, Test,
+    DevicePolicy, IO_RATES, IoMax, Limits, Manifest, Mount, MountKind, Namespaces, Network, Privileges, Proc,
+    RESOURCES, Resource, ResourceLimit, Root, RootTree, Share, Sys, SystemCalls, Test,
 };
 use crate::plan::Control;
 use crate::plan::ids::FIRST;
@@ -174,8 +174,21 @@ fn limits(table: &mut Cursor) -> Limits {
             .into_iter()
             .filter_map(|control| table.value(control.key(), read::control(control)))
             .collect(),
+        allowed_cpus: program::processors(table, "allowed_cpus"),
+        io_max: table.tables("io_max", "limits.io_max", None, io_max),
+        device_policy: table.value("device_policy", read::one_of(POLICIES)),
         runtime_max: table.value("runtime_max", read::time),
     }
+}
+
+/// `device_policy` by its names.
+const POLICIES: &[(&str, DevicePolicy)] = &[("auto", DevicePolicy::Auto), ("closed", DevicePolicy::Closed)];
+
+/// `io_max = [{ device = "/dev/sda", write_bandwidth = "10M" }]`
+fn io_max(table: &mut Cursor) -> Option<IoMax> {
+    let device = table.required("device", read::host_path);
+    let rates = IO_RATES.map(|key| table.value(key, read::rate(key)).map(|at| at.value));
+    Some(IoMax { device: device?.value, rates })
 }
 
 /// One limit: `{ soft = …, hard = … }`, or what [`read::limit`] takes.

@@ -42,7 +42,7 @@ pub(super) fn program(table: &mut Cursor) -> Program {
         unset_environment: table.list("unset_environment", variable),
         nice: table.value("nice", read::number(-20, 19)),
         oom_score_adjust: table.value("oom_score_adjust", read::number(-1000, 1000)),
-        cpu_affinity: cpu_affinity(table),
+        cpu_affinity: processors(table, "cpu_affinity"),
         personality: table.list("personality", read::one_of(PERSONALITIES)),
         init: table.value("init", read::flag),
         kind: table.value("type", read::one_of(TYPES)),
@@ -115,17 +115,17 @@ fn variable_value(table: &mut Cursor, name: &str, node: &Node) -> Option<At<Stri
     }
 }
 
-/// `cpu_affinity`: `[0, 2]` or `"0-3,8"`.
-fn cpu_affinity(table: &mut Cursor) -> Option<At<Vec<u32>>> {
-    let node = table.take("cpu_affinity")?.node;
+/// Numbers of processors: `[0, 2]` or `"0-3,8"`.
+pub(super) fn processors(table: &mut Cursor, key: &'static str) -> Option<At<Vec<u32>>> {
+    let node = table.take(key)?.node;
     let origin: Origin = node.origin.clone();
     let mut value = match &node.value {
         Value::List(nodes) => nodes
             .iter()
-            .filter_map(|node| table.read("cpu_affinity", Part::Entry, node, &read::processor))
+            .filter_map(|node| table.read(key, Part::Entry, node, &read::processor))
             .map(|at| at.value)
             .collect(),
-        _ => table.read("cpu_affinity", Part::Whole, &node, &read::processors)?.value,
+        _ => table.read(key, Part::Whole, &node, &read::processors)?.value,
     };
     value.sort_unstable();
     value.dedup();

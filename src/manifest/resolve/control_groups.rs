@@ -8,8 +8,9 @@ use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
 
+use super::rates;
 use super::run::{Context, Steps};
-use crate::manifest::schema::Manifest;
+use crate::manifest::schema::{DevicePolicy, Manifest};
 use crate::plan::control::{PREFIX, Setting, Version};
 use crate::plan::step::Action;
 use crate::plan::{At, Control, ControlGroup, ControlLimit, HostPath, JailName, Origin, Phase};
@@ -37,7 +38,7 @@ pub struct Missing {
 }
 
 impl Missing {
-    fn new(what: impl Into<String>, cure: impl Into<String>) -> Self {
+    pub(super) fn new(what: impl Into<String>, cure: impl Into<String>) -> Self {
         Self { what: what.into(), cure: cure.into() }
     }
 }
@@ -77,7 +78,14 @@ impl Controls {
         let default = (context.privileged()
             && !wanted.iter().any(|limit| limit.value.control == Control::Tasks))
         .then(|| default_tasks(context.manifest));
-        if wanted.is_empty() && default.is_none() {
+        let limits = &context.manifest.limits;
+        let closed = limits.device_policy.as_ref().filter(|policy| policy.value == DevicePolicy::Closed);
+        if wanted.is_empty()
+            && default.is_none()
+            && closed.is_none()
+            && limits.io_max.is_empty()
+            && limits.allowed_cpus.is_none()
+        {
             return found;
         }
         let hierarchies = cgroup::hierarchies(&context.host.root);
@@ -86,12 +94,57 @@ impl Controls {
                 found.missing.push(At { value: missing.to_string(), origin: limit.origin.clone() });
             }
         }
+        for limit in &limits.io_max {
+            // Version 1 has another name for it.
+            let first = hierarchies.iter().any(|hierarchy| hierarchy.has("blkio"));
+            let controller = if first { "blkio" } else { "io" };
+            let settings = |place: &Place| rates::io(context.host, place.version, &limit.value);
+            found.add_settings(context.host, &hierarchies, controller, &limit.origin, &settings);
+        }
+        if let Some(limit) = &limits.allowed_cpus {
+            let settings = |place: &Place| {
+                rates::cpus(context.host, place.version, place.parent.as_path(), &limit.value)
+            };
+            found.add_settings(context.host, &hierarchies, "cpuset", &limit.origin, &settings);
+        }
+        if let Some(policy) = closed {
+            let settings = |place: &Place| match place.version {
+                Version::One => Ok(rates::devices()),
+                Version::Two => Err(Missing::new(NO_DEVICES, NO_DEVICES_CURE)),
+            };
+            // Of version 2 there is no such controller to be found, whatever else is missing.
+            if hierarchies.iter().any(|hierarchy| hierarchy.has("devices")) {
+                found.add_settings(context.host, &hierarchies, "devices", &policy.origin, &settings);
+            } else {
+                let missing = Missing::new(NO_DEVICES, NO_DEVICES_CURE);
+                found.missing.push(At { value: missing.to_string(), origin: policy.origin.clone() });
+            }
+        }
         // What nobody asked for is no reason to end.
         if let Some(limit) = default
             && found.add(context, &hierarchies, &limit).is_err()
         {}
         found.add_freezer(context.host, &hierarchies);
         found
+    }
+
+    /// What is to be written for a limit of another kind, or why it cannot be had.
+    fn add_settings(
+        &mut self,
+        host: &Host,
+        hierarchies: &[Hierarchy],
+        controller: &'static str,
+        origin: &Origin,
+        settings: &dyn Fn(&Place) -> Result<Vec<Setting>, Missing>,
+    ) {
+        let found = Place::of(host, hierarchies, controller).and_then(|place| Ok((settings(&place)?, place)));
+        match found {
+            Ok((settings, place)) => {
+                self.group(&place, controller).settings.extend(settings);
+                self.origin.get_or_insert_with(|| origin.clone());
+            }
+            Err(missing) => self.missing.push(At { value: missing.to_string(), origin: origin.clone() }),
+        }
     }
 
     /// One more limit; why not, if it cannot be had.
@@ -207,9 +260,7 @@ struct Place {
 impl Place {
     /// Finds it; if there is none, what is missing, with the cure.
     fn of(host: &Host, hierarchies: &[Hierarchy], controller: &str) -> Result<Self, Missing> {
-        let first = |hierarchy: &&Hierarchy| {
-            hierarchy.controllers.as_ref().is_some_and(|all| all.iter().any(|name| name == controller))
-        };
+        let first = |hierarchy: &&Hierarchy| hierarchy.has(controller);
         if let Some(hierarchy) = hierarchies.iter().find(first) {
             return Self::first_version(host, hierarchy);
         }
@@ -260,6 +311,10 @@ impl Place {
 /// Version 1 is not handed on to users, and lacks some limits.
 const UNIFIED: &str = "run as root, or boot with systemd.unified_cgroup_hierarchy=1 for cgroup v2";
 const UNIFIED_ALONE: &str = "boot with systemd.unified_cgroup_hierarchy=1 for cgroup v2";
+
+/// Version 2 has no controller of devices: a BPF program decides there, which systemd(1) can bring and we do not.
+const NO_DEVICES: &str = "cgroup v2 has no files for devices, and version 1 has no hierarchy with them here";
+const NO_DEVICES_CURE: &str = "leave `device_policy` out: devices work below /dev alone; or say `DevicePolicy=closed` in a unit that starts the jail";
 
 /// Whether version 1 has controllers; systemd has a hierarchy of it without any.
 fn is_mixed(hierarchies: &[Hierarchy]) -> bool {

@@ -39,6 +39,7 @@ mod packages;
 mod passed;
 mod proc;
 mod programs;
+mod rates;
 pub mod run;
 mod shared;
 mod sockets;

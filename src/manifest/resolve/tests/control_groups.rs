@@ -6,10 +6,10 @@ use std::path::Path;
 use super::super::control_groups::{Missing, available};
 use super::super::run::Run;
 use super::super::testing::Scene;
-use crate::manifest::schema::{Manifest, Network};
+use crate::manifest::schema::{DevicePolicy, IoMax, Manifest, Network};
 use crate::plan::control::Version;
 use crate::plan::step::Action;
-use crate::plan::{Account, Control, ControlLimit, Enforcement, Layer};
+use crate::plan::{Account, Control, ControlLimit, Enforcement, HostPath, Layer};
 
 /// A host with version 1 only.
 fn first_version() -> Scene {
@@ -244,4 +244,58 @@ fn a_jail_of_the_hosts_root_has_its_tasks_limited_where_that_can_be() {
         },
     )];
     assert_eq!(tasks(&scene, &manifest).0, group(7));
+}
+
+/// The same limits of other kinds for either version.
+fn of_other_kinds(scene: &Scene) -> Manifest {
+    scene.file("sys/devices/disk/dev", "8:0\n");
+    scene.file("sys/devices/disk/part/partition", "1\n");
+    let number =
+        fs::metadata(&scene.host.root).map(|found| std::os::unix::fs::MetadataExt::dev(&found)).unwrap();
+    let (major, minor) = (nix::sys::stat::major(number), nix::sys::stat::minor(number));
+    scene.link(&format!("sys/dev/block/{major}:{minor}"), "../../devices/disk/part");
+    let mut manifest = Manifest::default();
+    let device = HostPath::parse("/").unwrap();
+    let limit = IoMax { device, rates: [Some(1024), None, None, Some(7)] };
+    manifest.limits.io_max = vec![scene.at(1, limit)];
+    manifest.limits.allowed_cpus = Some(scene.at(2, vec![1, 2]));
+    manifest
+}
+
+#[test]
+fn rates_and_processors_are_written_in_the_words_of_each_version() {
+    let scene = Scene::new("groups-rates");
+    let names = ["blkio", "cpuset", "devices"];
+    let lines = names.map(|name| format!("1:{name}:/\n"));
+    scene.file("proc/self/cgroup", &lines.concat());
+    let lines = names.map(|name| format!("1 0 0:1 / /cg/{name} rw - cgroup cgroup rw,{name}\n"));
+    scene.file("proc/self/mountinfo", &lines.concat());
+    for name in names {
+        scene.directory(&format!("cg/{name}"), 0o755);
+    }
+    scene.file("cg/cpuset/cpuset.cpus", "0-3\n").file("cg/cpuset/cpuset.mems", "0\n");
+    let mut manifest = of_other_kinds(&scene);
+    manifest.limits.device_policy = Some(scene.at(3, DevicePolicy::Closed));
+    let (steps, _) = groups(&scene.run(&manifest).unwrap());
+    let expected = "mkdir(\"stockade-web\" in \
+        \"/cg/blkio\" blkio.throttle.read_bps_device=8:0 1024 blkio.throttle.write_iops_device=8:0 7, \
+        \"/cg/cpuset\" cpuset.mems=0 cpuset.cpus=1,2, \
+        \"/cg/devices\" devices.deny=a devices.allow=c 1:3 rw devices.allow=c 1:5 rw devices.allow=c 1:7 rw \
+        devices.allow=c 1:8 rw devices.allow=c 1:9 rw devices.allow=c 5:0 rw devices.allow=c 5:2 rw devices.allow=c 136:* rw)";
+    assert_eq!(steps[0], expected);
+
+    let scene = second_version("unit", "", true);
+    scene.file("cg/unit/cpuset.cpus.effective", "0,2-3\n");
+    let mut manifest = of_other_kinds(&scene);
+    assert_eq!(
+        missing(&scene, &manifest),
+        "the group `/cg/unit` has no processor 1, but 0,2-3: name some of those"
+    );
+    manifest.limits.allowed_cpus = Some(scene.at(2, vec![0, 3]));
+    let (steps, _) = groups(&scene.run(&manifest).unwrap());
+    let expected = "mkdir(\"stockade-web\" in \"/cg/unit\" leaving it for \"supervisor\" handing on +io +cpuset \
+        io.max=8:0 rbps=1024 wiops=7 cpuset.cpus=0,3)";
+    assert_eq!(steps[0], expected);
+    manifest.limits.device_policy = Some(scene.at(3, DevicePolicy::Closed));
+    assert!(missing(&scene, &manifest).starts_with("cgroup v2 has no files for devices"));
 }
