@@ -9,7 +9,7 @@ use super::prepare::{Jail, Result};
 use super::run;
 use crate::cli::{Once, descriptor_content};
 use crate::error::{self, Failure, exit};
-use crate::manifest::once::{Facts, Found};
+use crate::manifest::once::{Asked, Facts, Found};
 use crate::manifest::{self, OfOptions, Unusable};
 use crate::report::diagnostic::Diagnostic;
 use crate::report::run::{self as report, Course};
@@ -85,12 +85,22 @@ fn options_as_manifest(options: &Once, from: Option<&str>) -> Result<OfOptions> 
         names: &names,
         read: &descriptor_content,
     };
-    manifest::load_options(from, &options.options, &options.command, &facts).map_err(|error| match error {
+    let asked: Vec<Asked> = options.options.iter().map(with_own_path).collect();
+    manifest::load_options(from, &asked, &options.command, &facts).map_err(|error| match error {
         Unusable::Refused((message, hint)) => {
             Failure::new(Diagnostic::error(message).hint(hint), exit::USAGE)
         }
         Unusable::Wrong(findings) => Failure::findings(findings, Path::new("the options")).code(exit::FAILED),
     })
+}
+
+/// `--env PATH` with the caller's value: the program is looked for in it before anything is passed.
+fn with_own_path(asked: &Asked) -> Asked {
+    let is_path = asked.name == "--env" && asked.values == ["PATH"];
+    match std::env::var("PATH") {
+        Ok(path) if is_path => Asked { values: vec![format!("PATH={path}")], ..asked.clone() },
+        _ => asked.clone(),
+    }
 }
 
 /// A field of the line in passwd(5) or group(5) whose third is this id.

@@ -20,6 +20,8 @@ pub struct Host {
     pub gid: u32,
     /// Whether this is the user namespace the kernel began with. Looked at for root alone, who has a use for it.
     pub first_user_namespace: bool,
+    /// Whether a root of another one has no id to give but its own, as that of `unshare -r` has: it may not set groups.
+    pub has_one_id: bool,
     /// Whether device nodes can be made below the state directory and work there.
     pub device_nodes: bool,
     /// Whether keyctl(2) can be used, by us and so by the jailed program.
@@ -50,6 +52,7 @@ impl Host {
             uid,
             gid: nix::unistd::getegid().as_raw(),
             first_user_namespace,
+            has_one_id: uid == 0 && !first_user_namespace && denies_groups(),
             device_nodes: may_make && first_user_namespace && shows_devices(state),
             keyrings: creds::has_keyrings(),
             landlock: landlock::version(),
@@ -63,7 +66,7 @@ impl Host {
 
     /// Whether the caller is root, which decides between real ids and devices and a user namespace.
     pub fn is_root(&self) -> bool {
-        self.uid == 0
+        self.uid == 0 && !self.has_one_id
     }
 
     /// Which of the standard descriptors are a terminal.
@@ -96,6 +99,11 @@ impl Host {
 /// inode number is `PROC_USER_INIT_INO` of the kernel's linux/proc_ns.h; the link's text says it without an inode being made.
 fn in_first_user_namespace() -> bool {
     std::fs::read_link("/proc/self/ns/user").is_ok_and(|text| text.as_os_str() == "user:[4026531837]")
+}
+
+/// Whether setgroups(2) is denied in this user namespace, see user_namespaces(7).
+fn denies_groups() -> bool {
+    std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim_end() == "deny")
 }
 
 /// Whether the file system of the nearest existing directory at or above `path` is mounted with devices, see statvfs(3).

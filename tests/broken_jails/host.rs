@@ -408,35 +408,6 @@ hint: choose another one, or say `user = false` under [namespaces]: then ids ins
 }
 
 #[test]
-fn user_namespace_in_a_user_namespace() {
-    if !needs(Need::Root) {
-        return;
-    }
-    Jail::with_program(
-        r#"[program]
-command = ["/program"]
-[tree]
-files = [{ path = "DIR/program", target = "/program" }]
-[namespaces]
-user = true
-"#,
-    )
-    .started_by(&["unshare", "--user", "--map-root-user"])
-    .expect(
-        &["run"],
-        125,
-        r"built jail `web`
-error: a user namespace cannot be made from within another one
-  --> ./web.toml:6:8
-    6 | user = true
-      |        ^^^^
-  why: owners of files can be translated only by the root of the host (MOUNT_ATTR_IDMAP in mount_setattr(2))
-hint: leave `user` out, or start stockade outside
-",
-    );
-}
-
-#[test]
 fn user_namespaces_forbidden_to_root() {
     if !needs(Need::Root) {
         return;

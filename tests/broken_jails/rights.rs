@@ -360,27 +360,6 @@ hint: run stockade outside this user namespace, which does not know the host's r
 }
 
 #[test]
-fn user_that_a_user_namespace_has_not() {
-    if !needs(Need::Root) {
-        return;
-    }
-    Jail::with_program(
-        r#"[program]
-command = ["/program"]
-[tree]
-files = [{ path = "DIR/program", target = "/program" }]
-"#,
-    )
-    .started_by(&["unshare", "--user", "--map-root-user"])
-    .expect(&["run"], 125, r"built jail `web`
-error: cannot set the supplementary groups in jail `web`
-  why: setgroups(2): Operation not permitted (EPERM), step N of M, inside, before the program
-  why: the step is there by default: the caller's groups are not the jail's
-hint: the user namespace stockade was started in denies setgroups(2), as one made by `unshare -r` does: start it outside
-");
-}
-
-#[test]
 fn processes_used_up() {
     if !needs(Need::UserNamespaces) || !needs(Need::Program("prlimit")) {
         return;

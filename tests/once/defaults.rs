@@ -91,6 +91,25 @@ fn exit_codes_are_those_of_run() {
 }
 
 #[test]
+fn it_works_for_the_root_of_another_user_namespace() {
+    if !needs(Need::UserNamespaces) || !needs(Need::Program("unshare")) {
+        return;
+    }
+    let dir = place("once-nested");
+    let own = once(&dir, ["sh", "-c", "id -u; cat data/file; cat /proc/self/uid_map | tr -s ' '"]).inner;
+    let mut command = std::process::Command::new("unshare");
+    command
+        .arg("-r")
+        .arg(own.get_program())
+        .args(own.get_args())
+        .current_dir(dir.path())
+        .env("HOME", "/home/eve");
+    let output = command.output().unwrap();
+    let (found, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!((&*found, &*said), ("0\ncontent\n 0 0 1\n", ""));
+}
+
+#[test]
 fn compilers_and_other_tools_work() {
     if !needs(Need::UserNamespaces) {
         return;

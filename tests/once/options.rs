@@ -133,6 +133,18 @@ fn variables_of_the_caller_come_by_name() {
 }
 
 #[test]
+fn the_program_is_looked_for_where_the_caller_would() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = place("once-path");
+    fs::create_dir(dir.join("tools")).unwrap();
+    compile_static(&dir.join("tools/mine"), "int main(void) { return 9; }");
+    let tools = dir.join("tools").display().to_string();
+    once(&dir, ["--env", "PATH", "mine"]).env("PATH", &tools).expect(9, "", "");
+}
+
+#[test]
 fn a_capability_counts_inside() {
     if !needs(Need::UserNamespaces) {
         return;

@@ -50,6 +50,7 @@ impl Scene {
                 seccomp: true,
                 standard: [Descriptor::PIPE; 3],
                 first_user_namespace: true,
+                has_one_id: false,
             },
             source,
         }

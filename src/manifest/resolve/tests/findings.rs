@@ -149,3 +149,22 @@ fn a_missing_library_is_named_with_who_needs_it() {
         set its x bit with chmod(1), or list it under `libraries` or `files`";
     assert_eq!(scene.errors(&manifest), [expected]);
 }
+
+#[test]
+fn a_user_namespace_within_another_takes_one_id_or_none() {
+    use crate::plan::step::Action;
+    let mut scene = Scene::new("nested");
+    let mut manifest = Manifest::default();
+    manifest.program.command = Some(scene.at(1, vec!["/program".into()]));
+    manifest.namespaces.user = Some(scene.at(2, true));
+    // The root of a container, who has a range of ids.
+    scene.host = Host { first_user_namespace: false, ..scene.host.clone() };
+    let findings = scene.run(&manifest).unwrap_err();
+    assert_eq!(findings[0].message, "a user namespace cannot be made from within another one");
+    assert_eq!(findings[0].hint.as_deref(), Some("leave `user` out, or start stockade outside"));
+    // That of `unshare -r`, who has one.
+    scene.host = Host { has_one_id: true, ..scene.host.clone() };
+    let run = scene.run(&manifest).unwrap();
+    assert!(run.steps.iter().any(|step| matches!(step.action, Action::MapIds { .. })));
+    assert!(!run.steps.iter().any(|step| matches!(step.action, Action::SetGroups { .. })));
+}
