@@ -291,6 +291,7 @@ fn nothing_is_copied_into_memory(manifest: &Manifest, findings: &mut Vec<Finding
     }
     let tree = &manifest.tree;
     let copied = [
+        ("base", tree.base.as_ref().map(|base| &base.origin)),
         ("programs", tree.programs.first().map(|entry| &entry.origin)),
         ("libraries", tree.libraries.first().map(|entry| &entry.origin)),
         ("files", tree.files.first().map(|entry| &entry.origin)),
