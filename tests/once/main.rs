@@ -12,6 +12,7 @@ mod common;
 mod bubblewrap;
 mod defaults;
 mod limits;
+mod memory;
 mod options;
 mod saved;
 
