@@ -17,7 +17,7 @@ use super::{diagnose, failure, limits};
 use crate::cli;
 use crate::error::{self, Failure, exit};
 use crate::jail::state::Unwritten;
-use crate::jail::{self, End, Manager, Notice, Program, Started};
+use crate::jail::{self, End, Manager, Notice, Peaks, Program, Started};
 use crate::manifest::Request;
 use crate::manifest::finding::Finding;
 use crate::manifest::resolve::run::{Run, Tree};
@@ -220,7 +220,7 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
     if let Some(manager) = &waiting.manager {
         manager.stopping();
     }
-    course.used = result.as_ref().ok().map(|_| used(began));
+    course.used = result.as_ref().ok().map(|_| used(began, program.peaks()));
     course.cpu_time = jail.loaded.manifest.limits.resources.iter().find_map(|limit| {
         let seconds = limit.value.soft.filter(|_| limit.value.resource.name == "RLIMIT_CPU");
         seconds.map(Duration::from_secs)
@@ -239,7 +239,7 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
 }
 
 /// What the jail's processes have used, as PID 1 has counted them together.
-fn used(began: Instant) -> Used {
+fn used(began: Instant, peaks: Peaks) -> Used {
     let wall = began.elapsed();
     let Ok(found) = getrusage(UsageWho::RUSAGE_CHILDREN) else { return Used { wall, ..Used::default() } };
     let time = |time: TimeVal| {
@@ -251,6 +251,8 @@ fn used(began: Instant) -> Used {
         system: time(found.system_time()),
         // In KiB, see getrusage(2).
         peak_memory: found.max_rss() as u64 * 1024,
+        peak_together: peaks.memory,
+        peak_tasks: peaks.tasks,
         voluntary_switches: found.voluntary_context_switches() as u64,
         involuntary_switches: found.involuntary_context_switches() as u64,
         blocks_read: found.block_reads() as u64,

@@ -34,6 +34,8 @@ pub(super) struct ControlGroups {
     made: RefCell<Vec<Made>>,
     hits: RefCell<Vec<Hit>>,
     left: RefCell<Vec<(PathBuf, Errno)>>,
+    /// The most that was used at once.
+    peaks: Cell<Peaks>,
 }
 
 /// One group.
@@ -78,6 +80,15 @@ impl Effect {
     }
 }
 
+/// The most that all processes of a jail have used together at any time, as far as their groups have counted it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Peaks {
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Processes and threads, PID 1 included.
+    pub tasks: Option<u64>,
+}
+
 impl ControlGroups {
     /// By the supervisor: makes a group in each hierarchy.
     pub(super) fn make(&self, name: &str, wanted: &[ControlGroup]) -> Result<(), Error> {
@@ -117,6 +128,14 @@ impl ControlGroups {
     pub(super) fn finish(&self) {
         let made = self.made.take();
         self.hits.borrow_mut().extend(made.iter().flat_map(Made::hits));
+        let most = |file: &str| made.iter().find_map(|made| made.read(file).trim_end().parse().ok());
+        let known = Peaks {
+            memory: most("memory.peak").or_else(|| most("memory.max_usage_in_bytes")),
+            tasks: most("pids.peak"),
+        };
+        if !made.is_empty() {
+            self.peaks.set(known);
+        }
         for group in made {
             if let Err(errno) = remove(&group.path) {
                 self.left.borrow_mut().push((group.path, errno));
@@ -127,6 +146,11 @@ impl ControlGroups {
     /// The groups that could not be removed, and why.
     pub(super) fn left(&self) -> Vec<(PathBuf, Errno)> {
         self.left.borrow().clone()
+    }
+
+    /// The most that was used at once, once the jail has ended.
+    pub(super) fn peaks(&self) -> Peaks {
+        self.peaks.get()
     }
 
     /// The limits that were reached, once the jail has ended.

@@ -50,7 +50,7 @@ use std::time::Instant;
 use nix::libc;
 
 pub use announce::{Started, Tell};
-pub use cgroup::{Effect, Hit, paths as control_groups, sweep};
+pub use cgroup::{Effect, Hit, Peaks, paths as control_groups, sweep};
 pub use mapped::{Mapped, mapped};
 pub use notify::Manager;
 pub use program::Program;

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc::{self, sock_filter};
 
-use super::cgroup::{ControlGroups, Hit};
+use super::cgroup::{ControlGroups, Hit, Peaks};
 use super::furnish::Piece;
 use super::spaces::{NewSpace, Spaces};
 use super::verify::Verify;
@@ -209,6 +209,11 @@ impl Program {
     /// The limits that control groups have held the jail to, once it has ended.
     pub fn hits(&self) -> Vec<Hit> {
         self.groups.hits()
+    }
+
+    /// The most that its control groups have counted at once, when it has ended.
+    pub fn peaks(&self) -> Peaks {
+        self.groups.peaks()
     }
 
     /// The control groups that could not be removed when it had ended, and why.

@@ -6,7 +6,8 @@
 //! layers[]    of its confinement: layer, state (enforced, degraded, off), reason (null if all of it is enforced), origin; as in `plan --json`
 //! limits[]    of its control groups that it reached: limit (the manifest's key), amount (as a manifest has it), effect (killed, refused or
 //!             delayed), times
-//! used        wall_ms, user_ms, system_ms; peak_memory: bytes of its largest process; voluntary_switches, involuntary_switches: of context;
+//! used        wall_ms, user_ms, system_ms; peak_memory: bytes of its largest process; peak_together, peak_tasks:
+//!             of all together, null where no control group counts them; voluntary_switches, involuntary_switches: of context;
 //!             blocks_read, blocks_written: of 512 bytes, from and to disks. null if nothing was executed
 //! ended_by    the limit that ended it, by its key in a manifest (runtime_max, cpu_time, file_size, memory), or null
 //! ended       how (exited, signaled, timed_out, or failed: nothing was executed), status (exited) or signal (signaled)
@@ -47,6 +48,10 @@ pub struct Used {
     pub system: Duration,
     /// Bytes of memory that its largest process has had at once.
     pub peak_memory: u64,
+    /// The same of all its processes together, where a control group counts it.
+    pub peak_together: Option<u64>,
+    /// How many processes and threads it has had at once, PID 1 included, where a control group counts them.
+    pub peak_tasks: Option<u64>,
     /// How often one of its processes waited.
     pub voluntary_switches: u64,
     /// How often one of them had to give way.
@@ -152,6 +157,7 @@ pub fn json(jail: &JailName, course: &Course, exit_code: u8) -> Value {
         json!({
             "wall_ms": milliseconds(used.wall), "user_ms": milliseconds(used.user),
             "system_ms": milliseconds(used.system), "peak_memory": used.peak_memory,
+            "peak_together": used.peak_together, "peak_tasks": used.peak_tasks,
             "voluntary_switches": used.voluntary_switches, "involuntary_switches": used.involuntary_switches,
             "blocks_read": used.blocks_read, "blocks_written": used.blocks_written,
         })

@@ -108,6 +108,8 @@ fn memory_is_one_limit_for_all_processes() {
     let report = report(&dir, "eater", &["--memory", "32M"], "exec perl -e '$x = \"a\" x 200_000_000'");
     assert_eq!(report["ended_by"], "memory", "{report:#}");
     assert_eq!(report["limits"][0]["limit"], "memory", "{report:#}");
+    let together = report["used"]["peak_together"].as_u64().unwrap();
+    assert!((16 << 20..=32 << 20).contains(&together), "{report:#}");
     assert_eq!(report["exit_code"], 137);
 }
 
