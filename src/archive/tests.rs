@@ -380,3 +380,15 @@ fn whiteouts_take_away_what_is_below() {
 fn archive_of_link() -> Vec<u8> {
     archive(&[link("l", "/etc")])
 }
+
+/// Forty thousand names of two thousand directories each would be hundreds of gigabytes of directories that nobody speaks of.
+#[test]
+fn directories_that_no_entry_speaks_of_count_as_well() {
+    let mut bytes = Vec::new();
+    for number in 0..600 {
+        let name = format!("{number}/{}f", "a/".repeat(2000));
+        bytes.extend(entry(before(b'x', &record("path", &name))));
+        bytes.extend(entry(file("f", "")));
+    }
+    assert!(hostile(&bytes, false).is_none());
+}

@@ -71,9 +71,14 @@ impl Tree {
     }
 
     fn count(&mut self, entry: &Entry) -> Result<(), Error> {
-        self.entries += 1;
         let attributes = entry.member.xattrs.iter().map(|(name, value)| name.count_bytes() + value.len());
-        self.remembered += entry.name.len() + entry.target.len() + attributes.sum::<usize>();
+        self.remember(entry.name.len() + entry.target.len() + attributes.sum::<usize>())
+    }
+
+    /// Another entry, with so many bytes to be kept.
+    fn remember(&mut self, bytes: usize) -> Result<(), Error> {
+        self.entries += 1;
+        self.remembered += bytes;
         if self.entries > MOST_ENTRIES || self.remembered > MOST_REMEMBERED {
             return Err(Error::of_all(Problem::TooMany("entries")));
         }
@@ -155,6 +160,8 @@ impl Tree {
                 Some(Node::File(_)) => return Err(Error::of(name, Problem::NoDirectory)),
                 None => missing.push(above.to_owned()),
             }
+            // What nobody speaks of takes memory as well: one long name is thousands of directories.
+            self.remember(above.as_os_str().len())?;
         }
         self.nodes.extend(missing.into_iter().map(|path| (path, Node::Directory(IMPLIED))));
         Ok(())
