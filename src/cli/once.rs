@@ -3,10 +3,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read as _;
 
 use super::{Early, usage};
 use crate::manifest::once::Asked;
 use crate::manifest::suggest;
+use crate::sys;
 
 /// An option: its name, what stands after it, and its help.
 struct Known {
@@ -243,10 +246,21 @@ fn further(descriptor: &str, options: &mut Vec<Asked>) -> Result<(), Early> {
     Ok(())
 }
 
-/// What can be read from a descriptor that the caller passed.
+/// Most bytes that a descriptor of the caller's may give: options and small files.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// What can be read from a descriptor that the caller passed, from where it stands: what has been read once is not read again, so that
+/// options which name their own descriptor come to an end.
 pub(crate) fn descriptor_content(descriptor: &str) -> Result<Vec<u8>, String> {
-    let number: u32 = descriptor.parse().map_err(|_| "it is not the number of a descriptor".to_owned())?;
-    std::fs::read(format!("/proc/self/fd/{number}")).map_err(|error| error.to_string())
+    let number: i32 = descriptor.parse().map_err(|_| "it is not the number of a descriptor".to_owned())?;
+    let copy =
+        sys::process::duplicate(number).map_err(|errno| sys::Error { call: "fcntl", errno }.to_string())?;
+    let mut bytes = Vec::new();
+    File::from(copy).take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err("there is more to be read than 1 MiB".into());
+    }
+    Ok(bytes)
 }
 
 /// An option of bytes that are no text.
@@ -357,6 +371,23 @@ mod tests {
         ] {
             assert_eq!(refusal(line), expected);
         }
+    }
+
+    /// Options that name their own descriptor were read again and again until the stack was full.
+    #[test]
+    fn a_descriptor_is_read_once_and_not_without_end() {
+        use std::io::{Seek as _, Write as _};
+        use std::os::fd::AsRawFd as _;
+        let mut file: File =
+            nix::sys::memfd::memfd_create(c"options", nix::sys::memfd::MFdFlags::empty()).unwrap().into();
+        let number = file.as_raw_fd().to_string();
+        write!(file, "--args\0{number}\0--share-net\0").unwrap();
+        file.rewind().unwrap();
+        let found = words(&["--args", &number, "ls"]).unwrap();
+        assert_eq!(found.options, [Asked { name: "--share-net", values: Vec::new() }]);
+        let endless = File::open("/dev/zero").unwrap();
+        let refused = descriptor_content(&endless.as_raw_fd().to_string());
+        assert_eq!(refused, Err("there is more to be read than 1 MiB".into()));
     }
 
     #[test]
