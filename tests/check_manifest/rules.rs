@@ -81,6 +81,11 @@ target = "/dev"
 [[mounts]]
 source = "/srv"
 target = "/sys/kernel"
+[[mounts]]
+type = "tmpfs"
+target = "/dev/shm"
+[tree]
+devices = ["null", "shm"]
 [root]
 sys = "masked"
 "#,
@@ -108,7 +113,13 @@ error: nothing can be mounted on `/sys/kernel`: stockade mounts the jail's own /
       | ^^^^^^^^^^
 hint: leave `sys` out of `[root]`, or show less of the host
 
-4 errors in jails/web.toml
+error: nothing can be mounted on `/dev/shm`: stockade makes the jail's own
+  --> jails/web.toml:15:1
+   15 | [[mounts]]
+      | ^^^^^^^^^^
+hint: leave `shm` out of `devices` under `[tree]`
+
+5 errors in jails/web.toml
 ",
     );
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::manifest::finding::Finding;
-use crate::manifest::schema::{Manifest, Mount, MountKind, Sys};
+use crate::manifest::schema::{DeviceName, Manifest, Mount, MountKind, Sys};
 use crate::plan::value::{HostPath, JailPath, Size};
 use crate::plan::{At, Origin};
 
@@ -62,7 +62,24 @@ fn target_is_free(manifest: &Manifest, mount: &At<Mount>, findings: &mut Vec<Fin
             "stockade makes the jail's own /dev",
             "name `devices` under `[tree]`; one more of the host is mounted below, such as `/dev/fuse`",
         ));
+    } else if let Some(device) = device_at(manifest, path) {
+        findings.push(taken(
+            "stockade makes the jail's own",
+            &format!("leave `{device}` out of `devices` under `[tree]`"),
+        ));
     }
+}
+
+/// The device of the jail's own whose place this is, by its name in `devices`.
+fn device_at(manifest: &Manifest, path: &Path) -> Option<&'static str> {
+    let place = path.strip_prefix("/dev").ok()?.to_str()?;
+    let listed = |device: DeviceName| match device {
+        DeviceName::Node(device) => (device.name == place).then_some(device.name),
+        DeviceName::Pts => ["pts", "ptmx"].contains(&place).then_some("pts"),
+        DeviceName::Shm => (place == "shm").then_some("shm"),
+        DeviceName::Log => (place == "log").then_some("log"),
+    };
+    manifest.tree.devices.as_ref()?.iter().find_map(|device| listed(device.value))
 }
 
 fn source_can_be_shown(mount: &At<Mount>, findings: &mut Vec<Finding>) {

@@ -209,7 +209,8 @@ impl Files {
             "--hide" => self.hide(&place(&absolute(Path::new(first), facts))?, facts, &origin),
             "--remount-ro" => self.remount(&place(first)?, asked, &origin)?,
             "--perms" => self.mode = Some(first.to_owned()),
-            "--size" => self.size = Some(first.to_owned()),
+            "--size" => self.size = Some(bounded(asked)?),
+            "--tmp-size" => _ = bounded(asked)?,
             "--chdir" => self.chdir = Some((first.to_owned(), origin)),
             "--dev" | "--proc" => {
                 let path = asked.name.replace("--", "/");
@@ -406,6 +407,19 @@ impl Files {
         Directory { path, origin: Some(origin), note: self.note.take() }
     }
 
+    /// A mode or a size that is given to nothing is a mistake in the order of options.
+    pub(super) fn nothing_is_left(&self) -> Result<(), Refused> {
+        for (name, left, of) in
+            [("--perms", &self.mode, "--dir, --tmpfs or --file"), ("--size", &self.size, "--tmpfs")]
+        {
+            if let Some(value) = left {
+                let message = format!("`{name} {value}` comes before nothing that it could be of");
+                return Err((message, format!("write it before the {of} that is meant")));
+            }
+        }
+        Ok(())
+    }
+
     /// All of it in a layer.
     pub(super) fn put(self, layer: &mut Table) {
         // Words of `host` come before mounts, which would hide what they show.
@@ -415,6 +429,7 @@ impl Files {
                 append(layer, "tree.host", text_of(word, &origin));
             }
         }
+        let taken: Vec<_> = self.items.iter().map(|item| item.target.clone()).collect();
         for Item { list, table, origin, .. } in self.items {
             append(layer, list, Node::new(Value::Table(table), origin));
         }
@@ -422,7 +437,10 @@ impl Files {
             let origin = Origin::Default("devices that reach nothing, and terminals of the jail's own");
             let tty = self.has_tty.then_some("tty");
             for device in ["null", "zero", "full", "random", "urandom", "pts", "shm"].into_iter().chain(tty) {
-                append(layer, "tree.devices", text_of(device, &origin));
+                // An option may put something else in its place.
+                if !taken.contains(&Path::new("/dev").join(device)) {
+                    append(layer, "tree.devices", text_of(device, &origin));
+                }
             }
         }
     }
@@ -438,6 +456,16 @@ struct Bind {
 
 impl Bind {
     const READ_ONLY: Self = Self { writable: false, optional: false, devices: false };
+}
+
+/// A size of a file system in memory, which has one: the kernel takes 0 for no limit, see tmpfs(5).
+fn bounded(asked: &Asked) -> Result<String, Refused> {
+    let value = asked.value(0);
+    if value.trim_matches(|c: char| c == '0' || c.is_ascii_alphabetic()).is_empty() {
+        let message = format!("`{} {value}` would be no limit at all", asked.name);
+        return Err((message, format!("write a size, such as `{} 64M`", asked.name)));
+    }
+    Ok(value.to_owned())
 }
 
 /// A table with these values.

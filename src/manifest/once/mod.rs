@@ -114,6 +114,7 @@ pub(super) fn layer(asked: &[Asked], command: &[String], facts: &Facts<'_>) -> R
             made.option(asked)?;
         }
     }
+    files.nothing_is_left()?;
     if is_whole {
         made.whole(facts);
         files.accounts(facts, made.uid, made.gid);

@@ -191,3 +191,23 @@ fn what_is_written_is_read_as_the_same() {
     assert_eq!(found, "\"q\" \\ \n\t\u{1} é");
     assert!(written.contains("content = \"given\""));
 }
+
+#[test]
+fn a_mode_or_size_that_is_for_nothing_is_refused() {
+    for (option, value, why) in [
+        ("--perms", "0700", "`--perms 0700` comes before nothing that it could be of"),
+        ("--size", "1M", "`--size 1M` comes before nothing that it could be of"),
+        ("--size", "0", "`--size 0` would be no limit at all"),
+        ("--tmp-size", "0M", "`--tmp-size 0M` would be no limit at all"),
+    ] {
+        assert_eq!(amounts(&[(option, &[value])]).unwrap_err().0, why);
+    }
+    assert!(amounts(&[("--perms", &["0700"]), ("--size", &["10M"]), ("--tmpfs", &["/d"])]).is_ok());
+}
+
+#[test]
+fn what_takes_the_place_of_a_device_is_there_instead() {
+    let devices = |options: &[(&'static str, &[&str])]| amounts(options).unwrap().contains("\"shm\"");
+    assert!(devices(&[]));
+    assert!(!devices(&[("--tmpfs", &["/dev/shm"])]));
+}
