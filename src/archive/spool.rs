@@ -1,7 +1,7 @@
 //! One layer, from wherever it comes into a file without a name, its compression undone, its digest taken on the way.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead, Read, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
@@ -33,7 +33,7 @@ pub(super) struct Spooled {
     pub(super) read: u64,
 }
 
-/// What is read, byte by byte or as much as there is, with its digest.
+/// What is read, with its digest.
 pub(super) struct Input {
     file: File,
     buffer: Vec<u8>,
@@ -47,9 +47,10 @@ impl Input {
     fn new(file: File) -> Self {
         Self { file, buffer: vec![0; CHUNK], start: 0, end: 0, hash: Sha256::new(), read: 0 }
     }
+}
 
-    /// What was read and not taken; nothing at the end.
-    pub(super) fn available(&mut self) -> Result<&[u8], Fault> {
+impl BufRead for Input {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.start == self.end {
             match self.file.read(&mut self.buffer) {
                 Ok(read) => {
@@ -59,27 +60,22 @@ impl Input {
                     break;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         }
         Ok(&self.buffer[self.start..self.end])
     }
 
-    /// Takes so many of them.
-    pub(super) fn advance(&mut self, count: usize) {
+    fn consume(&mut self, count: usize) {
         self.start = self.end.min(self.start + count);
     }
+}
 
-    /// The next byte, left where it is.
-    pub(super) fn peek(&mut self) -> Result<Option<u8>, Fault> {
-        Ok(self.available()?.first().copied())
-    }
-
-    /// The next byte, which has to be there.
-    pub(super) fn take(&mut self) -> Result<u8, Fault> {
-        let byte = self.peek()?.ok_or(Fault::Short)?;
-        self.advance(1);
-        Ok(byte)
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(buffer)?;
+        self.consume(read);
+        Ok(read)
     }
 }
 
@@ -89,7 +85,7 @@ pub(super) fn layer(file: File) -> Result<Spooled, Error> {
     let mut target = nameless()?;
     let room = room(&target)?;
     let mut length = 0;
-    let begin = input.available()?;
+    let begin = input.fill_buf()?;
     if let Some((_, program)) = OTHERS.iter().find(|(magic, _)| begin.starts_with(magic)) {
         return Err(Error::of_all(Problem::Compressed(program)));
     }
@@ -105,13 +101,13 @@ pub(super) fn layer(file: File) -> Result<Spooled, Error> {
         gzip::undo(&mut input, &mut write)?;
     } else {
         loop {
-            let data = input.available()?;
+            let data = input.fill_buf()?;
             if data.is_empty() {
                 break;
             }
             write(data)?;
             let taken = data.len();
-            input.advance(taken);
+            input.consume(taken);
         }
     }
     Ok(Spooled { file: target, length, digest: input.hash.finalize().into(), read: input.read })
