@@ -11,55 +11,19 @@ use crate::error::{self, Failure, exit};
 use crate::manifest::{Request, suggest};
 use crate::report::diagnostic::Diagnostic;
 pub(crate) use once::{Once, descriptor_content};
+use verbs::Words;
 pub(crate) use verbs::{
-    Build, Check, Doctor, Exec, Export, Freeze, Limit, List, Plan, Remove, Run, Serve, Signal, Stats, Stop,
-    Test, Thaw, Verify, Why,
+    Build, Check, Doctor, Exec, Export, Freeze, Limit, List, Plan, Run, Serve, Signal, Stats, Stop, Test,
+    Thaw, Verb, Verify, Why,
 };
-use verbs::{Verb, Words};
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Command {
-    /// `stockade check`
-    Check(Check),
-    /// `stockade plan`
-    Plan(Plan, Request),
-    /// `stockade build`
-    Build(Build, Request),
-    /// `stockade run`
-    Run(Run, Request),
-    /// `stockade once`
-    Once(Once),
-    /// `stockade serve`
-    Serve(Serve, Request),
-    /// `stockade test`
-    Test(Test),
-    /// `stockade doctor`
-    Doctor(Doctor),
-    /// `stockade verify`
-    Verify(Verify),
-    /// `stockade list`
-    List(List),
-    /// `stockade exec`, with the program and its arguments
-    Exec(Exec, Vec<OsString>),
-    /// `stockade signal`
-    Signal(Signal),
-    /// `stockade stats`
-    Stats(Stats),
-    /// `stockade stop`
-    Stop(Stop),
-    /// `stockade limit`
-    Limit(Limit),
-    /// `stockade freeze`
-    Freeze(Freeze),
-    /// `stockade thaw`
-    Thaw(Thaw),
-    /// `stockade why`
-    Why(Why),
-    /// `stockade export`
-    Export(Export, Request),
-    /// `stockade remove`
-    Remove(Remove),
+pub(crate) struct Command {
+    /// What to do.
+    pub(crate) verb: Verb,
+    /// The words that follow `--`.
+    pub(crate) program: Vec<OsString>,
 }
 
 /// Why there is no command to run.
@@ -144,11 +108,12 @@ fn usage(message: String, hint: impl Into<String>) -> Early {
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Early> {
     let mut ours: Vec<OsString> = arguments.into_iter().skip(1).collect();
     if ours.first().is_some_and(|word| word == "once") {
-        return once::parse(ours.split_off(1)).map(Command::Once);
+        let verb = Verb::Once(once::parse(ours.split_off(1))?);
+        return Ok(Command { verb, program: Vec::new() });
     }
     // What follows the first `--` belongs to the jailed program, and need not be text.
     let split = ours.iter().position(|word| word == "--");
-    let extra_arguments =
+    let program: Vec<_> =
         split.map(|at| ours.split_off(at)).unwrap_or_default().into_iter().skip(1).collect();
     let words = ours
         .into_iter()
@@ -170,74 +135,34 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         Ok(()) => Early::Answer(early.output),
         Err(()) => explained(&early.output, words.first().copied()),
     })?;
-    command(parsed.verb, extra_arguments, split.is_some())
+    meaningful(&parsed.verb, split.is_some().then_some(&program))?;
+    Ok(Command { verb: parsed.verb, program })
 }
 
-/// The command of a verb. Only `run` and `plan` know what to do with words after `--`.
-fn command(verb: Verb, extra_arguments: Vec<OsString>, split: bool) -> Result<Command, Early> {
-    let request = |jail: &String, sets: &[String], extra_arguments| Request {
-        jail: jail.into(),
-        sets: sets.to_vec(),
-        extra_arguments,
-    };
-    if split && !matches!(verb, Verb::Run(_) | Verb::Serve(_) | Verb::Plan(_) | Verb::Exec(_)) {
-        return Err(usage(
+/// A jail with the `--set`s and the words that are for it.
+pub(crate) fn request(jail: &str, sets: &[String], program: Vec<OsString>) -> Request {
+    Request { jail: jail.into(), sets: sets.to_vec(), extra_arguments: program }
+}
+
+/// Refuses what says nothing together. Few verbs know what to do with words after `--`.
+fn meaningful(verb: &Verb, program: Option<&Vec<OsString>>) -> Result<(), Early> {
+    match verb {
+        Verb::Run(run) if run.log.is_some() && !run.detach => Err(usage(
+            "`--log` goes with `--detach` only".into(),
+            "in the foreground the output is where the caller has it: `> FILE`",
+        )),
+        Verb::Exec(exec) if program.is_none_or(Vec::is_empty) => Err(usage(
+            "no program is named".into(),
+            format!("write `stockade exec {} -- PROGRAM`", exec.jail),
+        )),
+        Verb::Run(_) | Verb::Serve(_) | Verb::Plan(_) | Verb::Exec(_) => Ok(()),
+        _ if program.is_some() => Err(usage(
             "`--` and what follows it mean nothing here".into(),
             "only `stockade run JAIL -- ARGUMENTS` passes them on",
-        ));
+        )),
+        Verb::Build(build) => meaningful_build(build),
+        _ => Ok(()),
     }
-    Ok(match verb {
-        Verb::Check(check) => Command::Check(check),
-        Verb::Plan(plan) => {
-            let request = request(&plan.jail, &plan.set, extra_arguments);
-            Command::Plan(plan, request)
-        }
-        Verb::Build(build) => {
-            let request = request(&build_of(&build)?, &build.set, extra_arguments);
-            Command::Build(build, request)
-        }
-        Verb::Run(run) => {
-            if run.log.is_some() && !run.detach {
-                return Err(usage(
-                    "`--log` goes with `--detach` only".into(),
-                    "in the foreground the output is where the caller has it: `> FILE`",
-                ));
-            }
-            let request = request(&run.jail, &run.set, extra_arguments);
-            Command::Run(run, request)
-        }
-        // Its words are read before these.
-        Verb::Once(once) => Command::Once(once::parse(once.words.into_iter().map(OsString::from).collect())?),
-        Verb::Serve(serve) => {
-            let request = request(&serve.jail, &serve.set, extra_arguments);
-            Command::Serve(serve, request)
-        }
-        Verb::Test(test) => Command::Test(test),
-        Verb::Doctor(doctor) => Command::Doctor(doctor),
-        Verb::Verify(verify) => Command::Verify(verify),
-        Verb::List(list) => Command::List(list),
-        Verb::Exec(exec) => match extra_arguments.first() {
-            Some(_) => Command::Exec(exec, extra_arguments),
-            None => {
-                return Err(usage(
-                    "no program is named".into(),
-                    format!("write `stockade exec {} -- PROGRAM`", exec.jail),
-                ));
-            }
-        },
-        Verb::Signal(words) => Command::Signal(words),
-        Verb::Stats(options) => Command::Stats(options),
-        Verb::Stop(stop) => Command::Stop(stop),
-        Verb::Limit(limit) => Command::Limit(limit),
-        Verb::Freeze(freeze) => Command::Freeze(freeze),
-        Verb::Thaw(thaw) => Command::Thaw(thaw),
-        Verb::Why(why) => Command::Why(why),
-        Verb::Export(export) => {
-            let request = request(&export.jail, &export.set, extra_arguments);
-            Command::Export(export, request)
-        }
-        Verb::Remove(remove) => Command::Remove(remove),
-    })
 }
 
 /// Words as argh takes them: `--set=a=b` becomes two, `-h` and `help` become `--help`. A wrong verb or option ends here, since
@@ -308,8 +233,8 @@ fn kind_of_value(option: &str) -> &'static str {
     }
 }
 
-/// The jail that a `build` is of: one, or with `--all` none. Refuses options that say nothing together.
-fn build_of(build: &Build) -> Result<String, Early> {
+/// A `build` is of one jail, or with `--all` of none that is named.
+fn meaningful_build(build: &Build) -> Result<(), Early> {
     let refused = |message: &str, hint: &str| Err(usage(message.to_owned(), hint));
     if build.rollback && (build.dry_run || build.test || !build.set.is_empty() || build.json) {
         return refused(
@@ -333,7 +258,7 @@ fn build_of(build: &Build) -> Result<String, Early> {
             "no jail is named",
             "write `stockade build JAIL`, with a manifest's path or name, or `stockade build --all`",
         ),
-        (jail, _) => Ok(jail.clone().unwrap_or_default()),
+        _ => Ok(()),
     }
 }
 
@@ -428,13 +353,13 @@ mod tests {
 
     #[test]
     fn the_programs_arguments_stay_as_they_are() {
-        let Ok(Command::Run(_, request)) =
+        let Ok(Command { verb: Verb::Run(run), program }) =
             words(&["run", "--set=a.b=c=d", "--set", "e=-f", "web", "--", "--json", "--", "x"])
         else {
             panic!("not a run")
         };
-        assert_eq!(request.jail, "web");
-        assert_eq!(request.sets, ["a.b=c=d", "e=-f"]);
-        assert_eq!(request.extra_arguments, ["--json", "--", "x"]);
+        assert_eq!(run.jail, "web");
+        assert_eq!(run.set, ["a.b=c=d", "e=-f"]);
+        assert_eq!(program, ["--json", "--", "x"]);
     }
 }

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
 
+use argh::{CommandInfo, EarlyExit, FromArgs, SubCommand};
+
 use super::{Early, usage};
 use crate::manifest::once::Asked;
 use crate::manifest::suggest;
@@ -150,6 +152,24 @@ impl Once {
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         let named = self.options.iter().rev().find(|asked| asked.name == name);
         named.map(|asked| asked.values.first().map_or("", String::as_str))
+    }
+}
+
+/// For argh, which lists it with the other verbs: the words come to [`parse`] before it sees them.
+impl SubCommand for Once {
+    const COMMAND: &'static CommandInfo = &CommandInfo {
+        name: "once",
+        short: &'\0',
+        description: "run one command isolated, without a manifest: `stockade once -- COMMAND`",
+    };
+}
+
+impl FromArgs for Once {
+    fn from_args(_: &[&str], words: &[&str]) -> Result<Self, EarlyExit> {
+        parse(words.iter().map(OsString::from).collect()).map_err(|early| match early {
+            Early::Answer(output) => EarlyExit { output, status: Ok(()) },
+            Early::Usage(_) => EarlyExit { output: String::new(), status: Err(()) },
+        })
     }
 }
 

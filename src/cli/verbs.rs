@@ -2,6 +2,8 @@
 
 use argh::FromArgs;
 
+use super::Once;
+
 /// Build jails from manifests and run programs confined in them.
 #[derive(FromArgs, Debug, PartialEq, Eq)]
 #[argh(
@@ -21,12 +23,12 @@ pub(super) struct Words {
 
 #[derive(FromArgs, Debug, PartialEq, Eq)]
 #[argh(subcommand)]
-pub(super) enum Verb {
+pub(crate) enum Verb {
     Check(Check),
     Plan(Plan),
     Build(Build),
     Run(Run),
-    Once(OnceWords),
+    Once(Once),
     Serve(Serve),
     Test(Test),
     Doctor(Doctor),
@@ -134,15 +136,6 @@ pub(crate) struct Run {
     /// a manifest's path or name
     #[argh(positional, arg_name = "JAIL")]
     pub(crate) jail: String,
-}
-
-/// run one command isolated, without a manifest: `stockade once -- COMMAND`
-#[derive(FromArgs, Debug, PartialEq, Eq)]
-#[argh(subcommand, name = "once")]
-pub(super) struct OnceWords {
-    /// its options are read elsewhere, in their order
-    #[argh(positional, arg_name = "COMMAND")]
-    pub(super) words: Vec<String>,
 }
 
 /// listen, and run the jail's program for each connection, which is its standard input and output, as inetd(8) does

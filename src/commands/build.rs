@@ -18,13 +18,14 @@ use crate::report::rows::{self, Row};
 use crate::tree::{self, Built, Change, ChangeKind, Distrust, Generation, Record, Store};
 
 /// Builds one jail's tree, or those of all jails that have one.
-pub(super) fn build(options: &cli::Build, request: &Request) -> Result<u8> {
-    if !options.all {
-        let jail = Jail::load(request)?;
+pub(super) fn build(options: &cli::Build) -> Result<u8> {
+    if let Some(jail) = &options.jail {
+        let request = cli::request(jail, &options.set, Vec::new());
+        let jail = Jail::load(&request)?;
         if options.rollback {
             return roll_back(options, &jail);
         }
-        let value = one(options, &jail, request)?;
+        let value = one(options, &jail, &request)?;
         return Ok(if options.json { print(&value) } else { 0 });
     }
     let mut code = 0;

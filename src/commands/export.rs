@@ -5,8 +5,8 @@ use std::path::Path;
 use super::prepare::{Result, state_directory};
 use crate::cli;
 use crate::error::{self, Failure, exit};
+use crate::manifest;
 use crate::manifest::schema::{Manifest, Network};
-use crate::manifest::{self, Request};
 use crate::plan::{At, JailName};
 use crate::report::diagnostic::Diagnostic;
 use crate::report::systemd::{self, Unit};
@@ -38,8 +38,9 @@ impl Format {
 }
 
 /// Writes a unit, or into a directory all that there are. From the manifest alone: what this shell's control group lacks for a run the unit is there to give.
-pub(super) fn export(options: &cli::Export, request: &Request) -> Result<u8> {
+pub(super) fn export(options: &cli::Export) -> Result<u8> {
     let format = Format::parse(options)?;
+    let request = &cli::request(&options.jail, &options.set, Vec::new());
     let loaded = manifest::load(request).map_err(|findings| Failure::manifest(findings, &request.jail))?;
     let warnings: Vec<_> = loaded.warnings.iter().cloned().map(Diagnostic::from).collect();
     error::eprint_all(&warnings, &loaded.path.display().to_string());

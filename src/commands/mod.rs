@@ -26,31 +26,31 @@ mod verify;
 mod view;
 mod why;
 
-use crate::cli::Command;
+use crate::cli::{Command, Verb, request};
 use crate::error::Failure;
 
 /// Does what the command line asks for.
-pub(crate) fn run(command: Command) -> Result<u8, Failure> {
-    match command {
-        Command::Check(check) => view::check(&check),
-        Command::Plan(plan, request) => view::plan(&plan, &request),
-        Command::Build(build, request) => build::build(&build, &request),
-        Command::Run(run, request) => run::run(&run, &request),
-        Command::Once(options) => once::once(&options),
-        Command::Serve(serve, request) => serve::serve(&serve, &request),
-        Command::Test(test) => suite::test(&test),
-        Command::Doctor(doctor) => Ok(doctor::doctor(&doctor)),
-        Command::Verify(verify) => verify::verify(&verify),
-        Command::List(list) => list::list(&list),
-        Command::Exec(exec, command) => exec::exec(&exec, command),
-        Command::Limit(limit) => control::limit(&limit),
-        Command::Freeze(freeze) => control::freeze(&freeze),
-        Command::Thaw(thaw) => control::thaw(&thaw),
-        Command::Signal(words) => signal::signal(&words),
-        Command::Stats(options) => stats::stats(&options),
-        Command::Stop(stop) => stop::stop(&stop),
-        Command::Why(why) => why::why(&why),
-        Command::Export(options, request) => export::export(&options, &request),
-        Command::Remove(remove) => remove::remove(&remove.jails),
+pub(crate) fn run(Command { verb, program }: Command) -> Result<u8, Failure> {
+    match verb {
+        Verb::Check(check) => view::check(&check),
+        Verb::Plan(plan) => view::plan(&plan, &request(&plan.jail, &plan.set, program)),
+        Verb::Build(build) => build::build(&build),
+        Verb::Run(run) => run::run(&run, &request(&run.jail, &run.set, program)),
+        Verb::Once(options) => once::once(&options),
+        Verb::Serve(serve) => serve::serve(&serve, &request(&serve.jail, &serve.set, program)),
+        Verb::Test(test) => suite::test(&test),
+        Verb::Doctor(doctor) => Ok(doctor::doctor(&doctor)),
+        Verb::Verify(verify) => verify::verify(&verify),
+        Verb::List(list) => list::list(&list),
+        Verb::Exec(exec) => exec::exec(&exec, program),
+        Verb::Limit(limit) => control::limit(&limit),
+        Verb::Freeze(freeze) => control::freeze(&freeze),
+        Verb::Thaw(thaw) => control::thaw(&thaw),
+        Verb::Signal(words) => signal::signal(&words),
+        Verb::Stats(options) => stats::stats(&options),
+        Verb::Stop(stop) => stop::stop(&stop),
+        Verb::Why(why) => why::why(&why),
+        Verb::Export(options) => export::export(&options),
+        Verb::Remove(remove) => remove::remove(&remove.jails),
     }
 }
