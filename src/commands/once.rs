@@ -10,7 +10,9 @@ use super::run;
 use crate::cli::{Once, descriptor_content};
 use crate::error::{self, Failure, exit};
 use crate::manifest::once::{Asked, Facts, Found};
+use crate::manifest::resolve::accounts::Accounts;
 use crate::manifest::{self, OfOptions, Unusable};
+use crate::plan::Account;
 use crate::report::diagnostic::Diagnostic;
 use crate::report::run::{self as report, Course};
 use crate::sys;
@@ -63,17 +65,19 @@ fn options_as_manifest(options: &Once, from: Option<&str>) -> Result<OfOptions> 
         let gone = Diagnostic::error("the current directory cannot be told").why(error.to_string());
         Failure::new(gone.hint("start it in another directory"), exit::FAILED)
     })?;
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let group = std::fs::read_to_string("/etc/group").unwrap_or_default();
-    let own = field(&passwd, uid, 5).map(PathBuf::from);
-    let user = field(&passwd, uid, 0).unwrap_or("user").to_owned();
+    let read = |path: &str| std::fs::read(path).unwrap_or_default();
+    let accounts = Accounts::parse(&read("/etc/passwd"), &read("/etc/group"));
+    let own = accounts.user(&Account::Id(uid));
+    let user = own.map_or("user", |own| &own.name).to_owned();
+    let group = accounts.group(&Account::Id(gid)).map_or("group", |own| &own.name).to_owned();
+    let own = own.map(|own| PathBuf::from(&own.home)).filter(|home| home != Path::new(""));
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let facts = Facts {
         uid,
         gid,
         home: Facts::home(&user, home.into_iter().chain(own)),
         user,
-        group: field(&group, gid, 0).unwrap_or("group").to_owned(),
+        group,
         current,
         terminal: [
             std::io::stdin().is_terminal(),
@@ -101,13 +105,6 @@ fn with_own_path(asked: &Asked) -> Asked {
         Ok(path) if is_path => Asked { values: vec![format!("PATH={path}")], ..asked.clone() },
         _ => asked.clone(),
     }
-}
-
-/// A field of the line in passwd(5) or group(5) whose third is this id.
-fn field(text: &str, id: u32, at: usize) -> Option<&str> {
-    let line =
-        text.lines().find(|line| line.split(':').nth(2).is_some_and(|found| found.parse() == Ok(id)))?;
-    line.split(':').nth(at).filter(|field| !field.is_empty())
 }
 
 /// What is at a path.

@@ -152,13 +152,8 @@ impl Layers {
             self.findings.push(finding.hint("a list set by an option replaces the manifest's"));
             return;
         }
-        let mut node = text::parse_typed(value, &origin);
-        let mut table = Table::new();
-        for part in parts.iter().rev() {
-            table = Table::from([((*part).to_owned(), Entry { key: origin.clone(), node })]);
-            node = Node::new(Value::Table(table.clone()), origin.clone());
-        }
-        merge(&mut self.table, table, "", Lists::Replace);
+        let layer = at(parts.into_iter(), text::parse_typed(value, &origin));
+        merge(&mut self.table, layer, "", Lists::Replace);
     }
 
     /// The entries of `include` or `replace`.
@@ -192,6 +187,24 @@ impl Layers {
         }
         texts
     }
+}
+
+/// A layer with nothing but a value at a dotted key.
+fn at<'k>(parts: impl DoubleEndedIterator<Item = &'k str>, node: Node) -> Table {
+    let origin = node.origin.clone();
+    let within = |node: Node, part: &str| {
+        let table = Table::from([(part.to_owned(), Entry { key: origin.clone(), node })]);
+        Node::new(Value::Table(table), origin.clone())
+    };
+    match parts.rev().fold(node, within).value {
+        Value::Table(table) => table,
+        _ => Table::new(),
+    }
+}
+
+/// Puts a value at a dotted key, as a later layer does: over what is there, and after it if both are lists.
+pub(super) fn put(below: &mut Table, dotted: &str, node: Node) {
+    merge(below, at(dotted.split('.'), node), "", Lists::Append);
 }
 
 /// Puts a later layer over an earlier one. `at` is the dotted path of the tables.

@@ -9,6 +9,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
+use super::layers::put;
 use super::node::{Entry, Node, Table, Value};
 use super::schema::RESOURCES;
 use super::text;
@@ -268,11 +269,9 @@ impl Variables {
 
     fn put(self, table: &mut Table) {
         for (name, value, origin) in self.set {
-            put(table, "program.environment", Node::new(Value::Table(Table::new()), origin.clone()));
-            if let Some(Value::Table(variables)) = find(table, "program.environment") {
-                let node = text_of(value, &origin);
-                variables.insert(name, Entry { key: origin, node });
-            }
+            let node = text_of(value, &origin);
+            let variable = Table::from([(name, Entry { key: origin.clone(), node })]);
+            put(table, "program.environment", Node::new(Value::Table(variable), origin));
         }
         for (name, origin) in self.passed {
             append(table, "program.pass_environment", text_of(name, &origin));
@@ -353,43 +352,8 @@ fn list(nodes: impl Into<Vec<Node>>, origin: &Origin) -> Node {
     Node::new(Value::List(nodes.into()), origin.clone())
 }
 
-/// The value at a dotted key.
-fn find<'t>(table: &'t mut Table, dotted: &str) -> Option<&'t mut Value> {
-    match dotted.split_once('.') {
-        None => table.get_mut(dotted).map(|entry| &mut entry.node.value),
-        Some((first, rest)) => match table.get_mut(first).map(|entry| &mut entry.node.value) {
-            Some(Value::Table(inner)) => find(inner, rest),
-            _ => None,
-        },
-    }
-}
-
-/// Puts a value at a dotted key; a table that is there already stays.
-fn put(table: &mut Table, dotted: &str, node: Node) {
-    let (first, rest) = dotted.split_once('.').unwrap_or((dotted, ""));
-    let origin = node.origin.clone();
-    if rest.is_empty() {
-        let stays = matches!(node.value, Value::Table(_)) && table.contains_key(first);
-        if !stays {
-            table.insert(first.to_owned(), Entry { key: origin, node });
-        }
-        return;
-    }
-    let entry = table.entry(first.to_owned()).or_insert_with(|| Entry {
-        key: origin.clone(),
-        node: Node::new(Value::Table(Table::new()), origin),
-    });
-    if let Value::Table(inner) = &mut entry.node.value {
-        put(inner, rest, node);
-    }
-}
-
 /// Adds a value to the list at a dotted key.
 fn append(table: &mut Table, dotted: &str, node: Node) {
-    if let Some(Value::List(there)) = find(table, dotted) {
-        there.push(node);
-        return;
-    }
     let origin = node.origin.clone();
     put(table, dotted, list([node], &origin));
 }
