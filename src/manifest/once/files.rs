@@ -150,8 +150,14 @@ impl Files {
         // What the kernel shows, what a host is kept by, and where its sockets are.
         let hosts =
             ["/boot", "/dev", "/etc", "/proc", "/run", "/sys"].iter().any(|path| here.starts_with(path));
-        let everybodys = ["/", "/tmp", "/var/tmp"].iter().any(|path| here == Path::new(path));
-        if everybodys || hosts || home.starts_with(here) {
+        // Whose work is only further down.
+        let everybodys = ["/", "/home", "/srv", "/tmp", "/var", "/var/lib", "/var/spool", "/var/tmp"]
+            .iter()
+            .any(|path| here == Path::new(path));
+        // Root may look into the home of anybody, and has one that is nobody else's.
+        let anothers = here.parent() == Some(Path::new("/home"))
+            || (here.starts_with("/root") && !home.starts_with("/root"));
+        if everybodys || anothers || hosts || home.starts_with(here) {
             let what = if here == home { "the home directory" } else { "no directory to be shown unasked" };
             self.note = Some(format!(
                 "the current directory `{}` is {what}: it is not shown; `--ro PATH` shows what of it is needed",
@@ -390,21 +396,33 @@ impl Files {
     }
 
     /// Where the program begins: where an option says, or in the current directory, or at home.
-    pub(super) fn working_directory(&mut self, facts: &Facts<'_>) -> Directory {
+    pub(super) fn working_directory(&mut self, facts: &Facts<'_>) -> Result<Directory, Refused> {
         if let Some((path, origin)) = self.chdir.take() {
             let path = Path::new("/").join(path);
-            return Directory { path, origin: Some(origin), note: None };
+            if self.is_whole && !self.has(&path) {
+                let message = format!("there is no `{}` in the jail to begin in", path.display());
+                return Err((message, "show or make it: `--ro PATH`, `--dir PATH`".into()));
+            }
+            return Ok(Directory { path, origin: Some(origin), note: None });
         }
         if !self.is_whole {
-            return Directory { path: facts.current.clone(), origin: None, note: None };
+            return Ok(Directory { path: facts.current.clone(), origin: None, note: None });
         }
         let origin = Origin::Default("where the caller is, if that is shown");
         if self.covers(&facts.current) {
-            return Directory { path: facts.current.clone(), origin: Some(origin), note: None };
+            return Ok(Directory { path: facts.current.clone(), origin: Some(origin), note: None });
         }
         let has_home = self.items.iter().any(|item| item.target == facts.home);
         let path = if has_home { facts.home.clone() } else { "/".into() };
-        Directory { path, origin: Some(origin), note: self.note.take() }
+        Ok(Directory { path, origin: Some(origin), note: self.note.take() })
+    }
+
+    /// Whether something is made or shown at a path, or may be below what is shown.
+    fn has(&self, path: &Path) -> bool {
+        ["/dev", "/proc"].iter().any(|own| path.starts_with(own))
+            || self.items.iter().any(|item| {
+                item.target.starts_with(path) || (item.list == "mounts" && path.starts_with(&item.target))
+            })
     }
 
     /// A mode or a size that is given to nothing is a mistake in the order of options.

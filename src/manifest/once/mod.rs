@@ -120,7 +120,7 @@ pub(super) fn layer(asked: &[Asked], command: &[String], facts: &Facts<'_>) -> R
         made.whole(facts);
         files.accounts(facts, made.uid, made.gid);
     }
-    let directory = files.working_directory(facts);
+    let directory = files.working_directory(facts)?;
     let Making { mut table, variables, .. } = made;
     variables.put(&mut table);
     if let Some((command, arguments)) = command.split_first() {

@@ -172,6 +172,11 @@ fn the_current_directory_is_shown_where_it_tells_no_more_than_is_meant() {
         ("/tmp", false),
         ("/", false),
         ("/home", false),
+        ("/home/adam", false),
+        ("/home/adam/work", true),
+        ("/root/notes", false),
+        ("/var/lib", false),
+        ("/var/lib/eves", true),
         ("/home/eve", false),
         ("/etc/ssh", false),
         ("/proc/1", false),
@@ -186,9 +191,13 @@ fn what_is_written_is_read_as_the_same() {
     let options = [("--setenv", &["A", "\"q\" \\ \n\t\u{1} é"][..]), ("--file", &["3", "/etc/motd"])];
     let written = amounts(&options).unwrap();
     let source = std::rc::Rc::new(crate::plan::Source { path: "saved".into(), text: written.clone() });
-    let mut table = text::parse(&source).unwrap();
-    let Some(Value::Text(found)) = find(&mut table, "program.environment.A") else { panic!("{written}") };
-    assert_eq!(found, "\"q\" \\ \n\t\u{1} é");
+    let inside = |value: Value, key: &str| match value {
+        Value::Table(mut table) => table.remove(key).unwrap().node.value,
+        _ => panic!("{written}"),
+    };
+    let table = Value::Table(text::parse(&source).unwrap());
+    let found = ["program", "environment", "A"].into_iter().fold(table, inside);
+    assert!(matches!(found, Value::Text(text) if text == "\"q\" \\ \n\t\u{1} é"));
     assert!(written.contains("content = \"given\""));
 }
 
@@ -210,4 +219,13 @@ fn what_takes_the_place_of_a_device_is_there_instead() {
     let devices = |options: &[(&'static str, &[&str])]| amounts(options).unwrap().contains("\"shm\"");
     assert!(devices(&[]));
     assert!(!devices(&[("--tmpfs", &["/dev/shm"])]));
+}
+
+#[test]
+fn a_program_begins_where_there_is_something() {
+    let chdir = |path: &'static str| amounts(&[("--dir", &["/a/b"]), ("--chdir", &[path])]).map(drop);
+    for path in ["/", "/a", "/a/b", "/usr/share", "/etc", "/tmp/x", "/home/eve"] {
+        assert_eq!(chdir(path), Ok(()), "{path}");
+    }
+    assert_eq!(chdir("/typo").unwrap_err().0, "there is no `/typo` in the jail to begin in");
 }

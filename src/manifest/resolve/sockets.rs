@@ -60,7 +60,7 @@ pub(super) fn check(
     Some(
         Finding::error(format!("the mount of `{source}` would show the control socket `{socket}`"), origin)
             .why("who listens there does on the host what the jail asks for; mounting it read-only does not prevent that")
-            .hint("show only what the program needs, or write `sockets = true` in this mount if it is meant"),
+            .hint("show only what the program needs, put something over that place (`--hide` of `stockade once`), or write `sockets = true` in this mount if it is meant"),
     )
 }
 
