@@ -1,10 +1,11 @@
-//! Build script: three wishes of the released binary to its linker, each asked for only if it can do it, as lld can, which rustc
+//! Build script: four wishes of the released binary to its linker, each asked for only if it can do it, as lld can, which rustc
 //! brings on x86-64.
 //!
 //! - No unwind tables, a tenth of its size. Its panics abort, so nothing would read them but a backtrace, which symbols stripped would
 //!   not name.
 //! - No backtrace either, another tenth: `src/sys/entry.rs` has a walk over the stack that finds nothing, and the linker is to take that
 //!   instead of the compiler's.
+//! - Of functions that came out the same, one: nothing here compares their addresses.
 //! - What a start of a jail executes lies side by side: `.cargo/start-order` lists it, `tests/bench/start-order` makes that list. A start touches a
 //!   twentieth of the binary, scattered over all of it, and each 64 KiB touched is a page fault.
 
@@ -16,46 +17,47 @@ use std::{env, fs};
 const NO_UNWIND_TABLES: &str =
     "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.eh_frame_hdr) *(.gcc_except_table*) } } INSERT AFTER .text;\n";
 
-fn main() {
+fn main() -> std::io::Result<()> {
     println!("cargo::rerun-if-changed=.cargo/link.rs");
     println!("cargo::rerun-if-changed=.cargo/start-order");
     println!("cargo::rerun-if-env-changed=STOCKADE_NO_START_ORDER");
     println!("cargo::rustc-check-cfg=cfg(no_backtrace)");
     let variable = |name| env::var(name).unwrap_or_default();
     if variable("PROFILE") != "release" {
-        return;
+        return Ok(());
     }
     let directory = PathBuf::from(variable("OUT_DIR"));
     let order = fs::read_to_string(".cargo/start-order").unwrap_or_default();
     let order = if env::var_os("STOCKADE_NO_START_ORDER").is_some() { "" } else { &order };
     // A compiler is told what is meant for the linker.
     let prefix = if variable("RUSTC_LINKER").ends_with("lld") { "" } else { "-Wl," };
-    let instead = format!("{prefix}--allow-multiple-definition");
-    if fs::write(directory.join("probe.rs"), "fn main() {}\n").is_ok()
-        && links(&directory, std::slice::from_ref(&instead))
-    {
-        println!("cargo::rustc-cfg=no_backtrace");
-        println!("cargo::rustc-link-arg-bins={instead}");
-    }
-    let wishes = [
-        ("no-unwind-tables.ld", NO_UNWIND_TABLES.to_owned(), Some("--no-eh-frame-hdr")),
-        (
-            "start-order.ld",
-            format!("SECTIONS {{ .text.start : {{\n{order}}} }} INSERT BEFORE .text;\n"),
-            None,
-        ),
-    ];
-    for (name, script, more) in wishes {
+    fs::write(directory.join("probe.rs"), "fn main() {}\n")?;
+    let script = |name: &str, text: &str| {
         let path = directory.join(name);
-        let wanted = [format!("--script={}", path.display())];
-        let arguments = wanted.into_iter().chain(more.map(str::to_owned));
-        let arguments: Vec<String> = arguments.map(|argument| format!("{prefix}{argument}")).collect();
-        if fs::write(&path, script).is_ok() && links(&directory, &arguments) {
+        fs::write(&path, text).map(|()| format!("--script={}", path.display()))
+    };
+    let tables = [script("no-unwind-tables.ld", NO_UNWIND_TABLES)?, "--no-eh-frame-hdr".to_owned()];
+    let order = format!("SECTIONS {{ .text.start : {{\n{order}}} }} INSERT BEFORE .text;\n");
+    // Each with what the code is told of it.
+    let wishes = [
+        (tables.to_vec(), None),
+        (vec!["--allow-multiple-definition".to_owned()], Some("no_backtrace")),
+        (vec!["--icf=all".to_owned()], None),
+        (vec![script("start-order.ld", &order)?], None),
+    ];
+    for (arguments, told) in wishes {
+        let arguments: Vec<String> =
+            arguments.into_iter().map(|argument| format!("{prefix}{argument}")).collect();
+        if links(&directory, &arguments) {
             for argument in arguments {
                 println!("cargo::rustc-link-arg-bins={argument}");
             }
+            if let Some(told) = told {
+                println!("cargo::rustc-cfg={told}");
+            }
         }
     }
+    Ok(())
 }
 
 /// Whether a program links with these arguments and the flags of this build, and runs.
