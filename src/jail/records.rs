@@ -109,6 +109,14 @@ pub fn tidy(place: &Path) {
     {}
 }
 
+/// Sweeps one record, if its jail is over.
+pub(super) fn sweep(place: &Path, name: &OsStr) {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    if let (Ok(directory), Ok(name)) = (open(place, flags, Mode::empty()), CString::new(name.as_bytes())) {
+        examine(&directory, &name);
+    }
+}
+
 /// Whether a file is this user's and nobody else may write to it.
 pub(super) fn is_ours(found: &FileStat) -> bool {
     found.st_uid == geteuid().as_raw() && found.st_mode & 0o022 == 0

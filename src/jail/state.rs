@@ -12,7 +12,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -22,13 +22,16 @@ use nix::sys::stat::{Mode, mkdirat, stat};
 use nix::unistd::{unlink, write};
 
 use super::Error;
-use super::records::is_ours;
+use super::records::{self, is_ours};
 use crate::plan::{JailName, Source};
 use crate::sys;
 use crate::sys::fs::{Lock, try_lock};
 
 /// Where root's records are.
 const SYSTEM: &str = "/run/stockade";
+
+/// How many supervisors of one jail may have the same number, each in a PID namespace of its own.
+const MOST_NAMESAKES: u32 = 1000;
 
 /// The first word of every record; another number is another meaning of what follows.
 const FORMAT: &str = "stockade 1";
@@ -148,14 +151,20 @@ pub fn rewritten(record: &[u8]) -> Option<Vec<u8>> {
     Written::decode(record).map(|written| written.encode())
 }
 
-/// The file's name.
-pub(super) fn file_name(jail: &JailName, supervisor: i32) -> OsString {
-    OsString::from_vec(format!("{jail}@{supervisor}").into_bytes())
+/// The file's name; `further` tells those apart whose supervisors have one number, each in a PID namespace of its own.
+fn file_name(jail: &JailName, supervisor: i32, further: u32) -> OsString {
+    match further {
+        0 => format!("{jail}@{supervisor}"),
+        _ => format!("{jail}@{supervisor}.{further}"),
+    }
+    .into()
 }
 
 /// The jail and the supervisor that a file's name tells.
 pub(super) fn parse_file_name(name: &OsStr) -> Option<(JailName, i32)> {
-    let (jail, supervisor) = name.to_str()?.rsplit_once('@')?;
+    let (jail, number) = name.to_str()?.rsplit_once('@')?;
+    let (supervisor, further) = number.split_once('.').unwrap_or((number, "0"));
+    further.parse::<u32>().ok()?;
     let supervisor = supervisor.parse().ok().filter(|number| *number > 0)?;
     Some((JailName::parse(jail).ok()?, supervisor))
 }
@@ -185,12 +194,11 @@ impl Draft {
     /// PID 1 inherits the descriptor and closes it with all others before there is a program: for so long it holds the lock as well.
     pub(super) fn write(&self) -> Result<Record, Error> {
         let supervisor = std::process::id() as i32;
-        let path = self.place.join(file_name(&self.entry.jail, supervisor));
+        let (path, file) = self.create(supervisor)?;
         let failed = |call| {
             let path = path.clone();
             move |errno| Unwritten { path, error: sys::Error { call, errno } }
         };
-        let file = self.create(&path).map_err(|error| Unwritten { path: path.clone(), error })?;
         // From here on, dropping it removes it.
         let record = Record { path: path.clone(), file };
         let place = stat(&self.place).map_err(failed("stat"))?;
@@ -207,21 +215,33 @@ impl Draft {
         }
     }
 
-    /// Makes the file, and the directory it is in.
-    fn create(&self, path: &Path) -> Result<OwnedFd, sys::Error> {
+    /// Makes the file, and the directory it is in. What has its name already is swept, if its jail is over, and left alone if not: that
+    /// may be the record of a jail whose supervisor has this number in another PID namespace.
+    fn create(&self, supervisor: i32) -> Result<(PathBuf, OwnedFd), Unwritten> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        // Twice: for a directory that is not there, and for what a dead process with our number has left.
-        for _ in 0..2 {
-            match open(path, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
-                Err(Errno::ENOENT) => match mkdirat(AT_FDCWD, &self.place, Mode::S_IRWXU) {
-                    Ok(()) | Err(Errno::EEXIST) => {}
-                    Err(errno) => return Err(sys::Error { call: "mkdir", errno }),
-                },
-                Err(Errno::EEXIST) => unlink(path).map_err(sys::Error::of("unlink"))?,
-                opened => return opened.map_err(sys::Error::of("open")),
+        let mut taken = Errno::EEXIST;
+        for further in 0..MOST_NAMESAKES {
+            let name = file_name(&self.entry.jail, supervisor, further);
+            let path = self.place.join(&name);
+            let failed = |call, errno| Unwritten { path: path.clone(), error: sys::Error { call, errno } };
+            // Once more for a directory that is not there, and for what is swept.
+            for _ in 0..3 {
+                match open(&path, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+                    Ok(file) => return Ok((path, file)),
+                    Err(Errno::ENOENT) => match mkdirat(AT_FDCWD, &self.place, Mode::S_IRWXU) {
+                        Ok(()) | Err(Errno::EEXIST) => taken = Errno::ENOENT,
+                        Err(errno) => return Err(failed("mkdir", errno)),
+                    },
+                    Err(Errno::EEXIST) => {
+                        taken = Errno::EEXIST;
+                        records::sweep(&self.place, &name);
+                    }
+                    Err(errno) => return Err(failed("open", errno)),
+                }
             }
         }
-        open(path, flags, Mode::S_IRUSR | Mode::S_IWUSR).map_err(sys::Error::of("open"))
+        let path = self.place.join(file_name(&self.entry.jail, supervisor, 0));
+        Err(Unwritten { path, error: sys::Error { call: "open", errno: taken } })
     }
 }
 
@@ -287,11 +307,63 @@ mod tests {
     #[test]
     fn afiles_name_tells_jail_and_supervisor() {
         let jail = JailName::parse("web.1").unwrap();
-        assert_eq!(file_name(&jail, 12), "web.1@12");
-        assert_eq!(parse_file_name(OsStr::new("web.1@12")), Some((jail, 12)));
-        for wrong in ["web", "web@", "web@0", "web@-1", "web@x", "@1", ".web@1", "a/b@1"] {
+        assert_eq!(file_name(&jail, 12, 0), "web.1@12");
+        assert_eq!(file_name(&jail, 12, 3), "web.1@12.3");
+        for name in ["web.1@12", "web.1@12.3"] {
+            assert_eq!(parse_file_name(OsStr::new(name)), Some((jail.clone(), 12)));
+        }
+        for wrong in [
+            "web",
+            "web@",
+            "web@0",
+            "web@1.",
+            "web@1.x",
+            "web@1.2.3",
+            "web@-1",
+            "web@x",
+            "@1",
+            ".web@1",
+            "a/b@1",
+        ] {
             assert_eq!(parse_file_name(OsStr::new(wrong)), None, "{wrong}");
         }
+    }
+
+    /// As in two PID namespaces, whose processes have the same numbers.
+    #[test]
+    fn whoever_has_the_same_number_takes_no_record_away() {
+        let place = std::env::temp_dir().join(format!("stockade-namesakes-{}", std::process::id()));
+        let draft = Draft { place: place.clone(), entry: written().entry };
+        let names = || {
+            let mut names: Vec<_> =
+                std::fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        let name = |further| file_name(&draft.entry.jail, std::process::id() as i32, further);
+        let first = draft.write().unwrap();
+        let second = draft.write().unwrap();
+        assert_eq!(names(), [name(0), name(1)]);
+        drop(first);
+        assert_eq!(names(), [name(1)]);
+        // What a killed one has left gives way.
+        std::fs::write(place.join(name(0)), written().encode()).unwrap();
+        let third = draft.write().unwrap();
+        assert_eq!(names(), [name(0), name(1)]);
+        drop((second, third));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        drop(Draft { place: place.clone(), entry: written().entry }.write().unwrap());
+                    }
+                });
+                scope.spawn(|| (0..200).for_each(|_| records::tidy(&place)));
+            }
+        });
+        std::fs::remove_dir(&place)
+            .or_else(|error| if place.exists() { Err(error) } else { Ok(()) })
+            .unwrap();
     }
 
     #[test]
