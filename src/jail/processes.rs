@@ -73,12 +73,16 @@ pub(super) fn children(pid: i32) -> Vec<i32> {
     all.map(|process| process.pid).collect()
 }
 
-/// The child of a process that has been there the longest, held by its pidfd.
+/// The child of a process that has been there the longest, held by its pidfd. All processes are looked through: a list of children may
+/// lack some while one of them ends (proc(5), `/proc/PID/task/TID/children`), which is just when this is asked.
 pub(super) fn oldest_child(parent: i32) -> Option<(i32, OwnedFd)> {
-    let mut children: Vec<(u64, i32)> =
-        children(parent).into_iter().filter_map(|pid| Some((started(pid)?, pid))).collect();
+    let all = Process::all().into_iter().filter(|process| process.parent == parent);
+    // Of one and the same tick of the clock, by the numbers in their own namespace: the host's begin anew more often.
+    let mut children: Vec<_> = all
+        .filter_map(|process| Some((started(process.pid)?, process.numbers.last().copied(), process.pid)))
+        .collect();
     children.sort_unstable();
-    children.into_iter().find_map(|(_, pid)| {
+    children.into_iter().find_map(|(.., pid)| {
         let pidfd = process::pidfd_open(pid).ok()?;
         // Still a child, and so the same: what has ended is not yet another while its parent has not waited for it.
         let found = Process::read(pid)?;
