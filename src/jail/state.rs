@@ -5,7 +5,8 @@
 //! /run/stockade/NAME@SUPERVISOR        as root; $XDG_RUNTIME_DIR/stockade as a user                       0600 in 0700
 //! ```
 //!
-//! A jail may run more than once at a time; each run has a record of its own. The file is locked (flock(2), alone) by the supervisor
+//! A jail may run more than once at a time; each run has a record of its own, with `.1` and so on behind the number where supervisors
+//! in several PID namespaces have the same. The file is locked (flock(2), alone) by the supervisor
 //! from before its first byte on, and by nobody else: the lock goes with the supervisor, however that ends, and never comes back. So
 //! a record that has something in it and no lock is of a run that is over, whoever has the supervisor's number by now; `records.rs`
 //! reads them by this rule. A start time beside each number would say no more, and reading one takes longer than all that is done here.
