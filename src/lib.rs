@@ -8,6 +8,7 @@ pub mod jail;
 pub mod manifest;
 pub mod plan;
 pub mod report;
+pub mod seen;
 pub mod sys;
 #[cfg(test)]
 mod testing;

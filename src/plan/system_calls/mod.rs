@@ -34,7 +34,7 @@ pub use policy::{ALWAYS, Entry, Policy, Word};
 pub use table::{CALLS, Call};
 
 /// A processor, by whose numbers system calls are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Architecture {
     /// 64-bit x86.
     X86_64,
