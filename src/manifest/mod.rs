@@ -8,6 +8,7 @@ mod advice;
 mod check;
 mod cursor;
 mod decode;
+pub mod edit;
 pub mod finding;
 pub mod host_files;
 pub mod keys;

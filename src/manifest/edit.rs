@@ -1,0 +1,458 @@
+//! Lines for a manifest, each with its reason, and how they come into a text: what `learn`, `diagnose` and `import` have to say is said in
+//! the words of a manifest, and whoever wrote that keeps their order, spelling and comments.
+//!
+//! What is there is never taken away: an entry joins its list, a value takes the place of the one under its key, a table comes last.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::keys;
+
+/// One thing to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Where.
+    pub place: Place,
+    /// What, in TOML. Of a table, its lines.
+    pub value: String,
+    /// Why, on one line.
+    pub reason: String,
+}
+
+/// Where something is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// `key = value` in a table; an empty table is the top.
+    Value(&'static str, &'static str),
+    /// An entry of a list.
+    Entry(&'static str, &'static str),
+    /// A table of a list of tables, such as `mounts`.
+    Table(&'static str),
+    /// What is not said, but could be: a comment, with the table it would be about.
+    Remark(&'static str),
+}
+
+/// The tables of a manifest in the order in which they are written.
+const SECTIONS: [&str; 8] = ["", "program", "tree", "mounts", "root", "namespaces", "limits", "privileges"];
+
+impl Line {
+    /// `key = value`.
+    pub fn value(
+        table: &'static str,
+        key: &'static str,
+        value: impl Into<String>,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self { place: Place::Value(table, key), value: value.into(), reason: reason.into() }
+    }
+
+    /// An entry of a list.
+    pub fn entry(
+        table: &'static str,
+        key: &'static str,
+        value: impl Into<String>,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self { place: Place::Entry(table, key), value: value.into(), reason: reason.into() }
+    }
+
+    /// The line as it would stand in a manifest, to be told.
+    pub fn told(&self) -> String {
+        match self.place {
+            Place::Value("", key) => format!("{key} = {}", self.value),
+            Place::Value(table, key) => format!("[{table}] {key} = {}", self.value),
+            Place::Entry(table, key) => format!("[{table}] {key} = [{}]", self.value),
+            Place::Table(list) => format!("[[{list}]] {}", self.value.trim_end().replace('\n', ", ")),
+            Place::Remark(_) => self.value.clone(),
+        }
+    }
+}
+
+/// Why a line has no place in a text: the key that stands in the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoPlace {
+    /// The line.
+    pub line: Line,
+    /// What is there instead.
+    pub because: String,
+}
+
+/// A text with these lines. Those that cannot be placed are returned.
+pub fn add(text: &str, lines: &[Line]) -> (String, Vec<NoPlace>) {
+    let mut text = text.to_owned();
+    let mut left = Vec::new();
+    for group in groups(lines) {
+        match placed(&text, &group) {
+            Ok(new) => text = new,
+            Err(because) => left.extend(
+                group.into_iter().map(|line| NoPlace { line: line.clone(), because: because.clone() }),
+            ),
+        }
+    }
+    (text, left)
+}
+
+/// The lines that are written together, in the order of a manifest.
+fn groups(lines: &[Line]) -> Vec<Vec<&Line>> {
+    let mut sorted: Vec<&Line> = lines.iter().collect();
+    sorted.sort_by_key(|line| rank(line.place));
+    let mut groups: Vec<Vec<&Line>> = Vec::new();
+    for line in sorted {
+        match groups.last_mut() {
+            Some(last) if last[0].place == line.place => last.push(line),
+            _ => groups.push(vec![line]),
+        }
+    }
+    groups
+}
+
+/// Where a place comes among all.
+fn rank(place: Place) -> (usize, usize) {
+    let (table, key) = match place {
+        Place::Value(table, key) | Place::Entry(table, key) => (table, key),
+        Place::Table(list) => (list, ""),
+        Place::Remark(table) => (table, ""),
+    };
+    let top = table.split('.').next().unwrap_or_default();
+    let section = SECTIONS.iter().position(|section| *section == top).unwrap_or(SECTIONS.len());
+    let last = keys::KEYS.len();
+    let at = match place {
+        Place::Remark(_) => last + 1,
+        // `[[tree.text]]` stands behind the keys of `[tree]`.
+        Place::Table(_) => last,
+        _ => keys::of(table).position(|known| known.name == key).unwrap_or(last),
+    };
+    (section, at)
+}
+
+/// The text with the lines of one place.
+fn placed(text: &str, lines: &[&Line]) -> Result<String, String> {
+    let parsed = DeTable::parse(text).map_err(|_| "the manifest is not right as it is".to_owned())?;
+    let top = Level { table: parsed.get_ref(), text };
+    match lines[0].place {
+        Place::Table(list) => Ok(appended(text, &tables(list, lines))),
+        Place::Remark(section) => {
+            let remarks: String = lines.iter().map(|line| remark(line)).collect();
+            match top.end(section)? {
+                Some(at) => Ok(inserted(text, at, &remarks)),
+                None => Ok(appended(text, &remarks)),
+            }
+        }
+        Place::Value(section, key) => {
+            let Some(line) = lines.last() else { return Ok(text.to_owned()) };
+            match top.find(section, key)? {
+                Some(node) => Ok(replaced(text, node.span(), &line.value)),
+                None => top.insert(section, &value(key, line)),
+            }
+        }
+        Place::Entry(section, key) => match top.find(section, key)? {
+            Some(node) => joined(text, node, lines),
+            None => top.insert(section, &list(key, lines)),
+        },
+    }
+}
+
+/// A text as TOML sees it.
+struct Level<'a> {
+    table: &'a DeTable<'a>,
+    text: &'a str,
+}
+
+impl<'a> Level<'a> {
+    /// The table of a section; none if it is not there.
+    fn section(&self, section: &str) -> Result<Option<&'a DeTable<'a>>, String> {
+        if section.is_empty() {
+            return Ok(Some(self.table));
+        }
+        let Some((key, node)) = self.table.iter().find(|(key, _)| key.get_ref().as_ref() == section) else {
+            return Ok(None);
+        };
+        match node.get_ref() {
+            DeValue::Table(table) if self.header(section).is_some() => Ok(Some(table)),
+            // Only tables below it are there, as `[[tree.text]]`, and it may come after them.
+            DeValue::Table(_) if is_header(self.text, key.span().start) => Ok(None),
+            _ => Err(format!("`{section}` is not written as `[{section}]`")),
+        }
+    }
+
+    /// Where the line `[section]` ends.
+    fn header(&self, section: &str) -> Option<usize> {
+        let mut at = 0;
+        for line in self.text.split_inclusive('\n') {
+            let start = at;
+            at += line.len();
+            let name = line.trim_start().strip_prefix('[').and_then(|rest| rest.split_once(']'));
+            if name.is_some_and(|(name, _)| name.trim() == section) && !is_in_table(self.table, start) {
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    /// What stands under a key.
+    fn find(&self, section: &str, key: &str) -> Result<Option<&'a Spanned<DeValue<'a>>>, String> {
+        let table = self.section(section)?;
+        let found = table.and_then(|table| table.iter().find(|(known, _)| known.get_ref().as_ref() == key));
+        Ok(found.map(|(_, node)| node))
+    }
+
+    /// Where a section's own lines end; none if it is not there.
+    fn end(&self, section: &str) -> Result<Option<usize>, String> {
+        let Some(table) = self.section(section)? else { return Ok(None) };
+        let own = table.iter().filter(|(key, _)| !is_header(self.text, key.span().start));
+        let last = own.map(|(_, node)| node.span().end).max();
+        let Some(end) = last else { return Ok(Some(self.header(section).unwrap_or(0))) };
+        Ok(Some(self.text[end..].find('\n').map_or(self.text.len(), |line| end + line + 1)))
+    }
+
+    /// The text with new lines at the end of a section.
+    fn insert(&self, section: &str, lines: &str) -> Result<String, String> {
+        match self.end(section)? {
+            // The top has no header, and comes first of all unless it has lines.
+            Some(at) => Ok(inserted(self.text, at, lines)),
+            None => Ok(appended(self.text, &format!("[{section}]\n{lines}"))),
+        }
+    }
+}
+
+/// Whether this byte stands in a `[header]`.
+fn is_header(text: &str, at: usize) -> bool {
+    let before = text[..at].rsplit('\n').next().unwrap_or_default().trim_start();
+    before.starts_with('[') && !before.contains('=')
+}
+
+/// Whether this byte is within some text or list of a table, as a line of a text of several lines is.
+fn is_in_table(table: &DeTable<'_>, at: usize) -> bool {
+    table.iter().any(|(_, node)| is_in(node, at))
+}
+
+fn is_in(node: &Spanned<DeValue<'_>>, at: usize) -> bool {
+    match node.get_ref() {
+        DeValue::Table(table) => is_in_table(table, at),
+        // All `[[name]]` are one list, which spans whatever stands between them.
+        DeValue::Array(nodes) => nodes.iter().any(|node| is_in(node, at)),
+        _ => node.span().contains(&at),
+    }
+}
+
+/// A list with further entries. One that was on one line has a line for each entry then.
+fn joined(text: &str, node: &Spanned<DeValue<'_>>, lines: &[&Line]) -> Result<String, String> {
+    let DeValue::Array(entries) = node.get_ref() else {
+        return Err(format!("there is `{}`, which is no list", &text[node.span()]));
+    };
+    let span = node.span();
+    let inside = span.start + 1..span.end - 1;
+    let new: String = lines.iter().map(|line| entry(line)).collect();
+    let last = entries.iter().map(|entry| entry.span().end).max();
+    if !text[inside.clone()].contains('\n') {
+        let old: String = entries.iter().map(|old| format!("    {},\n", &text[old.span()])).collect();
+        return Ok(replaced(text, inside, &format!("\n{old}{new}")));
+    }
+    let mut text = text.to_owned();
+    let mut end = inside.end;
+    if let Some(last) = last.filter(|last| !has_comma(&text[*last..inside.end])) {
+        text.insert(last, ',');
+        end += 1;
+    }
+    // Before the line of the bracket, or before the bracket where something stands on that line.
+    let line = text[..end].rfind('\n').map_or(end, |at| at + 1);
+    if text[line..end].trim().is_empty() {
+        return Ok(inserted(&text, line, &new));
+    }
+    Ok(inserted(&text, end, &format!("\n{new}")))
+}
+
+/// Whether a comma follows, outside comments.
+fn has_comma(rest: &str) -> bool {
+    rest.lines().any(|line| line.split('#').next().unwrap_or_default().contains(','))
+}
+
+/// `key = value` with its reason.
+fn value(key: &str, line: &Line) -> String {
+    if line.reason.is_empty() {
+        return format!("{key} = {}\n", line.value);
+    }
+    format!("# {}\n{key} = {}\n", line.reason, line.value)
+}
+
+/// A list.
+fn list(key: &str, lines: &[&Line]) -> String {
+    let entries: String = lines.iter().map(|line| entry(line)).collect();
+    format!("{key} = [\n{entries}]\n")
+}
+
+/// An entry of a list with its reason.
+fn entry(line: &Line) -> String {
+    if line.reason.is_empty() {
+        return format!("    {},\n", line.value);
+    }
+    format!("    {},  # {}\n", line.value, line.reason)
+}
+
+/// Tables of a list, each with its reason.
+fn tables(list: &str, lines: &[&Line]) -> String {
+    let mut text = String::new();
+    for (at, line) in lines.iter().enumerate() {
+        if at > 0 {
+            text.push('\n');
+        }
+        if !line.reason.is_empty() {
+            _ = writeln!(text, "# {}", line.reason);
+        }
+        _ = writeln!(text, "[[{list}]]\n{}", line.value.trim_end());
+    }
+    text
+}
+
+/// A comment with its reason.
+fn remark(line: &Line) -> String {
+    let mut text = format!("# {}\n", line.reason);
+    for line in line.value.lines() {
+        _ = writeln!(text, "#     {line}");
+    }
+    text
+}
+
+fn replaced(text: &str, span: Range<usize>, new: &str) -> String {
+    format!("{}{new}{}", &text[..span.start], &text[span.end..])
+}
+
+fn inserted(text: &str, at: usize, new: &str) -> String {
+    let line = if at == 0 || text[..at].ends_with('\n') || new.starts_with('\n') { "" } else { "\n" };
+    format!("{}{line}{new}{}", &text[..at], &text[at..])
+}
+
+fn appended(text: &str, new: &str) -> String {
+    let text = text.trim_end();
+    if text.is_empty() { new.to_owned() } else { format!("{text}\n\n{new}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn added(text: &str, lines: &[Line]) -> String {
+        let (text, left) = add(text, lines);
+        assert_eq!(left, Vec::new());
+        text
+    }
+
+    #[test]
+    fn a_manifest_is_written_from_nothing() {
+        let lines = [
+            Line::entry("tree", "files", "\"/etc/a\"", "read by x"),
+            Line { place: Place::Table("mounts"), value: "target = \"/run\"".into(), reason: "made".into() },
+            Line::value("program", "command", "[\"/bin/x\"]", "what was learned"),
+            Line::value("", "name", "\"x\"", ""),
+            Line::entry("tree", "files", "\"/etc/b\"", "read by y"),
+            Line::entry("tree", "programs", "\"/bin/x\"", "the program"),
+            Line { place: Place::Remark("tree"), value: "files = [\"k\"]".into(), reason: "a key".into() },
+        ];
+        let expected = "\
+name = \"x\"
+
+[program]
+# what was learned
+command = [\"/bin/x\"]
+
+[tree]
+programs = [
+    \"/bin/x\",  # the program
+]
+files = [
+    \"/etc/a\",  # read by x
+    \"/etc/b\",  # read by y
+]
+# a key
+#     files = [\"k\"]
+
+# made
+[[mounts]]
+target = \"/run\"
+";
+        assert_eq!(added("", &lines), expected);
+    }
+
+    #[test]
+    fn what_is_there_stays_as_it_is() {
+        let text = "\
+name='x' # mine
+[tree]   # what
+files = [\"/a\", { path = \"/b\" }]  # one line
+devices = [
+  \"null\"  # no comma, yet
+]
+[[tree.text]]
+path = \"/t\"
+content = \"\"
+[namespaces]
+network = 'none' # closed
+";
+        let lines = [
+            Line::entry("tree", "files", "\"/c\"", "new"),
+            Line::entry("tree", "devices", "\"full\"", "new"),
+            Line::entry("tree", "users", "\"u\"", "new"),
+            Line::value("namespaces", "network", "\"host\"", "new"),
+            Line::value("namespaces", "user", "true", "new"),
+            Line::value("root", "proc", "\"none\"", ""),
+        ];
+        let expected = "\
+name='x' # mine
+[tree]   # what
+files = [
+    \"/a\",
+    { path = \"/b\" },
+    \"/c\",  # new
+]  # one line
+devices = [
+  \"null\",  # no comma, yet
+    \"full\",  # new
+]
+users = [
+    \"u\",  # new
+]
+[[tree.text]]
+path = \"/t\"
+content = \"\"
+[namespaces]
+network = \"host\" # closed
+# new
+user = true
+
+[root]
+proc = \"none\"
+";
+        assert_eq!(added(text, &lines), expected);
+    }
+
+    #[test]
+    fn a_bracket_behind_the_last_entry_is_left_there() {
+        let lines = [Line::entry("tree", "files", "\"/c\"", "")];
+        assert_eq!(
+            added("[tree]\nfiles = [\"/a\",\n  \"/b\"]\n", &lines),
+            "[tree]\nfiles = [\"/a\",\n  \"/b\",\n    \"/c\",\n]\n"
+        );
+        assert_eq!(added("[tree]\nfiles = []", &lines), "[tree]\nfiles = [\n    \"/c\",\n]");
+        assert_eq!(added("[tree]", &lines), "[tree]\nfiles = [\n    \"/c\",\n]\n");
+        let below = "[[tree.text]]\npath = \"/t\"\ncontent = '''\n[tree]\n'''\n";
+        assert_eq!(added(below, &lines), format!("{below}\n[tree]\nfiles = [\n    \"/c\",\n]\n"));
+    }
+
+    #[test]
+    fn what_has_no_place_is_told() {
+        let line = Line::entry("tree", "files", "\"/c\"", "");
+        for (text, because) in [
+            ("tree.users = []", "`tree` is not written as `[tree]`"),
+            ("tree = {}", "`tree` is not written as `[tree]`"),
+            ("[tree]\nfiles = 3", "there is `3`, which is no list"),
+            ("[tree", "the manifest is not right as it is"),
+        ] {
+            let (same, left) = add(text, std::slice::from_ref(&line));
+            assert_eq!(same, text);
+            assert_eq!(left, [NoPlace { line: line.clone(), because: because.into() }]);
+        }
+    }
+}
