@@ -248,8 +248,11 @@ fn joined(text: &str, node: &Spanned<DeValue<'_>>, lines: &[&Line]) -> Result<St
     let new: String = lines.iter().map(|line| entry(line)).collect();
     let last = entries.iter().map(|entry| entry.span().end).max();
     if !text[inside.clone()].contains('\n') {
-        let old: String = entries.iter().map(|old| format!("    {},\n", &text[old.span()])).collect();
-        return Ok(replaced(text, inside, &format!("\n{old}{new}")));
+        let mut all = String::from("\n");
+        for old in entries {
+            _ = writeln!(all, "    {},", &text[old.span()]);
+        }
+        return Ok(replaced(text, inside, &(all + &new)));
     }
     let mut text = text.to_owned();
     let mut end = inside.end;

@@ -12,6 +12,7 @@
 //!
 //! A number that is not in the table, because the kernel is newer than we are, is answered as an older kernel would: ENOSYS.
 
+mod answer;
 pub mod arguments;
 mod compile;
 pub mod decisions;
@@ -27,6 +28,7 @@ use std::fmt;
 
 use super::display::join;
 
+pub use answer::position;
 pub use arguments::Test;
 pub use compile::{INIT_PROGRAM, PROBE, PROBE_ANSWER};
 pub use decisions::{Decision, REASONS};

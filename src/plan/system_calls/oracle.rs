@@ -2,7 +2,6 @@
 //! value that a test knows, and held against the table itself, read in the plainest way, and against what seccompiler makes of it.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
@@ -10,7 +9,7 @@ use seccompiler::{
 };
 
 use super::super::step::CapabilitySet;
-use super::arguments::{Node, Values};
+use super::arguments::Node;
 use super::profiles::Profile;
 use super::*;
 
@@ -84,50 +83,7 @@ fn expected(policy: &Policy, refusal: Refusal, architectures: &[Architecture], d
         (_, Refusal::Kill) => KILL,
         (_, Refusal::Log) => LOG,
     };
-    let Some(at) = call_of(*architecture, data.number) else { return refused(Errno::ENOSYS) };
-    match (CALLS[at].rule, policy.allows(at)) {
-        (Rule::Refuse(_, errno), false) => refused(errno),
-        (_, false) => refused(Errno::EPERM),
-        (Rule::Test(test), true) => follow(test.node(), policy, data).map_or(ALLOW, refused),
-        (_, true) => ALLOW,
-    }
-}
-
-/// The call that a number is on a processor.
-fn call_of(architecture: Architecture, number: u32) -> Option<usize> {
-    static KNOWN: OnceLock<[BTreeMap<u32, usize>; 3]> = OnceLock::new();
-    let known = KNOWN.get_or_init(|| {
-        [Architecture::X86_64, Architecture::X86_32, Architecture::Aarch64].map(|architecture| {
-            let calls = CALLS.iter().enumerate();
-            calls.filter_map(|(at, call)| Some((call.number(architecture)?.into(), at))).collect()
-        })
-    });
-    known[architecture.column()].get(&number).copied()
-}
-
-/// Where a test leads: to an error or not.
-fn follow(node: &Node, policy: &Policy, data: &Data) -> Option<Errno> {
-    match node {
-        Node::Allow => None,
-        Node::Refuse(decision, errno) => (!policy.opens(*decision)).then_some(*errno),
-        Node::If { argument, mask, is, then, otherwise } => {
-            let value = data.arguments[usize::from(*argument)] as u32 & mask;
-            let holds = values(is, policy).contains(&value);
-            follow(if holds { then } else { otherwise }, policy, data)
-        }
-        Node::IfNull { argument, then, otherwise } => {
-            let is_null = data.arguments[usize::from(*argument)] == 0;
-            follow(if is_null { then } else { otherwise }, policy, data)
-        }
-    }
-}
-
-/// The values of a question.
-fn values(is: &Values, policy: &Policy) -> Vec<u32> {
-    match is {
-        Values::Any(values) => values.to_vec(),
-        Values::Personality => vec![policy.persona, u32::MAX],
-    }
+    policy.refuses(*architecture, data.number, &data.arguments).map_or(ALLOW, refused)
 }
 
 /// Arguments that a test tells apart: for every argument it looks at, each value it knows, one more and one less, with every bit
@@ -135,7 +91,7 @@ fn values(is: &Values, policy: &Policy) -> Vec<u32> {
 fn interesting(node: &Node, policy: &Policy, found: &mut BTreeMap<usize, Vec<u64>>) {
     if let Node::If { argument, mask, is, then, otherwise } = node {
         let known = found.entry(usize::from(*argument)).or_insert_with(|| vec![0, u64::MAX]);
-        for value in values(is, policy) {
+        for value in policy.values(is) {
             known.extend([value, value.wrapping_add(1), value.wrapping_sub(1)].map(u64::from));
         }
         if *mask != u32::MAX {
@@ -257,7 +213,7 @@ fn allowing(node: &Node, policy: &Policy, path: &[SeccompCondition], found: &mut
             }
         }
         Node::If { argument, mask, is, then, otherwise } => {
-            let known = values(is, policy);
+            let known = policy.values(is);
             let condition = |operator, value: u32| {
                 SeccompCondition::new(*argument, SeccompCmpArgLen::Dword, operator, value.into()).unwrap()
             };
