@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Stdio;
 
 use crate::common::{Dir, Need, compile_static, needs};
-use crate::{once, place};
+use crate::{once, place, until};
 
 #[test]
 fn wrong_options_are_told_whole() {
@@ -243,7 +243,8 @@ fn it_ends_with_who_started_it_when_that_is_said() {
     let pid: String = line.chars().filter(char::is_ascii_digit).collect();
     let sleeps =
         || fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with("sleep"));
-    assert!(sleeps(), "{line}");
+    // It is told of once it has executed something, which is before the kernel lets its words be seen.
+    until("the program's words", || sleeps().then_some(()));
     shell.kill().unwrap();
     shell.wait().unwrap();
     // Everybody who holds the pipe has gone.
