@@ -15,6 +15,7 @@ mod limits;
 mod memory;
 mod options;
 mod saved;
+mod terminal;
 
 use std::time::{Duration, Instant};
 
