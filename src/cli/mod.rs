@@ -10,11 +10,11 @@ use argh::FromArgs;
 use crate::error::{self, Failure, exit};
 use crate::manifest::{Request, suggest};
 use crate::report::diagnostic::Diagnostic;
-pub(crate) use once::{Once, descriptor_content};
+pub(crate) use once::{Once, descriptor_content, parse as once};
 use verbs::Words;
 pub(crate) use verbs::{
-    Build, Check, Doctor, Exec, Export, Freeze, Limit, List, Plan, Run, Serve, Signal, Stats, Stop, Test,
-    Thaw, Verb, Verify, Why,
+    Build, Check, Doctor, Exec, Export, Freeze, Import, Limit, List, Plan, Run, Serve, Signal, Stats, Stop,
+    Test, Thaw, Verb, Verify, Why,
 };
 
 /// What the command line asks for.
@@ -47,7 +47,7 @@ impl Early {
 
 /// The verbs, and every option with whether it takes a value. Kept by hand because argh tells neither before it parses; a
 /// test compares them with the structs.
-const VERBS: [(&str, &[(&str, bool)]); 19] = [
+const VERBS: [(&str, &[(&str, bool)]); 20] = [
     ("check", &[("--json", false)]),
     ("plan", &[("--explain", false), ("--json", false), ("--all", false), ("--set", true)]),
     (
@@ -97,6 +97,7 @@ const VERBS: [(&str, &[(&str, bool)]); 19] = [
     ("why", &[("--json", false)]),
     ("export", &[("--output", true), ("--set", true)]),
     ("remove", &[]),
+    ("import", &[("--output", true), ("--file", true)]),
 ];
 
 /// A usage error.
@@ -155,7 +156,7 @@ fn meaningful(verb: &Verb, program: Option<&Vec<OsString>>) -> Result<(), Early>
             "no program is named".into(),
             format!("write `stockade exec {} -- PROGRAM`", exec.jail),
         )),
-        Verb::Run(_) | Verb::Serve(_) | Verb::Plan(_) | Verb::Exec(_) => Ok(()),
+        Verb::Run(_) | Verb::Serve(_) | Verb::Plan(_) | Verb::Exec(_) | Verb::Import(_) => Ok(()),
         _ if program.is_some() => Err(usage(
             "`--` and what follows it mean nothing here".into(),
             "only `stockade run JAIL -- ARGUMENTS` passes them on",
@@ -314,6 +315,9 @@ fn explained(output: &str, verb: Option<&str>) -> Early {
     }
     if output.starts_with("Required positional") && verb == "export" {
         return usage("a format and a jail are wanted".into(), "write `stockade export systemd JAIL`");
+    }
+    if output.starts_with("Required positional") && verb == "import" {
+        return usage("a tool is wanted".into(), "write `stockade import jailkit SECTION`");
     }
     if output.starts_with("Required positional") {
         return usage(

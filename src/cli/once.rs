@@ -174,7 +174,7 @@ impl FromArgs for Once {
 }
 
 /// Reads the words that follow `once`.
-pub(super) fn parse(words: Vec<OsString>) -> Result<Once, Early> {
+pub(crate) fn parse(words: Vec<OsString>) -> Result<Once, Early> {
     let mut found = Once::default();
     let mut words = words.into_iter();
     while let Some(word) = words.next() {

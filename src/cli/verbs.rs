@@ -1,5 +1,7 @@
 //! The verbs of the command line, one struct for each: what argh reads, and what `--help` tells of it.
 
+use std::path::PathBuf;
+
 use argh::FromArgs;
 
 use super::Once;
@@ -29,6 +31,7 @@ pub(crate) enum Verb {
     Build(Build),
     Run(Run),
     Once(Once),
+    Import(Import),
     Serve(Serve),
     Test(Test),
     Doctor(Doctor),
@@ -338,4 +341,22 @@ pub(crate) struct Remove {
     /// manifests' paths or names, or names of jails whose manifests are gone
     #[argh(positional, arg_name = "JAIL")]
     pub(crate) jails: Vec<String>,
+}
+
+/// make a manifest of what another tool is told: sections of jailkit's jk_init.ini, or options of bubblewrap after `--`
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "import")]
+pub(crate) struct Import {
+    /// where the manifest goes; standard output without it; `-o FILE` for short
+    #[argh(option, arg_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// another file than /etc/jailkit/jk_init.ini
+    #[argh(option, arg_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// jailkit or bwrap
+    #[argh(positional, arg_name = "TOOL")]
+    pub(crate) tool: String,
+    /// sections of the file
+    #[argh(positional, arg_name = "SECTION")]
+    pub(crate) sections: Vec<String>,
 }

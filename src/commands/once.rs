@@ -50,6 +50,11 @@ pub(super) fn once(options: &Once) -> Result<u8> {
     result
 }
 
+/// The manifest that options amount to, as text.
+pub(super) fn as_text(options: &Once) -> Result<String> {
+    options_as_manifest(options, options.value("--from")).map(|made| made.text)
+}
+
 /// Where the report goes: a descriptor of the caller's, or a file.
 fn report_file(place: &str) -> Result<File> {
     if place.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -95,6 +95,14 @@ pub fn add(text: &str, lines: &[Line]) -> (String, Vec<NoPlace>) {
     (text, left)
 }
 
+/// The lines that a text does not say already: an entry that is in its list, a value under whose key there is one, a mount where there is
+/// one.
+pub fn unsaid(text: &str, lines: &[Line]) -> Vec<Line> {
+    let Ok(parsed) = DeTable::parse(text) else { return lines.to_vec() };
+    let top = Level { table: parsed.get_ref(), text };
+    lines.iter().filter(|line| !top.says(line)).cloned().collect()
+}
+
 /// The lines that are written together, in the order of a manifest.
 fn groups(lines: &[Line]) -> Vec<Vec<&Line>> {
     let mut sorted: Vec<&Line> = lines.iter().collect();
@@ -199,6 +207,34 @@ impl<'a> Level<'a> {
         Ok(found.map(|(_, node)| node))
     }
 
+    /// Whether a line, or what makes it needless, is there.
+    fn says(&self, line: &Line) -> bool {
+        match line.place {
+            Place::Value(section, key) => self.find(section, key).is_ok_and(|found| found.is_some()),
+            Place::Entry(section, key) => {
+                let Ok(Some(node)) = self.find(section, key) else { return false };
+                let DeValue::Array(entries) = node.get_ref() else { return false };
+                let Ok(wanted) = DeValue::parse(&line.value) else { return false };
+                entries.iter().any(|entry| is_same(entry.get_ref(), wanted.get_ref()))
+            }
+            Place::Table(list) => {
+                let Ok(Some(node)) = self.find("", list) else { return false };
+                let DeValue::Array(tables) = node.get_ref() else { return false };
+                let Ok(wanted) = DeTable::parse(&line.value) else { return false };
+                let target = |table: &DeTable<'_>| {
+                    table
+                        .iter()
+                        .find(|(key, _)| key.get_ref() == "target")
+                        .and_then(|(_, node)| node.get_ref().as_str().map(str::to_owned))
+                };
+                let wanted = target(wanted.get_ref());
+                let mut known = tables.iter().filter_map(|table| target(table.get_ref().as_table()?));
+                wanted.is_some_and(|wanted| known.any(|known| known == wanted))
+            }
+            Place::Remark(_) => self.text.contains(&remark(line)),
+        }
+    }
+
     /// Where a section's own lines end; none if it is not there.
     fn end(&self, section: &str) -> Result<Option<usize>, String> {
         let Some(table) = self.section(section)? else { return Ok(None) };
@@ -216,6 +252,19 @@ impl<'a> Level<'a> {
             None => Ok(appended(self.text, &format!("[{section}]\n{lines}"))),
         }
     }
+}
+
+/// Whether two entries of a list mean the same: text, or tables about the same path.
+fn is_same(one: &DeValue<'_>, other: &DeValue<'_>) -> bool {
+    let path = |value: &DeValue<'_>| match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Table(table) => {
+            let path = table.iter().find(|(key, _)| key.get_ref() == "path")?;
+            path.1.get_ref().as_str().map(str::to_owned)
+        }
+        _ => None,
+    };
+    path(one).is_some_and(|one| Some(one) == path(other))
 }
 
 /// Whether this byte stands in a `[header]`.
@@ -317,6 +366,22 @@ fn remark(line: &Line) -> String {
         _ = writeln!(text, "#     {line}");
     }
     text
+}
+
+/// A basic string of TOML.
+pub fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out += "\\n",
+            '\t' => out += "\\t",
+            c if c.is_control() => _ = write!(out, "\\u{:04X}", u32::from(c)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }
 
 fn replaced(text: &str, span: Range<usize>, new: &str) -> String {

@@ -76,16 +76,21 @@ impl Layers {
             return None;
         }
         self.seen.push(id);
-        self.sources.push(Rc::clone(&source));
-        match text::parse(&source) {
+        self.text(&source, id);
+        Some(source)
+    }
+
+    /// Adds a text, as that of the file at its path.
+    pub(super) fn text(&mut self, source: &Rc<Source>, id: FileId) {
+        self.sources.push(Rc::clone(source));
+        match text::parse(source) {
             Ok(table) => {
-                self.open.push((id, path.to_owned()));
-                self.layer(table, path);
+                self.open.push((id, source.path.clone()));
+                self.layer(table, &source.path);
                 self.open.pop();
             }
             Err(findings) => self.findings.extend(findings),
         }
-        Some(source)
     }
 
     /// Why a file cannot be included here, if it cannot.

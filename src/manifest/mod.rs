@@ -11,6 +11,7 @@ mod decode;
 pub mod edit;
 pub mod finding;
 pub mod host_files;
+pub mod import;
 pub mod keys;
 mod layers;
 pub mod libs;
@@ -71,6 +72,14 @@ pub fn load_again(sources: &[Rc<Source>], sets: &[String]) -> Result<Loaded, Vec
     let path = sources.first().map(|source| source.path.clone()).unwrap_or_default();
     let request = Request { sets: sets.to_vec(), ..Request::default() };
     merge(path, &request, Layers::again(sources.to_vec()))
+}
+
+/// The same of a text that is in no file yet; what it includes is read.
+pub fn load_text(source: Rc<Source>) -> Result<Loaded, Vec<Finding>> {
+    let path = source.path.clone();
+    let mut layers = Layers::default();
+    layers.text(&source, (0, 0));
+    finish(path, Some(source), Vec::new(), layers)
 }
 
 /// What the options of `stockade once` amount to.

@@ -227,7 +227,10 @@ impl Files {
                     ));
                 }
             }
-            "--share-net" => self.host.extend([("dns", origin.clone()), ("hosts", origin)]),
+            "--share-net" => {
+                self.host.retain(|(word, _)| !matches!(*word, "dns" | "hosts"));
+                self.host.extend([("dns", origin.clone()), ("hosts", origin)]);
+            }
             _ => return Ok(false),
         }
         // The network is an affair of namespaces as well.

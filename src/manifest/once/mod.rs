@@ -9,6 +9,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
+use super::edit::quoted;
 use super::layers::put;
 use super::node::{Entry, Node, Table, Value};
 use super::schema::RESOURCES;
@@ -286,9 +287,7 @@ impl Variables {
 pub(super) fn text(table: &Table, base: Option<&Path>) -> String {
     let head = "# Written by `stockade once --save`: what its options amount to.\n";
     match base {
-        Some(base) => {
-            write::toml(table, &format!("{head}include = [{}]\n", write::quoted(&base.to_string_lossy())))
-        }
+        Some(base) => write::toml(table, &format!("{head}include = [{}]\n", quoted(&base.to_string_lossy()))),
         None => write::toml(table, head),
     }
 }

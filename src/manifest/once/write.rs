@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::manifest::edit::quoted;
 use crate::manifest::keys;
 use crate::manifest::node::{Entry, Node, Table, Value};
 
@@ -71,20 +72,4 @@ fn value(node: &Node) -> String {
 fn bare(key: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if !key.is_empty() && key.chars().all(plain) { key.to_owned() } else { quoted(key) }
-}
-
-/// A basic string of TOML.
-pub(super) fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            '\n' => out += "\\n",
-            '\t' => out += "\\t",
-            c if c.is_control() => _ = write!(out, "\\u{:04X}", u32::from(c)),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }
