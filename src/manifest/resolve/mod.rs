@@ -17,6 +17,7 @@ mod circumstances;
 pub mod command;
 mod content;
 pub mod control_groups;
+pub(in crate::manifest) mod covered;
 mod devices;
 mod draft;
 mod expand;

@@ -1,0 +1,286 @@
+//! What the tree still lacks: plugins, configuration, data, links, directories. A person would write the name of a directory or of a
+//! package where much of one is read, and so does this, as long as that does not bring much more than was read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::paths::{Paths, Used};
+use super::purpose::{All, Purpose, is_wide};
+use super::secrets::{self, Secret};
+use super::{Facts, quoted, shown, text};
+use crate::manifest::edit::{Line, Place};
+use crate::manifest::libs::{self, Kind as Content};
+use crate::manifest::resolve::covered::Covered;
+use crate::manifest::resolve::package_of;
+use crate::manifest::root::Root;
+use crate::seen::Use;
+
+/// From how many files of one directory on the directory is named.
+const MANY: usize = 4;
+/// From how many files of one package on the package is named.
+const MANY_OF_A_PACKAGE: usize = 40;
+/// How much more than what was read a directory may bring, in bytes: a few small files.
+const SPARE: u64 = 64 << 10;
+/// The most entries of a directory that are looked at.
+const MOST: usize = 10_000;
+
+/// Shared objects that no program of the jail names: plugins.
+pub(super) fn libraries(paths: &Paths, purposes: &All<'_>, covered: &Covered) -> Vec<Line> {
+    let root = Root::host();
+    let is_plugin = |path: &Path, used: &Used| {
+        let named = path.file_name().is_some_and(|name| name.to_string_lossy().contains(".so"));
+        used.is(Use::Read)
+            && named
+            && matches!(libs::describe(&root, path), Ok(Content::Elf { .. }))
+            && !covered.has(path)
+    };
+    let files = purposes.iter().filter(|(_, purpose)| **purpose == Purpose::File);
+    let used = files.map(|(path, _)| (*path, &paths.files[*path]));
+    let plugins = used.filter(|(path, used)| is_plugin(path, used));
+    plugins.map(|(path, used)| Line::entry("tree", "libraries", quoted(path), used.reason())).collect()
+}
+
+/// Everything else.
+pub(super) fn lines(paths: &Paths, purposes: &All<'_>, covered: &Covered, facts: &Facts<'_>) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut files = BTreeMap::new();
+    for (path, purpose) in purposes.iter().filter(|(path, _)| !covered.has(path)) {
+        let used = &paths.files[*path];
+        match purpose {
+            Purpose::File => match secrets::of(path, used) {
+                Secret::No => _ = files.insert(*path, used),
+                secret => lines.push(kept_apart(path, used, secret, facts)),
+            },
+            Purpose::Directory if used.is(Use::Listed) => _ = files.insert(*path, used),
+            _ => {}
+        }
+    }
+    lines.extend(data(paths, purposes, covered, facts));
+    let packages = packages(&files);
+    let of_package = |path: &Path| packages.iter().any(|(_, _, paths)| paths.contains(path));
+    let rest: BTreeMap<_, _> = files.into_iter().filter(|(path, _)| !of_package(path)).collect();
+    lines.extend(
+        packages.iter().map(|(name, reason, _)| Line::entry("tree", "packages", text(name), reason.clone())),
+    );
+    let chosen = chosen(&rest);
+    lines.extend(chosen.iter().map(Choice::line));
+    let below = |path: &Path| chosen.iter().any(|choice| path.starts_with(&choice.path)) || of_package(path);
+    for (path, (target, moment)) in &paths.links {
+        let used = paths.files.keys().any(|used| leads(path, target, used));
+        if used && !covered.has(path) && !below(path) {
+            let value = format!("{{ path = {}, target = {} }}", quoted(path), quoted(target));
+            lines.push(Line::entry("tree", "links", value, super::reason(moment, "followed")));
+        }
+    }
+    for (path, _) in purposes.iter().filter(|(_, purpose)| **purpose == Purpose::Directory) {
+        let within = |choice: &&Choice<'_>| choice.path.starts_with(path);
+        if !covered.leads_to(path) && !below(path) && !chosen.iter().any(|choice| within(&choice)) {
+            lines.push(directory(path, &paths.files[*path], facts));
+        }
+    }
+    lines
+}
+
+/// Whether a link was followed to what was used.
+fn leads(link: &Path, target: &Path, used: &Path) -> bool {
+    let to = link.parent().unwrap_or(link).join(target);
+    fs::canonicalize(&to).is_ok_and(|real| used.starts_with(real))
+}
+
+/// A file that is not copied.
+fn kept_apart(path: &Path, used: &Used, secret: Secret, facts: &Facts<'_>) -> Line {
+    let place = quoted(path);
+    let value = format!("source = {place}\ntarget = {place}");
+    let reason = used.reason();
+    if secret == Secret::Private || facts.trusted.iter().any(|trusted| trusted == path) {
+        let reason = format!("not everybody may read it, so it is shown and not copied: {reason}");
+        return Line { place: Place::Table("mounts"), value, reason };
+    }
+    let reason = format!("a secret, {reason}: if it has to be in the jail, take this in");
+    Line { place: Place::Remark("mounts"), value: format!("[[mounts]]\n{value}"), reason }
+}
+
+/// Data of the host's: the directory it is in, shown as it is.
+fn data(paths: &Paths, purposes: &All<'_>, covered: &Covered, facts: &Facts<'_>) -> Vec<Line> {
+    let mut places: BTreeMap<PathBuf, &Used> = BTreeMap::new();
+    let all = purposes.iter().filter(|(path, purpose)| **purpose == Purpose::Data && !covered.has(path));
+    for (path, _) in all {
+        let used = &paths.files[*path];
+        let is_directory = used.now.as_ref().is_some_and(fs::Metadata::is_dir);
+        let directory = if is_directory { path } else { path.parent().unwrap_or(path) };
+        // Of what belongs to everybody, the file alone.
+        let place = if is_wide(directory) { *path } else { directory };
+        if used.now.is_some() && !is_wide(place) {
+            places.entry(place.to_owned()).or_insert(used);
+        }
+    }
+    let tops =
+        places.keys().filter(|place| !place.ancestors().skip(1).any(|above| places.contains_key(above)));
+    tops.map(|place| {
+        if secrets::is_key(place) {
+            return kept_apart(place, places[place], Secret::Key, facts);
+        }
+        let value = format!("source = {0}\ntarget = {0}", quoted(place));
+        Line { place: Place::Table("mounts"), value, reason: format!("data: {}", places[place].reason()) }
+    })
+    .collect()
+}
+
+/// An empty directory that is only looked at or entered.
+fn directory(path: &Path, used: &Used, facts: &Facts<'_>) -> Line {
+    let Some(now) = &used.now else { return Line::entry("tree", "directories", quoted(path), used.reason()) };
+    let (uid, gid, mode) = (now.uid(), now.gid(), now.mode() & 0o7777);
+    let mut value = format!("{{ path = {}", quoted(path));
+    if facts.host.is_root() && (uid, gid) != (0, 0) {
+        let (owner, group) = (super::written::user(uid, facts), super::written::group(gid, facts));
+        _ = write!(value, ", owner = {owner}, group = {group}");
+    }
+    if mode != 0o755 {
+        _ = write!(value, ", mode = \"{mode:04o}\"");
+    }
+    let plain = value == format!("{{ path = {}", quoted(path));
+    let value = if plain { quoted(path) } else { value + " }" };
+    Line::entry("tree", "directories", value, used.reason())
+}
+
+/// Something to be listed under `files`.
+struct Choice<'a> {
+    /// A file or a directory.
+    path: PathBuf,
+    /// Of a directory, what is not to come along.
+    secrets: Vec<PathBuf>,
+    /// What it is there for.
+    used: &'a Used,
+    /// Of a directory, how many of its files were read.
+    read: usize,
+}
+
+impl Choice<'_> {
+    /// Its line.
+    fn line(&self) -> Line {
+        let path = quoted(&self.path);
+        let value = if self.secrets.is_empty() {
+            path
+        } else {
+            let names = self.secrets.iter().filter_map(|secret| secret.strip_prefix(&self.path).ok());
+            let names: Vec<String> = names.map(quoted).collect();
+            format!("{{ path = {path}, exclude = [{}] }}", names.join(", "))
+        };
+        let reason = match self.read {
+            0 | 1 => self.used.reason(),
+            many => format!("{many} files of it: {}", self.used.reason()),
+        };
+        Line::entry("tree", "files", value, reason)
+    }
+}
+
+/// Files by their names, or the directories they are in.
+fn chosen<'a>(files: &BTreeMap<&Path, &'a Used>) -> Vec<Choice<'a>> {
+    let mut by_directory: BTreeMap<&Path, Vec<(&Path, &'a Used)>> = BTreeMap::new();
+    for (path, used) in files {
+        let is_directory = used.now.as_ref().is_some_and(fs::Metadata::is_dir);
+        let directory = if is_directory { Some(*path) } else { path.parent() };
+        if let Some(directory) = directory {
+            by_directory.entry(directory).or_default().push((path, used));
+        }
+    }
+    let mut chosen: Vec<Choice<'a>> = Vec::new();
+    for (directory, members) in by_directory {
+        if chosen.iter().any(|choice| directory.starts_with(&choice.path)) {
+            continue;
+        }
+        if let Some(choice) = whole(directory, &members) {
+            chosen.push(choice);
+            continue;
+        }
+        let alone = members.into_iter().filter(|(path, _)| *path != directory);
+        chosen.extend(alone.map(|(path, used)| Choice {
+            path: path.to_owned(),
+            secrets: Vec::new(),
+            used,
+            read: 1,
+        }));
+    }
+    chosen
+}
+
+/// A directory in the place of what was read of it.
+fn whole<'a>(directory: &Path, members: &[(&Path, &'a Used)]) -> Option<Choice<'a>> {
+    if is_wide(directory) {
+        return None;
+    }
+    let listed = members.iter().find(|(path, used)| *path == directory && used.is(Use::Listed));
+    let files: Vec<_> = members.iter().filter(|(path, _)| *path != directory).collect();
+    let found = contents(directory)?;
+    let is_much = files.len() >= MANY && 2 * files.len() >= found.files;
+    if listed.is_none() && !is_much {
+        return None;
+    }
+    let sizes = files.iter().filter_map(|(_, used)| used.now.as_ref()).map(fs::Metadata::len);
+    let read: u64 = sizes.sum();
+    if found.bytes > 2 * read + SPARE {
+        return None;
+    }
+    let used = listed.or(members.first()).map(|(_, used)| *used)?;
+    Some(Choice { path: directory.to_owned(), secrets: found.secrets, used, read: files.len() })
+}
+
+/// What a directory would bring.
+#[derive(Default)]
+struct Contents {
+    files: usize,
+    bytes: u64,
+    secrets: Vec<PathBuf>,
+}
+
+/// Looks through a directory; none if it is too large, or cannot be read.
+fn contents(directory: &Path) -> Option<Contents> {
+    let mut found = Contents::default();
+    for (at, entry) in walkdir::WalkDir::new(directory).into_iter().enumerate() {
+        let entry = entry.ok()?;
+        if at > MOST {
+            return None;
+        }
+        let now = entry.metadata().ok()?;
+        if !now.is_file() {
+            continue;
+        }
+        if secrets::is_key(entry.path()) || now.mode() & 0o004 == 0 {
+            found.secrets.push(entry.path().to_owned());
+        } else {
+            found.files += 1;
+            found.bytes += now.len();
+        }
+    }
+    Some(found)
+}
+
+/// Packages of which many files were read, with the reason and these files.
+fn packages(files: &BTreeMap<&Path, &Used>) -> Vec<(String, String, BTreeSet<PathBuf>)> {
+    if files.len() < MANY_OF_A_PACKAGE {
+        return Vec::new();
+    }
+    let root = Root::host();
+    let mut owned: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();
+    // Files of one directory are mostly of one package: each is asked for one by one only where the first one's is another.
+    let mut of_directory: BTreeMap<PathBuf, Option<String>> = BTreeMap::new();
+    for path in files.keys() {
+        let directory = path.parent().unwrap_or(path).to_owned();
+        let package = of_directory.entry(directory).or_insert_with(|| package_of(&root, path));
+        if let Some(package) = package {
+            owned.entry(package.clone()).or_default().insert((*path).to_owned());
+        }
+    }
+    let many = owned.into_iter().filter(|(_, paths)| paths.len() >= MANY_OF_A_PACKAGE);
+    many.map(|(name, paths)| {
+        let first = paths.first().map_or_else(String::new, |first| {
+            format!("{}: {}", shown(first), files[first.as_path()].reason())
+        });
+        let reason = format!("{} files of it, first {first}", paths.len());
+        (name, reason, paths)
+    })
+    .collect()
+}

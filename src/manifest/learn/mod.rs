@@ -1,0 +1,208 @@
+//! From what a program did to the manifest of a jail in which it can do the same: `learn`.
+//!
+//! Theory of operation:
+//!
+//! 1. `paths` follows the links of every path that was used, so that each thing is known by one name, and keeps the links.
+//! 2. `purpose` says of each what it is for: a device, a switch such as `dns`, something written, a program, data, a secret.
+//! 3. What is written becomes mounts (`written`): memory for what may be lost, the host's own directory for what may not.
+//!    Rights, ids, network and system calls are `rights`.
+//! 4. That much is a manifest already. It is resolved as any other is ([`Covered`]), and what the tree has by then nobody needs to
+//!    list: libraries, loaders, interpreters, links.
+//! 5. The rest is copied (`copied`): a file by its name, a directory or a package where much of one was read; what must not be copied
+//!    is shown, or only mentioned (`secrets`).
+//!
+//! Every line has its reason: who did what, by which call and when.
+
+mod copied;
+mod paths;
+mod purpose;
+mod rights;
+mod secrets;
+mod written;
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::edit::{self, Line, Place};
+use super::finding::Finding;
+use super::resolve::accounts::Accounts;
+use super::resolve::covered::Covered;
+use super::resolve::tree::{Nodes, tree_steps};
+use crate::plan::Source;
+use crate::plan::quote::Escaped;
+use crate::seen::{Moment, Seen, Use};
+use crate::sys::host::Host;
+pub(super) use secrets::is_key;
+
+use paths::Paths;
+use purpose::Purpose;
+
+/// What is known beside what was seen.
+pub struct Facts<'a> {
+    /// The jail's name.
+    pub name: String,
+    /// The manifest's file, for what it includes.
+    pub path: PathBuf,
+    /// The command, as it was called.
+    pub command: Vec<String>,
+    /// The directory it was called in.
+    pub current: PathBuf,
+    /// Whether the first process ended while others went on.
+    pub forking: bool,
+    /// The command that tried it.
+    pub probe: Option<String>,
+    /// Names in the caller's environment.
+    pub environment: Vec<String>,
+    /// Secrets that it cannot do without.
+    pub trusted: &'a [PathBuf],
+    /// The host.
+    pub host: &'a Host,
+    /// The host's accounts.
+    pub accounts: &'a Accounts,
+}
+
+/// The text of a manifest for what was seen: a new one, or one that is there already with what it lacks.
+pub fn propose(seen: &Seen, facts: &Facts<'_>, there: &str) -> Result<String, Vec<Finding>> {
+    let paths = Paths::of(seen, facts);
+    let purposes = paths.files.iter().map(|(path, used)| (path.as_path(), purpose::of(path, used))).collect();
+    let mut lines = beginning(seen, facts, &paths, &purposes);
+    lines.extend(written::lines(&paths, &purposes, facts));
+    lines.extend(rights::lines(seen, facts, &lines, &paths));
+    let programs = purposes.iter().filter(|(_, purpose)| **purpose == Purpose::Program);
+    lines.extend(
+        programs.map(|(path, _)| Line::entry("tree", "programs", quoted(path), paths.files[*path].reason())),
+    );
+    let draft = |lines: &[Line]| edit::add(there, &edit::unsaid(there, lines)).0;
+    let covered = covered(&draft(&lines), facts)?;
+    let libraries = copied::libraries(&paths, &purposes, &covered);
+    let covered = if libraries.is_empty() {
+        covered
+    } else {
+        lines.extend(libraries);
+        self::covered(&draft(&lines), facts)?
+    };
+    lines.extend(copied::lines(&paths, &purposes, &covered, facts));
+    Ok(draft(&lines))
+}
+
+/// What a draft's tree has already, by resolving it as any manifest is.
+fn covered(text: &str, facts: &Facts<'_>) -> Result<Covered, Vec<Finding>> {
+    let source = Source { path: facts.path.clone(), text: text.to_owned() };
+    let loaded = super::load_text(Rc::new(source))?;
+    let manifest = &loaded.manifest;
+    let accounts = Accounts::of(manifest, facts.host).map_err(|finding| vec![finding])?;
+    let nodes = if facts.host.device_nodes { Nodes::Made } else { Nodes::Bound };
+    let made = tree_steps(manifest, facts.host, &accounts, nodes)?;
+    Ok(Covered::of(manifest, &made.steps))
+}
+
+/// What stands first: the name, the command, and what is chosen by one word.
+fn beginning(seen: &Seen, facts: &Facts<'_>, paths: &Paths, purposes: &purpose::All<'_>) -> Vec<Line> {
+    let command: Vec<String> = facts.command.iter().map(|word| text(word)).collect();
+    let program = seen.executions.first().map_or_else(String::new, |first| shown(&first.path));
+    let mut lines = vec![
+        Line::value("", "name", text(&facts.name), ""),
+        Line::value(
+            "program",
+            "command",
+            format!("[{}]", command.join(", ")),
+            format!("what was learned from: {program}"),
+        ),
+    ];
+    if facts.forking {
+        lines.push(Line::value(
+            "program",
+            "type",
+            "\"forking\"",
+            "its first process ended, and others went on",
+        ));
+    }
+    if seen.files.iter().any(|(path, file)| is_below(path, &facts.current) && !file.uses.is_empty()) {
+        lines.push(Line::value(
+            "program",
+            "working_directory",
+            quoted(&facts.current),
+            "where it was called, and where it used files",
+        ));
+    }
+    for (path, purpose) in purposes {
+        let why = paths.files[*path].reason();
+        match purpose {
+            Purpose::Device(name) => lines.push(Line::entry("tree", "devices", text(name), why)),
+            Purpose::OtherDevice => lines.push(Line {
+                place: Place::Remark("tree"),
+                value: format!("{} is not among the devices that a jail can have", shown(path)),
+                reason: why,
+            }),
+            Purpose::Host(name) => lines.push(Line::entry("tree", "host", text(name), why)),
+            _ => {}
+        }
+    }
+    if !lines.iter().any(|line| line.place == Place::Entry("tree", "devices")) {
+        lines.push(Line::value("tree", "devices", "[]", "it used none"));
+    }
+    if let Some(probe) = &facts.probe {
+        let command = format!("[\"sh\", \"-c\", {}]", text(probe));
+        lines.push(Line::value("test", "command", command, "the probe it was learned with"));
+    }
+    deduplicated(lines)
+}
+
+/// Lines that say the same are said once, with the first reason.
+fn deduplicated(lines: Vec<Line>) -> Vec<Line> {
+    let mut kept: Vec<Line> = Vec::new();
+    for line in lines {
+        if !kept.iter().any(|known| (known.place, &known.value) == (line.place, &line.value)) {
+            kept.push(line);
+        }
+    }
+    kept
+}
+
+/// Why a line is there: what was done, by whom, by which call, when.
+fn reason(moment: &Moment, what: &str) -> String {
+    let program = Path::new(&*moment.program).file_name().unwrap_or_default();
+    let program = Escaped(program.as_encoded_bytes());
+    format!("{what} by {program}, {}(2), at {:.3} s", moment.call, moment.at.as_secs_f64())
+}
+
+/// The word for a use, to be followed by who did it.
+fn word(of: Use) -> &'static str {
+    match of {
+        Use::Executed => "executed",
+        Use::Read => "read",
+        Use::Written => "written",
+        Use::Listed => "listed",
+        Use::Entered => "entered",
+        Use::Looked => "looked at",
+        Use::Followed => "followed",
+        Use::Made => "made",
+        Use::Removed => "removed",
+        Use::Owned => "given an owner",
+        Use::Moded => "given a mode",
+        Use::Commanded => "commanded",
+        Use::Connected => "connected to",
+        Use::Missing => "missed",
+        Use::Refused => "refused",
+    }
+}
+
+/// Whether a path is in a directory that is no part of the system.
+fn is_below(path: &Path, directory: &Path) -> bool {
+    directory.components().count() > 2 && path != directory && path.starts_with(directory)
+}
+
+/// A path as text of TOML. One that is no UTF-8 has no way into a manifest; nobody gives a daemon such names.
+fn quoted(path: &Path) -> String {
+    text(&path.to_string_lossy())
+}
+
+/// Text of TOML.
+fn text(text: &str) -> String {
+    edit::quoted(text)
+}
+
+/// A path to be told.
+fn shown(path: &Path) -> String {
+    Escaped(path.as_os_str().as_encoded_bytes()).to_string()
+}

@@ -1,0 +1,184 @@
+//! What a path is for, by where it is and what was done with it. Where things are is hier(7)'s matter.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use super::paths::Used;
+use crate::manifest::host_files::HostFiles;
+use crate::plan::step::DEVICES;
+use crate::seen::{Kind, Use};
+
+/// The purpose of every path.
+pub(super) type All<'a> = BTreeMap<&'a Path, Purpose>;
+
+/// What a path is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// What every jail has, or makes itself, or must not have: nothing is said of it.
+    Nothing,
+    /// A device that a manifest can name.
+    Device(&'static str),
+    /// Any other device.
+    OtherDevice,
+    /// A file of the host that a word stands for.
+    Host(&'static str),
+    /// Changed, or in a place for what changes.
+    Written,
+    /// Data of the host's that lives on: pages, a database that is only read.
+    Data,
+    /// Executed.
+    Program,
+    /// A regular file that is read.
+    File,
+    /// A directory that has to be there.
+    Directory,
+}
+
+/// What the kernel shows, what is synthesised, what only the host's own tools use.
+const NOTHING: [&str; 25] = [
+    "/proc",
+    "/sys",
+    "/etc/group",
+    "/etc/group-",
+    "/etc/gshadow",
+    "/etc/gshadow-",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/ld.so.nohwcap",
+    "/etc/ld.so.preload",
+    "/etc/nsswitch.conf",
+    "/etc/passwd",
+    "/etc/passwd-",
+    "/etc/selinux",
+    "/etc/shadow",
+    "/etc/shadow-",
+    "/run/dbus",
+    "/run/nscd",
+    "/run/systemd",
+    "/run/user",
+    "/usr/share/locale",
+    "/var/cache/nscd",
+    "/var/db/nscd",
+    "/var/lib/dpkg",
+];
+
+/// Where what is only read is the host's own, and another tomorrow.
+const DATA: [&str; 6] = ["/srv", "/var/lib", "/var/mail", "/var/spool", "/var/www", "/usr/local/www"];
+
+/// Directories for programs: what is only looked at there was looked for, and not run.
+const PROGRAMS: [&str; 6] =
+    ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/usr/games", "/usr/libexec"];
+
+/// The largest file that is copied because it was looked at.
+const LOOKED_AT: u64 = 1 << 20;
+
+/// What a path is for.
+pub(super) fn of(path: &Path, used: &Used) -> Purpose {
+    let below = |places: &[&str]| places.iter().any(|place| path.starts_with(place));
+    if path.starts_with("/dev") {
+        return device(path, used);
+    }
+    if path == Path::new("/") || below(&NOTHING) || used.uses.keys().all(|one| *one == Use::Missing) {
+        return Purpose::Nothing;
+    }
+    if used.changed().is_some() || is_for_change(path) {
+        return Purpose::Written;
+    }
+    if used.uses.keys().all(|one| matches!(one, Use::Missing | Use::Refused)) {
+        return Purpose::Nothing;
+    }
+    if let Some(word) = host(path) {
+        return Purpose::Host(word);
+    }
+    if used.is(Use::Executed) {
+        return if used.kind == Kind::Regular { Purpose::Program } else { Purpose::Nothing };
+    }
+    match used.kind {
+        // A directory that is only on the way, or a state directory as such.
+        Kind::Directory if below(&DATA) && (used.is(Use::Listed) || used.is(Use::Entered)) => Purpose::Data,
+        Kind::Directory => Purpose::Directory,
+        Kind::Regular if below(&DATA) => Purpose::Data,
+        Kind::Regular if used.is(Use::Read) => Purpose::File,
+        Kind::Regular if is_worth_a_copy(used) && !below(&PROGRAMS) => Purpose::File,
+        _ => Purpose::Nothing,
+    }
+}
+
+/// Places where whatever is used is somebody's to write: a jail has its own.
+fn is_for_change(path: &Path) -> bool {
+    ["/tmp", "/var/tmp"].iter().any(|place| path.starts_with(place)) || path.starts_with("/run")
+}
+
+/// Whether a file that was only looked at is part of the answer: not a program.
+fn is_worth_a_copy(used: &Used) -> bool {
+    let small = |now: &std::fs::Metadata| now.len() <= LOOKED_AT && now.permissions().mode() & 0o111 == 0;
+    used.is(Use::Looked) && used.now.as_ref().is_some_and(small)
+}
+
+/// What is below /dev.
+fn device(path: &Path, used: &Used) -> Purpose {
+    let name = path.strip_prefix("/dev").ok().and_then(Path::to_str).unwrap_or_default();
+    let known = DEVICES.iter().map(|device| device.name).find(|known| *known == name);
+    let first = name.split('/').next().unwrap_or_default();
+    match (known, first) {
+        // The caller's terminal is a terminal of the jail's own, if there is one.
+        (Some("tty"), _) | (None, "" | "fd" | "stdin" | "stdout" | "stderr" | "console" | "char") => {
+            Purpose::Nothing
+        }
+        (Some(name), _) => Purpose::Device(name),
+        (None, "log") => Purpose::Device("log"),
+        (None, "shm") => Purpose::Device("shm"),
+        (None, "ptmx") => Purpose::Device("pts"),
+        _ => {
+            let is_device = |now: &std::fs::Metadata| {
+                now.file_type().is_char_device() || now.file_type().is_block_device()
+            };
+            let opened = used.is(Use::Read) || used.is(Use::Written) || used.is(Use::Commanded);
+            if opened && first != "pts" && used.now.as_ref().is_some_and(is_device) {
+                Purpose::OtherDevice
+            } else {
+                Purpose::Nothing
+            }
+        }
+    }
+}
+
+/// The word that stands for a file of the host.
+fn host(path: &Path) -> Option<&'static str> {
+    let words = HostFiles::NAMES.iter();
+    words
+        .filter(|(_, files)| files.shown().iter().any(|shown| path.starts_with(shown.path)))
+        .map(|(name, _)| *name)
+        .next()
+}
+
+/// Whether a directory belongs to everybody: nothing is shown whole because of one file in it.
+pub(super) fn is_wide(directory: &Path) -> bool {
+    const WIDE: [&str; 22] = [
+        "/",
+        "/etc",
+        "/home",
+        "/media",
+        "/mnt",
+        "/opt",
+        "/root",
+        "/run",
+        "/srv",
+        "/usr",
+        "/usr/lib",
+        "/usr/local",
+        "/usr/sbin",
+        "/usr/bin",
+        "/usr/share",
+        "/var",
+        "/var/cache",
+        "/var/lib",
+        "/var/log",
+        "/var/mail",
+        "/var/spool",
+        "/var/www",
+    ];
+    WIDE.iter().any(|wide| directory == Path::new(wide)) || directory.parent() == Some(Path::new("/home"))
+}

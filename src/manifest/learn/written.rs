@@ -1,0 +1,155 @@
+//! What the program changes: a jail's root is read-only, so each place gets a mount. Memory where the host keeps nothing either
+//! (`/run`, `/tmp`, `/var/cache`), with the owner and mode that the host's directory has; elsewhere the host's own directory, writable.
+//!
+//! A directory that belongs to everybody, such as /var/log, is never shown for the sake of one file: then it is the file alone.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::paths::{Paths, Used};
+use super::purpose::{All, Purpose, is_wide};
+use super::{Facts, quoted, reason, shown, text, word};
+use crate::manifest::edit::{Line, Place};
+use crate::plan::Account;
+use crate::seen::{Kind, Use};
+
+/// A place that is written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kept {
+    /// In memory: what is there is gone with the jail.
+    Memory,
+    /// In the host's directory, or file.
+    Host {
+        /// With sockets that are for clients outside.
+        sockets: bool,
+    },
+    /// Nowhere: what cannot be had.
+    Nowhere,
+}
+
+/// The mounts, parents first.
+pub(super) fn lines(paths: &Paths, purposes: &All<'_>, facts: &Facts<'_>) -> Vec<Line> {
+    let mut places: BTreeMap<PathBuf, (Kept, String)> = BTreeMap::new();
+    for (path, _) in purposes.iter().filter(|(_, purpose)| **purpose == Purpose::Written) {
+        let used = &paths.files[*path];
+        let Some((place, kept)) = place(path, used, paths) else { continue };
+        let why = used.changed().map_or_else(|| used.reason(), |(one, moment)| reason(moment, word(one)));
+        let why = if place == *path { why } else { format!("{} {why}", shown(path)) };
+        match places.get_mut(&place) {
+            // What sockets are in is the host's directory.
+            Some((known, _)) if kept == (Kept::Host { sockets: true }) => *known = kept,
+            Some(_) => {}
+            None => _ = places.insert(place, (kept, why)),
+        }
+    }
+    let kept_below = |place: &Path| {
+        place.ancestors().skip(1).any(|above| {
+            places.get(above).is_some_and(|(kept, _)| match kept {
+                Kept::Host { .. } => true,
+                // Below /run and /tmp a directory that the host made has an owner of its own.
+                Kept::Memory => !place.exists() || place.starts_with("/tmp"),
+                Kept::Nowhere => false,
+            })
+        })
+    };
+    let chosen = places.iter().filter(|(place, (kept, _))| *kept == Kept::Nowhere || !kept_below(place));
+    chosen.map(|(place, (kept, why))| line(place, kept, why, facts)).collect()
+}
+
+/// The place to be mounted because of a path, and how.
+fn place(path: &Path, used: &Used, paths: &Paths) -> Option<(PathBuf, Kept)> {
+    for temporary in ["/tmp", "/var/tmp"] {
+        if path.starts_with(temporary) {
+            return Some((temporary.into(), Kept::Memory));
+        }
+    }
+    let is_directory = used.kind == Kind::Directory
+        || used.kind == Kind::Nothing && used.now.as_ref().is_some_and(std::fs::Metadata::is_dir);
+    // A directory that is only given an owner, or gone through, is a place itself; what is made needs the one it is made in.
+    let is_itself = is_directory && !(used.is(Use::Made) && used.kind == Kind::Nothing);
+    let first = if is_itself { path } else { path.parent()? };
+    // Up to what was there before the program.
+    let was_there = |place: &&Path| {
+        is_wide(place) || paths.files.get(*place).is_none_or(|known| known.kind != Kind::Nothing)
+    };
+    let place = first.ancestors().find(was_there)?.to_owned();
+    if path.starts_with("/run") {
+        let sockets = used.is(Use::Made) && used.kind == Kind::Nothing && is_bound(used);
+        if sockets && place != Path::new("/run") {
+            return Some((place, Kept::Host { sockets }));
+        }
+        return Some((place, Kept::Memory));
+    }
+    if !is_wide(&place) {
+        let is_cache = path.starts_with("/var/cache") && !reads_what_was_there(&place, paths);
+        return Some((place, if is_cache { Kept::Memory } else { Kept::Host { sockets: is_bound(used) } }));
+    }
+    // The file alone, if it is there to be shown; or the directory below the wide one that was made.
+    let own = path.ancestors().find(|above| above.parent() == Some(&*place))?.to_owned();
+    let there = std::fs::symlink_metadata(&own).is_ok_and(|now| now.is_file() || now.is_dir());
+    Some((own, if there { Kept::Host { sockets: false } } else { Kept::Nowhere }))
+}
+
+/// Whether it is a socket that others connect to.
+fn is_bound(used: &Used) -> bool {
+    used.uses.get(&Use::Made).is_some_and(|moment| moment.call == "bind")
+}
+
+/// Whether a cache is more than a cache: something that was in it before was read.
+fn reads_what_was_there(place: &Path, paths: &Paths) -> bool {
+    let below = paths.files.range(place.to_owned()..).take_while(|(path, _)| path.starts_with(place));
+    below.into_iter().any(|(_, used)| used.kind == Kind::Regular && used.is(Use::Read))
+}
+
+/// The lines of one mount.
+fn line(place: &Path, kept: &Kept, why: &str, facts: &Facts<'_>) -> Line {
+    let target = quoted(place);
+    let (value, kind) = match kept {
+        Kept::Nowhere => {
+            let value = format!(
+                "[[mounts]] target = {target}: its directory belongs to everybody, and it is gone by now"
+            );
+            return Line {
+                place: Place::Remark("mounts"),
+                value,
+                reason: format!("{}: {why}", shown(place)),
+            };
+        }
+        Kept::Memory => {
+            (memory(place, &target, facts), if place.starts_with("/run") { "run" } else { "tmp" })
+        }
+        Kept::Host { sockets } => {
+            let sockets = if *sockets { "\nsockets   = true" } else { "" };
+            let value = format!("source    = {target}\ntarget    = {target}\nread_only = false{sockets}");
+            (value, if place.starts_with("/var/log") { "log" } else { "state" })
+        }
+    };
+    Line { place: Place::Table("mounts"), value, reason: format!("{kind}: {why}") }
+}
+
+/// A mount in memory, with the owner and the mode of the host's directory.
+fn memory(place: &Path, target: &str, facts: &Facts<'_>) -> String {
+    let mut value = format!("type   = \"tmpfs\"\ntarget = {target}");
+    let Ok(now) = std::fs::metadata(place) else { return value };
+    let (uid, gid, mode) = (now.uid(), now.gid(), now.permissions().mode() & 0o7777);
+    // Somebody else's id is nobody's in the jail of an ordinary user.
+    if facts.host.is_root() && (uid, gid) != (0, 0) {
+        _ = write!(value, "\nowner  = {}\ngroup  = {}", user(uid, facts), group(gid, facts));
+    }
+    if mode != 0o1777 {
+        _ = write!(value, "\nmode   = \"{mode:04o}\"");
+    }
+    value
+}
+
+/// A user by name, or by number.
+pub(super) fn user(uid: u32, facts: &Facts<'_>) -> String {
+    facts.accounts.user(&Account::Id(uid)).map_or_else(|| uid.to_string(), |user| text(&user.name))
+}
+
+/// A group by name, or by number.
+pub(super) fn group(gid: u32, facts: &Facts<'_>) -> String {
+    facts.accounts.group(&Account::Id(gid)).map_or_else(|| gid.to_string(), |group| text(&group.name))
+}
