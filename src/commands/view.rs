@@ -1,13 +1,15 @@
 //! Commands that only look: check, plan.
 
 use std::ffi::OsStr;
+use std::path::PathBuf;
 
 use super::prepare::Jail;
 use crate::cli::{Check, Plan};
 use crate::error::{self, Failure, exit};
 use crate::manifest::resolve::run::Tree;
 use crate::manifest::resolve::tree::TreeSteps;
-use crate::manifest::{self, Request, lookup, suggest};
+use crate::manifest::root::Root;
+use crate::manifest::{self, Request, lookup, named, suggest};
 use crate::report;
 use crate::report::diagnostic::{self, Diagnostic, Severity};
 use crate::report::plan::TextOptions;
@@ -15,7 +17,7 @@ use crate::report::plan::TextOptions;
 /// `stockade check`: every finding of every manifest. What is right is said on stdout, what is not on stderr.
 pub(crate) fn check(check: &Check) -> Result<u8, Failure> {
     let jails = match &check.jails[..] {
-        [] => lookup::all().into_iter().map(std::path::PathBuf::into_os_string).collect(),
+        [] => lookup::all().into_iter().map(PathBuf::into_os_string).collect(),
         named => named.iter().map(Into::into).collect::<Vec<_>>(),
     };
     if jails.is_empty() && !check.json {
@@ -29,7 +31,7 @@ pub(crate) fn check(check: &Check) -> Result<u8, Failure> {
     let mut all = Vec::new();
     let mut lines = String::new();
     for jail in &jails {
-        let (path, diagnostics) = check_one(jail);
+        let Checked { path, diagnostics, loading } = check_one(jail);
         if !check.json && !diagnostics.is_empty() {
             if !all.is_empty() {
                 error::separate();
@@ -42,6 +44,10 @@ pub(crate) fn check(check: &Check) -> Result<u8, Failure> {
                 _ => format!("ok, {}", diagnostic::counted(&diagnostics)),
             };
             lines.extend([&diagnostic::escape(&path), ": ", &ok, "\n"]);
+            lines.extend(loading.iter().map(|program| {
+                let program = diagnostic::escape(&program.display().to_string());
+                format!("    `{program}` loads libraries by name (dlopen(3)): `stockade learn` tells which\n")
+            }));
         }
         all.extend(diagnostics);
     }
@@ -51,18 +57,37 @@ pub(crate) fn check(check: &Check) -> Result<u8, Failure> {
     Ok(if failed { exit::FINDING } else { printed })
 }
 
-/// One manifest: its path and what was found.
-fn check_one(jail: &OsStr) -> (String, Vec<Diagnostic>) {
+/// What was found of one manifest.
+struct Checked {
+    /// Its path.
+    path: String,
+    /// What is wrong, or may be.
+    diagnostics: Vec<Diagnostic>,
+    /// Programs that load libraries of which nothing tells.
+    loading: Vec<PathBuf>,
+}
+
+/// Checks one manifest, also where it meets this host, as far as it does: one may well be checked where its program is not installed.
+fn check_one(jail: &OsStr) -> Checked {
     let request = Request { jail: jail.to_owned(), ..Request::default() };
-    match manifest::load(&request) {
-        Ok(loaded) => {
-            (loaded.path.display().to_string(), loaded.warnings.into_iter().map(Diagnostic::from).collect())
-        }
+    let loaded = match manifest::load(&request) {
+        Ok(loaded) => loaded,
         Err(findings) => {
-            let failure = Failure::manifest(findings, jail);
-            (failure.subject, failure.diagnostics)
+            let Failure { subject, diagnostics, .. } = Failure::manifest(findings, jail);
+            return Checked { path: subject, diagnostics, loading: Vec::new() };
         }
+    };
+    let path = loaded.path.display().to_string();
+    let mut warnings = loaded.warnings.clone();
+    let mut loading = Vec::new();
+    if let Ok(jail) = Jail::of(loaded, Vec::new())
+        && let Ok(made) = jail.build_steps()
+    {
+        let (manifest, root) = (&jail.loaded.manifest, Root::at(&jail.host.root));
+        warnings.extend(named::missing(manifest, &made.steps, &root));
+        loading = named::loading(manifest, &made.steps, &root);
     }
+    Checked { path, diagnostics: warnings.into_iter().map(Diagnostic::from).collect(), loading }
 }
 
 /// `stockade plan`: the same plan that build and run carry out, handed to the printer instead.

@@ -1,5 +1,6 @@
 //! Manifests that are accepted, but probably do not say what was meant.
 
+use super::common::{Dir, Need, needs};
 use super::doubtful;
 
 #[test]
@@ -352,5 +353,60 @@ host = ["hosts", "dns"]
   why: it has loopback only, and nobody listens there
 hint: take `dns` out, or write `network = "host"` under `[namespaces]`; `hosts` needs no network
 "#,
+    );
+}
+
+#[test]
+fn what_a_configuration_names_and_the_jail_lacks_is_told() {
+    let dir = Dir::new("named");
+    let text = "\
+[program]
+command = [\"/bin/cat\"]
+[[tree.text]]
+path = \"/etc/web.conf\"
+content = '''
+# /etc/hosts
+name /etc/hostname;
+users /etc/shadow
+absent /nowhere/at/all
+has /bin/cat /etc/web.conf
+scratch /tmp/web
+'''
+";
+    let place = "  --> ./web.toml:3:1\n    3 | [[tree.text]]\n      | ^^^^^^^^^^^^^\n";
+    dir.write("web.toml", text).stockade(["check", "./web.toml"]).expect(
+        0,
+        "./web.toml: ok, 2 warnings\n",
+        &format!(
+            "warning: `/etc/hostname` is on this host and not in the jail\n{place}  why: line 2 of `/etc/web.conf` names it\n\
+             hint: if the program needs it: `files = [\"/etc/hostname\"]` under [tree], or a mount\n\n\
+             warning: `/etc/shadow` is on this host and not in the jail\n{place}  why: line 3 of `/etc/web.conf` names it\n\
+             hint: a secret is never copied unasked: if the program needs it, show it by a mount\n\n\
+             2 warnings in ./web.toml\n"
+        ),
+    );
+    let shown = format!("{text}[[mounts]]\nsource = \"/etc\"\ntarget = \"/etc\"\n");
+    let checked = dir.write("web.toml", shown).stockade(["check", "./web.toml"]).output();
+    assert!(!checked.stderr.contains("names it"), "{}", checked.stderr);
+}
+
+#[test]
+fn a_program_that_loads_libraries_by_name_is_noted() {
+    if !needs(Need::Program("cc")) {
+        return;
+    }
+    let dir = Dir::new("loading");
+    dir.write(
+        "p.c",
+        "#include <dlfcn.h>\nint main(int n, char **v) { return !dlopen(v[n - 1], RTLD_NOW); }\n",
+    );
+    let built =
+        std::process::Command::new("cc").current_dir(dir.path()).args(["-o", "p", "p.c", "-ldl"]).status();
+    assert!(built.unwrap().success());
+    let program = dir.join("p").display().to_string();
+    dir.write("p.toml", format!("program.command = [\"{program}\"]\n")).stockade(["check", "./p.toml"]).expect(
+        0,
+        &format!("./p.toml: ok\n    `{program}` loads libraries by name (dlopen(3)): `stockade learn` tells which\n"),
+        "",
     );
 }

@@ -39,7 +39,7 @@ pub(super) struct Elf {
     pub no_default_libs: bool,
     /// The text of each `.note.dlopen`.
     pub dlopen: Vec<Vec<u8>>,
-    /// Where the dynamic symbols and their names are in the file, for [`super::threads`].
+    /// Where the dynamic symbols and their names are in the file, for [`super::imports`].
     pub symbols: Option<Symbols>,
 }
 
@@ -406,7 +406,7 @@ mod tests {
                 if let Ok(elf) = Elf::read(&source)
                     && let Some(symbols) = elf.symbols
                 {
-                    super::super::threads::ends_threads(&bytes.as_slice(), &symbols);
+                    super::super::imports::ends_threads(&bytes.as_slice(), &symbols);
                 }
                 most = most.max(source.1.get());
             }

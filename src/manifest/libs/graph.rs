@@ -182,7 +182,7 @@ impl<'a, 'r> Graph<'a, 'r> {
         }
     }
 
-    /// `libgcc_s.so.1`, if the rule of [`super::threads`] says so.
+    /// `libgcc_s.so.1`, if the rule of [`super::imports`] says so.
     fn load_unwinder(&mut self) -> Result<(), Error> {
         let soname = OsStr::new("libgcc_s.so.1");
         let Some(libc) = self.names.get(OsStr::new("libc.so.6")).copied() else { return Ok(()) };

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use super::cache::{Cache, accepted_flags};
 use super::elf::{Elf, MAGIC};
 use super::machine::Machine;
-use super::{conf, dlopen, loader, script, threads};
+use super::{conf, dlopen, imports, loader, script};
 
 /// A program or shared library. Whether it can be read as one.
 pub fn elf(bytes: &[u8]) -> bool {
@@ -37,7 +37,7 @@ pub fn elf(bytes: &[u8]) -> bool {
         for (offset, size) in [symbols.table, symbols.strings] {
             assert!(offset.checked_add(size).is_some_and(|end| end <= bytes.len() as u64));
         }
-        threads::ends_threads(&bytes, symbols);
+        imports::ends_threads(&bytes, symbols);
     }
     elf.dlopen.iter().for_each(|text| drop(dlopen::parse(text)));
     true

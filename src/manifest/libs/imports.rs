@@ -1,4 +1,5 @@
-//! Tells whether a program may need `libgcc_s.so.1` although nothing lists it.
+//! What an object's undefined symbols tell of it: whether it loads libraries by name, and whether the program may need
+//! `libgcc_s.so.1` although nothing lists it.
 //!
 //! glibc ends a thread early by unwinding its stack, and loads the unwinder with dlopen(3) at that moment; without it the
 //! process dies: "libgcc_s.so.1 must be installed for pthread_exit to work". The functions that get there are
@@ -15,16 +16,26 @@ const NAMES: [&[u8]; 3] = [b"pthread_exit\0", b"pthread_cancel\0", b"thrd_exit\0
 /// libLLVM, the largest in wide use, has 8 MiB of symbol names.
 const MOST_BYTES: u64 = 16 << 20;
 
-/// Whether one of the dynamic symbols is an undefined, not weak, reference to one of [`NAMES`].
-/// A file that cannot be read to the end has none: this only ever adds a library.
+/// Whether an object ends threads by unwinding them.
 pub(super) fn ends_threads(source: &dyn Source, symbols: &Symbols) -> bool {
+    imports(source, symbols, &NAMES)
+}
+
+/// Whether an object loads libraries by name, see dlopen(3).
+pub(super) fn loads_by_name(source: &dyn Source, symbols: &Symbols) -> bool {
+    imports(source, symbols, &[b"dlopen\0", b"dlmopen\0"])
+}
+
+/// Whether one of the dynamic symbols is an undefined, not weak, reference to one of these names.
+/// A file that cannot be read to the end has none: this only ever adds a library.
+fn imports(source: &dyn Source, symbols: &Symbols, names: &[&[u8]]) -> bool {
     let read = |(offset, size): (u64, u64)| {
         let mut bytes = vec![0; usize::try_from(size).ok().filter(|_| size <= MOST_BYTES)?];
         source.read_exact_at(&mut bytes, offset).ok()?;
         Some(bytes)
     };
     let Some(strings) = read(symbols.strings) else { return false };
-    if !mentions(&strings) {
+    if !mentions(&strings, names) {
         return false;
     }
     let Some(table) = read(symbols.table) else { return false };
@@ -34,15 +45,15 @@ pub(super) fn ends_threads(source: &dyn Source, symbols: &Symbols) -> bool {
         let undefined = layout.number(entry, section, 2) == 0 && layout.number(entry, info, 1) >> 4 == 1; // STB_GLOBAL
         undefined && {
             let name = strings.get(layout.number(entry, 0, 4) as usize..).unwrap_or_default();
-            NAMES.iter().any(|wanted| name.starts_with(wanted))
+            names.iter().any(|wanted| name.starts_with(wanted))
         }
     })
 }
 
 /// Whether one of the names ends a string of the table; linkers share the tails of strings.
 /// Few files have one, and so the larger table need not be read.
-fn mentions(strings: &[u8]) -> bool {
-    let ends = |text: &[u8]| NAMES.iter().any(|name| text.ends_with(name));
+fn mentions(strings: &[u8], names: &[&[u8]]) -> bool {
+    let ends = |text: &[u8]| names.iter().any(|name| text.ends_with(name));
     strings.split_inclusive(|byte| *byte == 0).any(ends)
 }
 

@@ -10,7 +10,7 @@
 //!    gives the directories in order, from the search paths of the objects and from what the `loader` has built in;
 //!    `cache` and `conf` read the host's lists; `hwcaps` knows which variants this processor can use.
 //! 4. Beyond `DT_NEEDED` there are libraries loaded later: those a `dlopen` note declares, and the unwinder
-//!    that ending a thread takes (`threads`).
+//!    that ending a thread takes (`imports`).
 //!
 //! Files may be hostile: each kind of reading has a cap beside its code, and what a whole closure may cost is in `graph`.
 //!
@@ -28,6 +28,7 @@ mod file;
 mod graph;
 pub mod hostile;
 mod hwcaps;
+mod imports;
 mod loader;
 mod machine;
 mod object;
@@ -41,7 +42,6 @@ mod search;
 mod testing;
 #[cfg(test)]
 mod tests;
-mod threads;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -219,6 +219,16 @@ impl fmt::Display for Note {
 /// Everything `program` needs to start, as seen under `root`. For several programs make one [`Resolver`].
 pub fn closure(root: &Root, program: &Path) -> Result<Closure, Error> {
     Resolver::new(root).closure(program)
+}
+
+/// Whether a program loads libraries by name, of which its headers tell nothing. Of a file that cannot be read nothing is known.
+pub fn loads_by_name(root: &Root, path: &Path) -> bool {
+    let Ok(object::Object { content: object::Content::Elf(elf), .. }) = object::Object::read(root, path)
+    else {
+        return false;
+    };
+    let Ok((file, metadata)) = file::open(root, path) else { return false };
+    elf.symbols.is_some_and(|symbols| imports::loads_by_name(&(file, metadata.len()), &symbols))
 }
 
 /// The processor that a program is for, or the interpreter of a script; by a look at the first bytes, as it is taken at every start.

@@ -8,7 +8,7 @@ use super::super::links::Root;
 use super::elf::{Elf, MAGIC};
 use super::problem::Problem;
 use super::reader::Source;
-use super::{file, script, threads};
+use super::{file, imports, script};
 
 /// What a file begins with decides who takes it.
 #[derive(Debug)]
@@ -55,14 +55,14 @@ impl Object {
         }
     }
 
-    /// See [`threads`]; read when first asked for, as few closures come to that.
+    /// See [`imports`]; read when first asked for, as few closures come to that.
     pub(super) fn ends_threads(&self, root: &Root, path: &Path) -> bool {
         *self.ends_threads.get_or_init(|| {
             let Content::Elf(Elf { symbols: Some(symbols), .. }) = &self.content else { return false };
             let Ok((file, metadata)) = file::open(root, path) else { return false };
             // Another file by now? Then what we know of its layout is void; nothing is read outside it anyway.
             (metadata.dev(), metadata.ino()) == self.id
-                && threads::ends_threads(&(file, metadata.len()), symbols)
+                && imports::ends_threads(&(file, metadata.len()), symbols)
         })
     }
 }
