@@ -29,12 +29,24 @@ fn planned(plan: &Value) -> Vec<String> {
 
 /// The calls strace saw: the supervisor's from `begin`, the first of the plan, to the one that made PID 1, with those of the
 /// processes that made user namespaces for it between; PID 1's until it has made the program's process and filtered itself;
-/// then that process's until it is the program. `traces` is where strace wrote a file for each process.
+/// then that process's until it is the program. What pasta(1) does, and those it has made, is not the plan's. `traces` is where strace wrote a file for each process.
 fn traced(traces: &Path, begin: &str) -> Vec<String> {
     let mut processes: Vec<u32> = fs::read_dir(traces)
         .unwrap()
         .filter_map(|entry| entry.unwrap().file_name().to_str()?.strip_prefix("trace.")?.parse().ok())
         .collect();
+    let text = |pid: &u32| fs::read_to_string(traces.join(format!("trace.{pid}"))).unwrap();
+    let pasta = processes.iter().copied().find(|pid| text(pid).contains("execve(\"/usr/bin/pasta\""));
+    let mut beside: Vec<u32> = pasta.into_iter().collect();
+    let mut at = 0;
+    while at < beside.len() {
+        let made = text(&beside[at]);
+        let made =
+            made.lines().filter(|line| line.starts_with("clone")).filter_map(|line| line.rsplit_once(" = "));
+        beside.extend(made.filter_map(|(_, pid)| pid.parse::<u32>().ok()));
+        at += 1;
+    }
+    processes.retain(|pid| !beside.contains(pid));
     // Supervisor, makers of user namespaces, PID 1, program: in the order in which they were made.
     processes.sort_unstable();
     let mut traces =
@@ -146,7 +158,8 @@ fn compare(dir: &Dir, jail: &str, arguments: &[&str], standard: Standard) {
         give(&mut command.inner);
         command
     };
-    if !fs::read_to_string(dir.join(jail)).unwrap().contains("tree = \"memory\"") {
+    let has = |line: &str| fs::read_to_string(dir.join(jail)).unwrap().contains(line);
+    if !has("tree = \"memory\"") {
         let built = dir.stockade(["build", jail]).output();
         assert_eq!(built.code, Some(0), "{}", built.stderr);
     }
@@ -161,6 +174,11 @@ fn compare(dir: &Dir, jail: &str, arguments: &[&str], standard: Standard) {
     fs::create_dir(&traces).unwrap();
 
     let mut inner = std::process::Command::new("strace");
+    if has("network = \"pasta\"") {
+        inner = std::process::Command::new("unshare");
+        inner.args(["--mount", "--net", "bash", "-c"]);
+        inner.args([&format!("{}exec \"$@\"", include_str!("common/outside")), "outside", "strace"]);
+    }
     inner.args(["-ff", "-s", "9999", "-o"]).arg(traces.join("trace"));
     let run = with("run");
     inner.arg(run.inner.get_program()).args(run.inner.get_args()).current_dir(dir.path());
@@ -215,14 +233,19 @@ fn a_run_from_memory_does_what_its_plan_says() {
     fs::create_dir(dir.join("place")).unwrap();
     common::compile_static(&dir.join("place/program"), "int main(void) { return 0; }");
     let place = dir.join("place").display().to_string();
-    dir.write(
-        "memory.toml",
-        format!(
-            r#"
+    for network in ["none", "pasta"] {
+        if network == "pasta" && !(needs(Need::Program("pasta")) && needs(Need::Program("ip"))) {
+            return;
+        }
+        dir.write(
+            format!("{network}.toml"),
+            format!(
+                r#"
             [program]
             command = ["/srv/program"]
             [namespaces]
             first_id = 200000
+            network = "{network}"
             [tree]
             links = [{{ path = "/bin", target = "usr/bin" }}]
             directories = [{{ path = "/work", mode = "1777" }}]
@@ -240,9 +263,10 @@ fn a_run_from_memory_does_what_its_plan_says() {
             source = "{place}/program"
             target = "/home/eve/program"
             "#
-        ),
-    );
-    compare(&dir, "./memory.toml", &[], Standard::Plain);
+            ),
+        );
+        compare(&dir, &format!("./{network}.toml"), &[], Standard::Plain);
+    }
 }
 
 #[test]

@@ -72,6 +72,9 @@ const KNOWN: &[Known] = &[
     option("--cap-add", &["CAP"], "a capability, which counts inside only"),
     option("--as-pid-1", &[], "the program is process 1 itself, which has to reap its children"),
     option("--share-net", &[], "the host's network; without it there is loopback only"),
+    option("--net", &["none|host|pasta"], "pasta: a network of its own, which pasta(1) connects to others with no right but the caller's; the host's loopback is not reached"),
+    option("--publish", &["[ADDR:]HOST[:JAIL][/udp]"], "with --net pasta: port HOST of the host's leads to port JAIL; of its loopback, unless ADDR says otherwise"),
+    option("--allow", &["PORT[/udp]"], "with --net pasta: this port of the host's loopback is on the jail's as well"),
     option("--die-with-parent", &[], "end when the process ends that started stockade"),
 
     headline("Limits:"),

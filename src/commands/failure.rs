@@ -36,6 +36,26 @@ pub(super) fn of_step(
     Some(finding)
 }
 
+/// The message for a network that pasta does not connect, by what it has said.
+pub(super) fn not_connected(steps: &[Step], number: usize, said: &str, jail: &str) -> Vec<Finding> {
+    let Some(failed) = steps.get(number) else { return Vec::new() };
+    let hint = match said {
+        said if said.contains("tun ") || said.contains("tap ") => {
+            "pasta makes a device by /dev/net/tun, which everybody may open on most hosts: `modprobe tun`, `chmod 0666 /dev/net/tun`"
+        }
+        said if said.contains("External interface") || said.contains("routable") => {
+            "pasta goes out where the host's default route leads, and there is none: see `ip route`"
+        }
+        said if said.contains("Failed to bind") => {
+            "another program has one of the published ports of the host, or it is below 1024, which needs a right (ip_unprivileged_port_start in ip(7)): publish another one"
+        }
+        _ => "see pasta(1); `network = \"host\"` under [namespaces] (`once --share-net`) goes without it",
+    };
+    let number = number + 1;
+    let finding = Finding::error(format!("cannot connect the network of jail `{jail}`"), &failed.origin);
+    vec![finding.why(format!("pasta, step {number} of {}: {said}", steps.len())).hint(hint)]
+}
+
 /// The call and the reason in words; a difference found by reading back is no call.
 fn cause(step: &Step, error: sys::Error) -> String {
     match step.action {
@@ -73,6 +93,7 @@ fn purpose(action: &Action) -> String {
         Action::MakeUserNamespace { .. } => "make a user namespace".into(),
         Action::JoinControlGroups { .. } => "join the jail's control groups".into(),
         Action::JoinNamespaces { .. } => "join the jail's namespaces".into(),
+        Action::ConnectNetwork { .. } => "connect the jail's network by pasta".into(),
         Action::EnterNetwork => "enter the jail's network".into(),
         Action::EnterUserNamespace => "enter the jail's user namespace".into(),
         Action::Clone { .. } => "make the new namespaces".into(),

@@ -203,6 +203,7 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
     let program =
         Program::lower(&plan.steps).map_err(|error| jail.findings(vec![not_lowered(&plan.steps, &error)]))?;
     course.layers.clone_from(&plan.layers);
+    course.network = Some(network(&plan.steps));
     let tell = |started| waiting.tell(started);
     let record = jail.notice(tree, &plan.steps, program.keeps_init()).filter(|_| waiting.is_recorded);
     // What killed supervisors have left is in the same places.
@@ -231,11 +232,30 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
     {
         return Err(not_written(unwritten));
     }
+    if let Some(said) = program.lost_connection() {
+        let lost = Diagnostic::error(format!(
+            "pasta ended before jail `{}` did, and its network with it",
+            jail.name
+        ));
+        error::eprint_all(&[Diagnostic { severity: Severity::Warning, ..lost }.why(said)], "");
+    }
     if let Ok(end) = result {
         explain_loader(end, jail, &plan.steps, tree, &command);
         explain_filter(end, jail, &plan.steps);
     }
     outcome(jail, &plan.steps, tree, result, &mut course.ended)
+}
+
+/// Which network a jail has, by the word of its manifest.
+fn network(steps: &[Step]) -> &'static str {
+    let has = |kind: fn(&Action) -> bool| steps.iter().any(|step| kind(&step.action));
+    if has(|action| matches!(action, Action::ConnectNetwork { .. })) {
+        "pasta"
+    } else if has(|action| matches!(action, Action::EnterNetwork | Action::LoopbackUp)) {
+        "none"
+    } else {
+        "host"
+    }
 }
 
 /// What the jail's processes have used, as PID 1 has counted them together.
@@ -280,6 +300,9 @@ pub(super) fn outcome(
                 return Ok(if error.errno == Errno::ENOENT { NOT_FOUND } else { NOT_EXECUTABLE });
             }
             Err(jail.findings(not_done(jail, steps, step, error, tree)))
+        }
+        Err(jail::Error::Unconnected { step, why }) => {
+            Err(jail.findings(failure::not_connected(steps, step, &why, jail.name.as_str())))
         }
         // The first process could not even be made.
         Err(jail::Error::Supervisor(error)) if error.call == "clone" => {

@@ -36,6 +36,9 @@ pub(super) struct Inherited<'a> {
     pub(super) log: Option<BorrowedFd<'a>>,
     /// The socket of which it reads what the program says of itself.
     pub(super) notify: Option<BorrowedFd<'a>>,
+    /// Where it is told that the supervisor has done what it was asked for, and the number of the other end of that, of which it has a
+    /// copy too.
+    pub(super) release: Option<(BorrowedFd<'a>, RawFd)>,
     /// How many sockets a service manager has passed for the program, from descriptor 3 on.
     pub(super) passed: u32,
     /// Whether standard input is a file that is read on from where the caller was.
@@ -121,6 +124,7 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
         Operation::EnterControlGroups { namespace } => program.groups.enter(*namespace),
         Operation::MakeUserNamespace(wanted) => spaces::make(wanted, &program.spaces),
         Operation::JoinNamespaces { kinds, tree } => spaces::join(program.joined.take(), *kinds, tree),
+        Operation::ConnectNetwork => ask(program, inherited),
         Operation::EnterNetwork => enter(program.spaces.network.take(), libc::CLONE_NEWNET),
         Operation::EnterUserNamespace => enter(program.spaces.of(IdSpace::Jail).take(), libc::CLONE_NEWUSER),
         Operation::LoopbackUp => crate::sys::network::loopback_up(),
@@ -288,6 +292,20 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
     }
 }
 
+/// Asks the supervisor for what it has to do for this operation, and waits until it is done. If the supervisor ends instead, so does
+/// this process: no parent-death signal is set yet.
+fn ask(program: &Program, inherited: Inherited<'_>) -> Result<(), Error> {
+    let is_it = |(_, operation): &(usize, Operation)| matches!(operation, Operation::ConnectNetwork);
+    let operation = program.operations.iter().position(is_it).unwrap_or(program.prepared);
+    Report::Asks { operation }.send(inherited.status).map_err(Error::of("write"))?;
+    let (release, others) = inherited.release.ok_or(Error { call: "read", errno: Errno::EBADF })?;
+    process::close(others).map_err(Error::of("close"))?;
+    match nix::unistd::read(release, &mut [0]).map_err(Error::of("read"))? {
+        0 => process::exit(FAILED),
+        _ => Ok(()),
+    }
+}
+
 /// Gives a socket of the supervisor's its name in a file system that is not mounted yet, and makes that read-only.
 fn listen(program: &Program, slot: usize, socket: Option<BorrowedFd<'_>>) -> Result<(), Error> {
     let socket = socket.ok_or(Error { call: "bind", errno: Errno::EBADF })?;
@@ -379,7 +397,7 @@ fn members(set: u64) -> impl Iterator<Item = u8> {
 }
 
 /// Drops every capability this kernel knows and `keep` has not from the bounding set.
-fn drop_bounding(keep: u64) -> Result<(), Error> {
+pub(super) fn drop_bounding(keep: u64) -> Result<(), Error> {
     for number in members(!keep) {
         match creds::drop_bounding(number) {
             Ok(()) => {}

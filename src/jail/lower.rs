@@ -12,6 +12,7 @@ use nix::libc::{self, sock_filter};
 
 use super::cgroup::ControlGroups;
 use super::furnish::Piece;
+use super::pasta::{Identity, Wanted};
 use super::program::{Operation, Parent, Program};
 use super::spaces::{NewSpace, Spaces};
 use super::verify::Verify;
@@ -19,7 +20,7 @@ use crate::plan::ids::UNMAPPED;
 use crate::plan::landlock::Beneath;
 use crate::plan::step::{Action, Ceiling, Furniture, IdSpace, Listener, Namespaces, Reopen, Step};
 use crate::plan::system_calls::{INIT_PROGRAM, Instruction};
-use crate::plan::{Bound, HostPath, JailPath, Phase, calls};
+use crate::plan::{Bound, HostPath, IdMap, JailPath, Phase, calls};
 use crate::sys::creds;
 use crate::sys::mount::attribute;
 use crate::sys::process::PointerArray;
@@ -35,6 +36,7 @@ impl Program {
             groups: ControlGroups::default(),
             spaces: Spaces::default(),
             joined: Cell::new(None),
+            pasta: None,
             slots: Vec::new(),
             terminal: Vec::new(),
             outputs: Vec::new(),
@@ -95,6 +97,19 @@ impl Program {
                         kinds: clone_flags(*namespaces),
                         tree: text(index, tree.as_path())?,
                     }
+                }
+                Action::ConnectNetwork { program: path, arguments } => {
+                    let words = std::iter::once("pasta").chain(arguments.iter().map(String::as_str));
+                    program.pasta = Some(Wanted {
+                        path: text(index, path.as_path())?,
+                        arguments: PointerArray::new(
+                            words.map(|word| text(index, word)).collect::<Result<_, _>>()?,
+                        ),
+                        identity: made_ids(steps).and_then(Identity::of),
+                        lost: Cell::new(None),
+                        ended: Cell::new(None),
+                    });
+                    Operation::ConnectNetwork
                 }
                 Action::EnterNetwork => Operation::EnterNetwork,
                 Action::EnterUserNamespace => Operation::EnterUserNamespace,
@@ -347,6 +362,14 @@ fn owner(steps: &[Step]) -> u32 {
         _ => None,
     });
     map.map_or(uid, |map| map.outside_user(uid).unwrap_or(UNMAPPED))
+}
+
+/// The ids of a jail whose user namespace the supervisor makes.
+fn made_ids(steps: &[Step]) -> Option<&IdMap> {
+    steps.iter().find_map(|step| match &step.action {
+        Action::MakeUserNamespace { space: IdSpace::Jail, map, .. } => Some(map),
+        _ => None,
+    })
 }
 
 /// A C string of anything made of bytes; a NUL inside is an error of the step.

@@ -31,6 +31,7 @@ mod lower;
 mod mapped;
 mod notify;
 mod output;
+mod pasta;
 mod processes;
 mod program;
 pub mod records;
@@ -47,6 +48,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::time::Instant;
 
+use nix::fcntl::OFlag;
 use nix::libc;
 
 pub use announce::{Started, Tell};
@@ -64,6 +66,7 @@ use child::Inherited;
 use inbox::Inbox;
 use log::Log;
 use output::{FileSize, Output};
+use pasta::Connection;
 use state::Unwritten;
 use supervise::Supervisor;
 use terminal::Relay;
@@ -112,6 +115,13 @@ pub enum Error {
     },
     /// A call of the supervisor's own failed.
     Supervisor(sys::Error),
+    /// The program that connects the jail's network did not do so; nothing was executed.
+    Unconnected {
+        /// Index of the step in the plan.
+        step: usize,
+        /// What it said, or which call failed.
+        why: String,
+    },
     /// A NUL byte in a path, an argument or a variable.
     NulByte {
         /// Index of the step in the plan.
@@ -168,6 +178,7 @@ impl fmt::Display for Error {
         match self {
             Self::Failed { step, error } => write!(f, "step {step}: {error}"),
             Self::Supervisor(error) => write!(f, "{error}"),
+            Self::Unconnected { step, why } => write!(f, "step {step}: {why}"),
             Self::NulByte { step } => write!(f, "step {step}: a NUL byte inside a text"),
             Self::Misplaced { step } => write!(f, "step {step} cannot stand there"),
             Self::Output { descriptor, error, .. } => {
@@ -220,8 +231,15 @@ pub fn run_as(program: &Program, watch: Watch, notice: Notice<'_>) -> Result<End
     let inbox = if program.notify { Some(Inbox::open(notice.manager)?) } else { None };
     // Blocked in the child too, until just before execve: nothing may end PID 1 half-way but SIGKILL.
     let before = signal::set_mask(SignalSet(u64::MAX)).map_err(sys::Error::of("rt_sigprocmask"))?;
-    let child = ChildEnds { status: child_status, outputs: child_outputs };
-    let ends = Ends { status, relay, outputs, log, inbox };
+    let (release, child_release) = match &program.pasta {
+        Some(_) => {
+            let (theirs, ours) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(sys::Error::of("pipe2"))?;
+            (Some(ours), Some(theirs))
+        }
+        None => (None, None),
+    };
+    let child = ChildEnds { status: child_status, outputs: child_outputs, release: child_release };
+    let ends = Ends { status, relay, outputs, log, inbox, release };
     let result = supervise(program, watch, notice, child, ends);
     // What was meant for the program and came too late is not ours to die of; what asks for an end is.
     for number in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM] {
@@ -231,6 +249,9 @@ pub fn run_as(program: &Program, watch: Watch, notice: Notice<'_>) -> Result<End
     result.map_err(|error| match error {
         Error::Failed { step: operation, error } => {
             Error::Failed { step: program.step_of(operation).unwrap_or(operation), error }
+        }
+        Error::Unconnected { step: operation, why } => {
+            Error::Unconnected { step: program.step_of(operation).unwrap_or(operation), why }
         }
         other => other,
     })
@@ -263,23 +284,26 @@ struct Ends<'a> {
     outputs: Vec<Output>,
     log: Option<Log>,
     inbox: Option<Inbox<'a>>,
+    /// By which the jail is told that it may go on.
+    release: Option<OwnedFd>,
 }
 
 /// The jail's ends.
 struct ChildEnds {
     status: OwnedFd,
     outputs: Vec<OwnedFd>,
+    release: Option<OwnedFd>,
 }
 
 /// Clones PID 1 and hands everything to its supervisor.
 fn start<'a>(
-    program: &Program,
+    program: &'a Program,
     watch: Watch,
     notice: Notice<'a>,
     child: &ChildEnds,
     ends: Ends<'a>,
 ) -> Result<Supervisor<'a>, Error> {
-    let Ends { status, mut relay, outputs, log, inbox } = ends;
+    let Ends { status, mut relay, outputs, log, inbox, release } = ends;
     let signals = signal::descriptor(supervise::taken()?).map_err(sys::Error::of("signalfd"))?;
     let inherited = Inherited {
         status: child.status.as_fd(),
@@ -288,6 +312,7 @@ fn start<'a>(
         outputs: &child.outputs,
         log: log.as_ref().map(Log::socket),
         notify: inbox.as_ref().map(Inbox::socket),
+        release: child.release.as_ref().map(OwnedFd::as_fd).zip(release.as_ref().map(OwnedFd::as_raw_fd)),
         passed: program.passed,
         shares_input: program.shares_input,
     };
@@ -295,6 +320,8 @@ fn start<'a>(
     child::prepare(program, inherited)?;
     let first = process::clone(program.namespaces, || child::run(program, inherited, program.prepared))
         .map_err(sys::Error::of("clone"))?;
+    let connection = program.pasta.as_ref().zip(release);
+    let connection = connection.map(|(wanted, release)| Connection::new(wanted, &program.spaces, release));
     program.spaces.close();
     program.groups.started();
     if let Some(relay) = &mut relay {
@@ -309,6 +336,7 @@ fn start<'a>(
         outputs,
         log,
         inbox,
+        connection,
         deadline,
         collected: false,
         freezer: program.groups.freezer(),

@@ -12,6 +12,7 @@ use nix::libc::{self, sock_filter};
 
 use super::cgroup::{ControlGroups, Hit, Peaks};
 use super::furnish::Piece;
+use super::pasta::Wanted;
 use super::spaces::{NewSpace, Spaces};
 use super::verify::Verify;
 
@@ -35,6 +36,8 @@ pub struct Program {
     pub(super) spaces: Spaces,
     /// A process of a running jail that is joined.
     pub(super) joined: Cell<Option<OwnedFd>>,
+    /// The program that connects the jail's network.
+    pub(super) pasta: Option<Wanted>,
     /// Detached mounts on their way from the host's tree to the jail's.
     pub(super) slots: Vec<Cell<Option<OwnedFd>>>,
     /// The descriptors that become the program's own terminal.
@@ -89,6 +92,7 @@ pub(super) enum Operation {
         kinds: libc::c_int,
         tree: CString,
     },
+    ConnectNetwork,
     EnterNetwork,
     EnterUserNamespace,
     LoopbackUp,
@@ -219,6 +223,11 @@ impl Program {
     /// The control groups that could not be removed when it had ended, and why.
     pub fn left_groups(&self) -> Vec<(PathBuf, Errno)> {
         self.groups.left()
+    }
+
+    /// What the program that connected its network said, if that has ended before the jail.
+    pub fn lost_connection(&self) -> Option<String> {
+        self.pasta.as_ref().and_then(|wanted| wanted.lost.take())
     }
 
     /// The process whose namespaces are joined, for a plan that joins any, and who its users are outside: the map was written long

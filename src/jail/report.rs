@@ -25,6 +25,8 @@ pub(super) enum Report {
     Ended { status: i32 },
     /// The program has gone into the background: its own process has ended in peace, and left others.
     Background,
+    /// This operation waits for what the supervisor has to do for it.
+    Asks { operation: usize },
     /// The program has ended, and its standard input was read up to this offset.
     Read { offset: i64 },
 }
@@ -35,7 +37,7 @@ const SIZE: usize = 9 + CALL;
 const CALL: usize = 24;
 
 /// Names that can come back from the child, so that the name read is one of this binary's own.
-const CALLS: [&str; 64] = [
+const CALLS: [&str; 65] = [
     "sched_setscheduler",
     "ioprio_set",
     "set_mempolicy",
@@ -43,6 +45,7 @@ const CALLS: [&str; 64] = [
     "keyctl",
     "open",
     "close",
+    "read",
     "write",
     "setsid",
     "ioctl",
@@ -111,6 +114,7 @@ impl Report {
             Self::Stopped { signal } => (2, signal, 0, ""),
             Self::Ended { status } => (3, status, 0, ""),
             Self::Background => (5, 0, 0, ""),
+            Self::Asks { operation } => (6, operation as i32, 0, ""),
             Self::Read { offset } => (4, offset as i32, (offset >> 32) as i32, ""),
         };
         let mut message = [0; SIZE];
@@ -142,6 +146,7 @@ impl Report {
             2 => Self::Stopped { signal: first },
             3 => Self::Ended { status: first },
             5 => Self::Background,
+            6 => Self::Asks { operation: first as usize },
             4 => Self::Read { offset: i64::from(first as u32) | i64::from(second) << 32 },
             _ => return None,
         })

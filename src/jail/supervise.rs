@@ -14,6 +14,7 @@ use super::inbox::Inbox;
 use super::init::FORWARDED;
 use super::log::Log;
 use super::output::Output;
+use super::pasta::Connection;
 use super::processes;
 use super::report::{self, Received, Report};
 use super::running::has_ended;
@@ -53,6 +54,8 @@ pub(super) struct Supervisor<'a> {
     pub(super) log: Option<Log>,
     /// What the program says of itself.
     pub(super) inbox: Option<Inbox<'a>>,
+    /// The jail's way out.
+    pub(super) connection: Option<Connection<'a>>,
     /// When the jail is to be killed.
     pub(super) deadline: Option<Instant>,
     /// Whether PID 1 has ended and been waited for.
@@ -106,6 +109,9 @@ impl Supervisor<'_> {
                 self.succeed();
             }
             self.announce(&mut reported)?;
+            if let Some(connection) = &mut self.connection {
+                connection.pass()?;
+            }
             // PID 1 has ended, and the program with it: its number may be another's by now.
             if signals && !ended {
                 while let Some((number, by_process)) =
@@ -163,6 +169,9 @@ impl Supervisor<'_> {
         if let Some(inbox) = &mut self.inbox {
             inbox.finish()?;
         }
+        if let Some(connection) = &mut self.connection {
+            connection.finish();
+        }
         let raw = process::wait(self.first.pid).map_err(sys::Error::of("wait4"))?;
         self.collected = true;
         let end = match reported {
@@ -198,7 +207,8 @@ impl Supervisor<'_> {
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut ready = Vec::with_capacity(5);
         ready.extend([self.first.pidfd.as_fd(), self.signals.as_fd()].map(readable));
-        if self.relay.is_some() || self.announcement.is_urgent() {
+        let is_awaited = self.connection.as_ref().is_some_and(Connection::is_awaited);
+        if self.relay.is_some() || self.announcement.is_urgent() || is_awaited {
             // A socket whose other ends are closed would be ready for ever; PID 1's end stands in for it.
             ready.push(if self.is_silent {
                 readable(self.first.pidfd.as_fd())
@@ -218,6 +228,7 @@ impl Supervisor<'_> {
         ready.extend(self.log.iter().filter(|log| log.pause().is_none()).map(|log| readable(log.socket())));
         let inbox = self.inbox.iter().filter(|inbox| inbox.pause().is_none());
         ready.extend(inbox.map(|inbox| readable(inbox.socket())));
+        ready.extend(self.connection.iter().filter_map(Connection::ready).map(readable));
         ready.extend(self.followed().map(|pidfd| readable(pidfd.as_fd())));
         match poll(&mut ready, timeout) {
             Ok(_) => Ok([0, 1, 2, 3, 4].map(|at: usize| {
@@ -272,6 +283,11 @@ impl Supervisor<'_> {
             Report::Stopped { .. } if self.relay.is_some() => self.stop_with_program()?,
             Report::Stopped { .. } => {}
             Report::Background => self.succeed(),
+            Report::Asks { operation } => {
+                if let Some(connection) = &mut self.connection {
+                    connection.start(operation, self.first.pid)?;
+                }
+            }
             Report::Failed { .. } => *reported = Some(message),
             Report::Ended { .. } => *reported = reported.or(Some(message)),
             Report::Read { offset } => {

@@ -5,7 +5,7 @@
 //! A running jail sees what the host does in the directories, and what it writes into a file; a file that the host replaces by another
 //! (rename(2)) stays the old one until the next start, since a mount is of a file and not of its name.
 
-use super::schema::{Mount, MountKind};
+use super::schema::{Manifest, Mount, MountKind, Network, Text};
 use crate::plan::{At, HostPath, JailPath};
 
 /// One word of `host`.
@@ -33,6 +33,9 @@ pub(super) struct Shown {
     /// Whether hosts without it are in order.
     pub(super) optional: bool,
 }
+
+/// See resolv.conf(5).
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// A file that has to be there.
 const fn file(path: &'static str) -> Shown {
@@ -89,7 +92,7 @@ impl HostFiles {
             directory("/usr/share/zoneinfo").optional(),
         ];
         match self {
-            Self::Dns => const { &[file("/etc/resolv.conf")] },
+            Self::Dns => const { &[file(RESOLV_CONF)] },
             Self::Hosts => const { &[file("/etc/hosts")] },
             Self::TimeZone => &TIME_ZONE,
             Self::Certificates => &CERTIFICATES,
@@ -117,6 +120,30 @@ pub(super) fn mounts(words: &[At<HostFiles>]) -> Vec<At<Mount>> {
         .iter()
         .flat_map(|word| word.value.shown().iter().filter_map(move |shown| mount(word, shown)))
         .collect()
+}
+
+/// Where a jail asks for names whose network pasta(1) connects: pasta passes what is sent there on to the host's own resolver, which the
+/// jail need not be able to reach. An address of those that are never another machine's, see RFC 3927.
+pub const RESOLVER: &str = "169.254.1.1";
+
+/// For such a jail `dns` is a file that names that address, and not the host's, whose resolver may be at 127.0.0.53.
+pub(super) fn forward_names(manifest: &mut Manifest) {
+    if !matches!(manifest.namespaces.network, Some(At { value: Network::Pasta, .. })) {
+        return;
+    }
+    let Ok(path) = JailPath::parse(RESOLV_CONF) else { return };
+    let words = std::mem::take(&mut manifest.tree.host);
+    let (dns, others): (Vec<_>, Vec<_>) = words.into_iter().partition(|word| word.value == HostFiles::Dns);
+    manifest.tree.host = others;
+    let is_given = manifest.tree.text.iter().any(|text| text.value.path == path);
+    if let Some(word) = dns.into_iter().next().filter(|_| !is_given) {
+        let content = format!("nameserver {RESOLVER}\n");
+        let value = Text { path, content, owner: None, group: None, mode: None };
+        manifest
+            .tree
+            .text
+            .push(At { value, origin: word.origin.found("pasta answers for the host's resolver") });
+    }
 }
 
 #[cfg(test)]

@@ -135,6 +135,8 @@ pub const KEYS: &[Key] = &[
     key("root", "tree", TEXT, "tree = \"memory\""),
 
     key("namespaces", "network", TEXT, "network = \"none\""),
+    key("namespaces", "publish", "a list of ports", "publish = [\"8080:80\", \"0.0.0.0:53:53/udp\"]"),
+    key("namespaces", "allow", "a list of ports", "allow = [5432, \"53/udp\"]"),
     key("namespaces", "user", FLAG, "user = true"),
     key("namespaces", "first_id", NUMBER, "first_id = 200000"),
     key("namespaces", "ipc", TEXT, "ipc = \"host\""),

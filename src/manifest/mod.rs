@@ -158,6 +158,7 @@ fn finish(
     let mut findings = Vec::new();
     let mut manifest = decode::manifest(layers.table, &top, &mut findings);
     manifest.program.extra_arguments = extra_arguments;
+    host_files::forward_names(&mut manifest);
     // First, so that a mount of the manifest's own may go over them.
     manifest.mounts.splice(0..0, host_files::mounts(&manifest.tree.host));
     if manifest.name.is_none() {

@@ -107,6 +107,14 @@ where
     }
 }
 
+/// A port, or what else can be written with a single one: its number alone is a number too.
+pub(super) fn port<T>(parse: fn(&str) -> Result<T, String>) -> impl Fn(&Node) -> Read<T> {
+    move |node| match node.value {
+        Value::Integer { value, .. } => Ok(parse(&value.to_string())?),
+        _ => Ok(parse(str(node)?)?),
+    }
+}
+
 /// How many of something: a number that is not negative.
 pub(super) fn amount(node: &Node) -> Read<u64> {
     match node.value {

@@ -14,7 +14,7 @@ use crate::plan::step::{Keep, RootMethod};
 use crate::plan::system_calls::profiles::Profile;
 use crate::plan::system_calls::{Architecture, Entry, Refusal};
 use crate::plan::value::{Account, HostPath, JailName, JailPath, Mode, Size, Span};
-use crate::plan::{At, Bound, Layer, Listen};
+use crate::plan::{At, Bound, Layer, Listen, Port, Publish};
 
 /// A manifest with everything it includes and every command-line option, decoded.
 #[derive(Clone, Debug, Default)]
@@ -336,8 +336,12 @@ pub enum Sys {
 /// `[namespaces]`; mount and pid are always new.
 #[derive(Clone, Debug, Default)]
 pub struct Namespaces {
-    /// `network`: host or none.
+    /// `network`: host, none or pasta.
     pub network: Option<At<Network>>,
+    /// `publish`: ports of the host that lead to the jail.
+    pub publish: Vec<At<Publish>>,
+    /// `allow`: ports of the host's loopback that the jail has on its own.
+    pub allow: Vec<At<Port>>,
     /// `user`: a user namespace; needed when not root, and for root the default where the network is not the host's.
     pub user: Option<At<bool>>,
     /// `first_id`: the id outside that 0 inside stands for, in a jail started by root.
@@ -361,6 +365,8 @@ pub enum Network {
     Host,
     /// Its own, with nothing but loopback.
     None,
+    /// Its own, which pasta(1) connects to others.
+    Pasta,
 }
 
 /// Whether a namespace is new or the host's.

@@ -95,6 +95,11 @@ impl Action {
                     look("\"/\"".into()),
                 ]
             }
+            Self::ConnectNetwork { .. } => vec![
+                call("write", "<status>, <asked>, <length>"),
+                call("close", "<release>"),
+                call("read", "<release>, <byte>, 1"),
+            ],
             Self::EnterNetwork => {
                 vec![call("setns", "<network>, CLONE_NEWNET"), call("close", "<network>")]
             }

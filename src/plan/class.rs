@@ -52,6 +52,8 @@ pub enum Class {
     Rule,
     /// Its being enforced.
     Landlock,
+    /// The way out of the jail's network.
+    Connection,
     /// The network namespace, entered or with `lo` up.
     Network,
     /// A new /sys in the making.
@@ -188,6 +190,7 @@ impl Class {
             Self::Rule => matches!(action, A::AllowAccess { .. }),
             Self::Landlock => matches!(action, A::RestrictSelf),
             Self::Attach => !targets(action).is_empty(),
+            Self::Connection => matches!(action, A::ConnectNetwork { .. }),
             Self::Network => matches!(action, A::LoopbackUp | A::EnterNetwork),
             Self::NewSys => matches!(action, A::CreateFileSystem { kind: "sysfs", .. }),
             Self::Sys => attaches(action, "/sys"),
@@ -291,6 +294,7 @@ impl Class {
             Self::Ruleset => "the Landlock ruleset",
             Self::Rule => "the rules of Landlock",
             Self::Landlock => "enforcing Landlock",
+            Self::Connection => "the jail's way out",
             Self::Network => "the jail's network",
             Self::NewSys => "making /sys",
             Self::Sys => "mounting /sys",

@@ -71,6 +71,7 @@ impl fmt::Display for Action {
                 let flags: Vec<_> = namespaces.flags().map(|(flag, _)| flag).collect();
                 write!(f, "setns(<jail>, {})", flags.join("|"))
             }
+            Self::ConnectNetwork { arguments, .. } => write!(f, "pasta({})", arguments.join(" ")),
             Self::EnterNetwork => f.write_str("setns(<network>, CLONE_NEWNET)"),
             Self::LoopbackUp => f.write_str("ioctl(SIOCSIFFLAGS, \"lo\", IFF_UP|IFF_RUNNING)"),
             Self::SetHostname { name } => write!(f, "sethostname({})", Quoted::of(name)),
@@ -324,6 +325,7 @@ mod tests {
             r#"write("/sys/fs/cgroup/pids/web/cgroup.procs" "0")"#,
             r#"write(setgroups "deny", uid_map "33 1000 1", gid_map "33 1000 1")"#,
             r#"write("/proc/sys/user/max_user_namespaces", "0")"#,
+            "pasta(--no-map-gw)",
             r#"mount("/", private, recursive)"#,
             "setsid()",
             "keyctl(KEYCTL_JOIN_SESSION_KEYRING)",

@@ -43,6 +43,7 @@ impl Action {
     }
 
     /// The texts of each kind of action; where a kind comes in flavours that differ in meaning, of each flavour.
+    #[allow(clippy::too_many_lines, reason = "a table: one line a kind")]
     fn text(&self) -> &'static Text {
         match self {
             Self::MakeDirectory { .. } => &tree::MAKE_DIRECTORY,
@@ -66,6 +67,7 @@ impl Action {
             Self::AttachTerminal { .. } => &enter::ATTACH_TERMINAL,
             Self::JoinControlGroups { .. } => &enter::JOIN_CONTROL_GROUPS,
             Self::JoinNamespaces { .. } => &enter::JOIN_NAMESPACES,
+            Self::ConnectNetwork { .. } => &enter::CONNECT_NETWORK,
             Self::EnterNetwork => &enter::ENTER_NETWORK,
             Self::LoopbackUp => &enter::LOOPBACK_UP,
             Self::SetHostname { .. } => &enter::SET_HOSTNAME,

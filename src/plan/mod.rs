@@ -7,6 +7,7 @@ mod class;
 pub mod control;
 mod display;
 pub mod explain;
+pub mod forward;
 pub mod ids;
 pub mod landlock;
 pub mod layer;
@@ -28,6 +29,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 pub use control::{Control, ControlGroup, ControlLimit};
+pub use forward::{Port, Publish};
 pub use ids::{Extent, IdMap};
 pub use layer::{Enforcement, Layer, LayerState};
 pub use listen::{Address, Listen, SocketKind};

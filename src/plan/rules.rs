@@ -38,6 +38,16 @@ pub const RULES: &[Rule] = &[
         "/proc/self/uid_map of undumpable memory belongs to root, so an ordinary user could not open it any more (proc(5))",
     ),
     rule(
+        Class::IdMaps,
+        Class::Connection,
+        "pasta(1) enters the user namespace, where it has no id until the maps are written",
+    ),
+    rule(
+        Class::Connection,
+        Class::Undumpable,
+        "the supervisor opens /proc/PID/ns/net, which of a process with undumpable memory no ordinary user may (namespaces(7))",
+    ),
+    rule(
         Class::NoMoreUserNamespaces,
         Class::Root,
         "it is written through the host's /proc: the jail's is read-only, or there is none",

@@ -86,6 +86,7 @@ fn enter() -> Vec<Action> {
         Action::JoinControlGroups { directories: vec![host("/sys/fs/cgroup/pids/web")] },
         Action::MapIds { map: IdMap::one(Owner { uid: 33, gid: 33 }, Owner { uid: 1000, gid: 1000 }) },
         Action::ForbidUserNamespaces,
+        Action::ConnectNetwork { program: host("/usr/bin/pasta"), arguments: vec!["--no-map-gw".into()] },
         Action::MakePrivate,
         Action::NewSession,
         Action::NewKeyring,

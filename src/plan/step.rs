@@ -87,6 +87,9 @@ pub enum Action {
     /// The namespaces of a jail that runs already, and with its mount namespace its root, which is looked at: it has to be that of
     /// the tree the jail was started from. From here on every path is the jail's.
     JoinNamespaces { namespaces: Namespaces, tree: HostPath },
+    /// The jail waits here until the supervisor has started this program, pasta(1), which then has a device in the jail's network and
+    /// makes of what comes there connections of its own.
+    ConnectNetwork { program: HostPath, arguments: Vec<String> },
     /// The network namespace that was made together with the jail's user namespace.
     EnterNetwork,
     /// `lo` up in the new network namespace.

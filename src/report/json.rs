@@ -170,6 +170,9 @@ fn action(action: &Action) -> Value {
             "kind": "join_namespaces", "namespaces": namespaces.flags().map(|(flag, _)| flag).collect::<Vec<_>>(),
             "tree": text(tree.as_path()),
         }),
+        Action::ConnectNetwork { program, arguments } => {
+            json!({ "kind": "connect_network", "program": text(program.as_path()), "arguments": arguments })
+        }
         Action::EnterNetwork => json!({ "kind": "enter_network" }),
         Action::EnterUserNamespace => json!({ "kind": "enter_user_namespace" }),
         Action::Clone { namespaces } => json!({

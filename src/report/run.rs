@@ -4,6 +4,7 @@
 //! format      1; raised when a member changes its meaning or disappears
 //! jail        the jail's name
 //! layers[]    of its confinement: layer, state (enforced, degraded, off), reason (null if all of it is enforced), origin; as in `plan --json`
+//! network     host, none (loopback only), or pasta (its own, connected by that); null if it did not come so far
 //! limits[]    of its control groups that it reached: limit (the manifest's key), amount (as a manifest has it), effect (killed, refused or
 //!             delayed), times
 //! used        wall_ms, user_ms, system_ms; peak_memory: bytes of its largest process; peak_together, peak_tasks:
@@ -67,6 +68,8 @@ pub struct Used {
 pub struct Course {
     /// What became of each layer; empty if it did not come so far.
     pub layers: Vec<LayerState>,
+    /// Which network it had.
+    pub network: Option<&'static str>,
     /// The limits of control groups that it reached.
     pub hits: Vec<LimitHit>,
     /// How it ended.
@@ -79,7 +82,14 @@ pub struct Course {
 
 impl Default for Course {
     fn default() -> Self {
-        Self { layers: Vec::new(), hits: Vec::new(), ended: Ended::Failed, used: None, cpu_time: None }
+        Self {
+            layers: Vec::new(),
+            network: None,
+            hits: Vec::new(),
+            ended: Ended::Failed,
+            used: None,
+            cpu_time: None,
+        }
     }
 }
 
@@ -163,7 +173,8 @@ pub fn json(jail: &JailName, course: &Course, exit_code: u8) -> Value {
         })
     });
     json!({
-        "format": 1, "jail": jail.as_str(), "layers": layers(&course.layers), "limits": limits, "ended": ended,
+        "format": 1, "jail": jail.as_str(), "layers": layers(&course.layers),
+        "network": course.network, "limits": limits, "ended": ended,
         "ended_by": course.ended_by(), "used": used, "exit_code": exit_code,
     })
 }

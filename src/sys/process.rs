@@ -152,6 +152,12 @@ pub fn passed_descriptor(number: u32) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(3 + number as RawFd) }
 }
 
+/// Has every descriptor above 2 closed when the next program is executed.
+pub fn close_at_execution() -> Result<(), Errno> {
+    // SAFETY: three integers.
+    check(unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) }).map(drop)
+}
+
 /// Closes the standard descriptors from `first` on: a process that opens, reads and writes nothing needs none.
 pub fn close_standard_descriptors(first: u32) -> Result<(), Errno> {
     close_range(first, 2)
@@ -226,6 +232,12 @@ pub fn set_nice(nice: i32) -> Result<(), Errno> {
 pub fn enter_namespace(namespace: BorrowedFd<'_>, kind: libc::c_int) -> Result<(), Errno> {
     // SAFETY: a descriptor and an integer.
     check(libc::c_long::from(unsafe { libc::setns(namespace.as_raw_fd(), kind) })).map(drop)
+}
+
+/// unshare(2): a mount namespace of this process's own, for now with the same mounts.
+pub fn unshare_mounts() -> Result<(), Errno> {
+    // SAFETY: an integer.
+    check(libc::c_long::from(unsafe { libc::unshare(libc::CLONE_NEWNS) })).map(drop)
 }
 
 /// umask(2); cannot fail.

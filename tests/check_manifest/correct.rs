@@ -97,7 +97,9 @@ sys = "masked"
 tree = "disk"
 
 [namespaces]
-network = "none"
+network = "pasta"
+publish = ["8080:80", 9090, "0.0.0.0:53:53/udp"]
+allow = [5432, "53/udp"]
 user = true
 first_id = 200000
 ipc = "host"
@@ -237,7 +239,7 @@ fn every_key_once() {
     assert_eq!(manifest.root.method.as_ref().unwrap().value, RootMethod::Move);
     assert_eq!(manifest.root.proc.as_ref().unwrap().value, Proc::Full);
     assert_eq!(manifest.root.sys.as_ref().unwrap().value, Sys::Masked);
-    assert_eq!(manifest.namespaces.network.as_ref().unwrap().value, Network::None);
+    assert_eq!(manifest.namespaces.network.as_ref().unwrap().value, Network::Pasta);
     assert_eq!(manifest.namespaces.uts.as_ref().unwrap().value, Share::New);
     assert_eq!(manifest.namespaces.ipc.as_ref().unwrap().value, Share::Host);
 

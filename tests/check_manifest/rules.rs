@@ -459,3 +459,64 @@ hint: write a time, such as `"30s"`, or leave `watchdog` out
 "#,
     );
 }
+
+#[test]
+fn ports_of_a_network_that_nothing_connects() {
+    broken(
+        r#"[program]
+command = ["/bin/true"]
+[namespaces]
+publish = ["8080:80"]
+allow = [5432]
+"#,
+        r#"error: `publish` connects ports of a network that pasta connects
+  --> jails/web.toml:4:12
+    4 | publish = ["8080:80"]
+      |            ^^^^^^^^^
+hint: write `network = "pasta"` under [namespaces] (`once --net pasta`), or take it out
+
+error: `allow` connects ports of a network that pasta connects
+  --> jails/web.toml:5:10
+    5 | allow = [5432]
+      |          ^^^^
+hint: write `network = "pasta"` under [namespaces] (`once --net pasta`), or take it out
+
+2 errors in jails/web.toml
+"#,
+    );
+}
+
+#[test]
+fn pasta_without_a_user_namespace_and_ports_that_are_none() {
+    broken(
+        r#"[program]
+command = ["/bin/true"]
+[namespaces]
+network = "pasta"
+user = false
+publish = ["80:80:80"]
+allow = ["0"]
+"#,
+        r#"error: pasta needs a user namespace of the jail's own
+  --> jails/web.toml:4:11
+    4 | network = "pasta"
+      |           ^^^^^^^
+  why: it is there that it may make a device, and without it it would have to be the host's root
+hint: take `user = false` out
+
+error: `80:80:80` does not say which port is published
+  --> jails/web.toml:6:12
+    6 | publish = ["80:80:80"]
+      |            ^^^^^^^^^^
+hint: write `8080:80`, of the host and of the jail, `0.0.0.0:8080:80`, or `53:53/udp`
+
+error: `0` is not a port
+  --> jails/web.toml:7:10
+    7 | allow = ["0"]
+      |          ^^^
+hint: write a number such as `5432`, or `53/udp`
+
+3 errors in jails/web.toml
+"#,
+    );
+}

@@ -36,7 +36,7 @@ error: unknown value `hosts`
   --> jails/web.toml:8:11
     8 | network = "hosts"
       |           ^^^^^^^
-hint: did you mean `host`? The values are `host`, `none`
+hint: did you mean `host`? The values are `host`, `none`, `pasta`
 
 4 errors in jails/web.toml
 "#,

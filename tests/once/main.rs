@@ -13,6 +13,7 @@ mod bubblewrap;
 mod defaults;
 mod limits;
 mod memory;
+mod network;
 mod options;
 mod saved;
 mod terminal;

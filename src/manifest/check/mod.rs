@@ -35,6 +35,7 @@ pub(super) fn rules(manifest: &Manifest, program: &Origin, complete: bool, findi
     host_name_can_be_set(manifest, findings);
     abstract_sockets_are_shared(manifest, findings);
     a_resolver_can_be_reached(manifest, findings);
+    pasta_has_a_network_of_the_jails_own(manifest, findings);
     method_confines(manifest, findings);
     nothing_is_copied_into_memory(manifest, findings);
     root_cannot_rewrite_itself(manifest, findings);
@@ -259,6 +260,31 @@ fn abstract_sockets_are_shared(manifest: &Manifest, findings: &mut Vec<Finding>)
                 &wanted.origin,
             )
             .hint("write `network = \"host\"` beside it, or take it out"),
+        );
+    }
+}
+
+fn pasta_has_a_network_of_the_jails_own(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    let namespaces = &manifest.namespaces;
+    let published = namespaces.publish.first().map(|port| ("publish", &port.origin));
+    let allowed = namespaces.allow.first().map(|port| ("allow", &port.origin));
+    let named = published.into_iter().chain(allowed);
+    let Some(pasta) = namespaces.network.as_ref().filter(|network| network.value == Network::Pasta) else {
+        for (key, origin) in named {
+            findings.push(
+                Finding::error(format!("`{key}` connects ports of a network that pasta connects"), origin)
+                    .hint(
+                        "write `network = \"pasta\"` under [namespaces] (`once --net pasta`), or take it out",
+                    ),
+            );
+        }
+        return;
+    };
+    if namespaces.user.as_ref().is_some_and(|user| !user.value) {
+        findings.push(
+            Finding::error("pasta needs a user namespace of the jail's own", &pasta.origin)
+                .why("it is there that it may make a device, and without it it would have to be the host's root")
+                .hint("take `user = false` out"),
         );
     }
 }

@@ -17,7 +17,7 @@ use crate::plan::ids::FIRST;
 use crate::plan::step::RootMethod;
 use crate::plan::system_calls::profiles::Profile;
 use crate::plan::system_calls::{Architecture, Refusal};
-use crate::plan::{At, Layer, Origin};
+use crate::plan::{At, Layer, Origin, Port, Publish};
 
 /// Decodes a merged manifest; what cannot be decoded is left out and reported.
 pub(super) fn manifest(table: Table, origin: &Origin, findings: &mut Vec<Finding>) -> Manifest {
@@ -152,10 +152,13 @@ fn root(table: &mut Cursor) -> Root {
 
 /// `[namespaces]`
 fn namespaces(table: &mut Cursor) -> Namespaces {
-    const NETWORKS: &[(&str, Network)] = &[("host", Network::Host), ("none", Network::None)];
+    const NETWORKS: &[(&str, Network)] =
+        &[("host", Network::Host), ("none", Network::None), ("pasta", Network::Pasta)];
     const SHARES: &[(&str, Share)] = &[("new", Share::New), ("host", Share::Host)];
     Namespaces {
         network: table.value("network", read::one_of(NETWORKS)),
+        publish: table.list("publish", read::port(Publish::parse)),
+        allow: table.list("allow", read::port(Port::parse)),
         user: table.value("user", read::flag),
         first_id: table.value("first_id", read::number(*FIRST.start(), *FIRST.end())),
         ipc: table.value("ipc", read::one_of(SHARES)),

@@ -227,14 +227,17 @@ impl Files {
                     ));
                 }
             }
-            "--share-net" => {
+            "--share-net" | "--net" => {
                 self.host.retain(|(word, _)| !matches!(*word, "dns" | "hosts"));
-                self.host.extend([("dns", origin.clone()), ("hosts", origin)]);
+                // Who is asked for names in a network that leads anywhere.
+                if first != "none" {
+                    self.host.extend([("dns", origin.clone()), ("hosts", origin)]);
+                }
             }
             _ => return Ok(false),
         }
         // The network is an affair of namespaces as well.
-        Ok(asked.name != "--share-net")
+        Ok(!matches!(asked.name, "--share-net" | "--net"))
     }
 
     /// A mount, which hides what was there before.

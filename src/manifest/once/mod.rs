@@ -170,10 +170,11 @@ impl Making {
             "--cap-add" => append(&mut self.table, "privileges.capabilities", text_of(value, &origin)),
             "--best-effort" => append(&mut self.table, "privileges.best_effort", text_of(value, &origin)),
             "--as-pid-1" => set("program.init", Node::new(Value::Flag(false), origin)),
-            "--share-net" => {
-                set("namespaces.network", text_of("host", &origin));
-                set("namespaces.user", Node::new(Value::Flag(true), origin));
-            }
+            "--share-net" => self.share_network(&origin),
+            "--net" if value == "host" => self.share_network(&origin),
+            "--net" => set("namespaces.network", text_of(value, &origin)),
+            "--publish" => append(&mut self.table, "namespaces.publish", text_of(value, &origin)),
+            "--allow" => append(&mut self.table, "namespaces.allow", text_of(value, &origin)),
             "--unshare-net" => set("namespaces.network", text_of("none", &origin)),
             "--timeout" => set("limits.runtime_max", text::parse_typed(value, &origin)),
             "--cpu-time" => set("limits.cpu_time", cpu_time(value, &origin)),
@@ -192,6 +193,12 @@ impl Making {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The host's network, and a user namespace all the same.
+    fn share_network(&mut self, origin: &Origin) {
+        put(&mut self.table, "namespaces.network", text_of("host", origin));
+        put(&mut self.table, "namespaces.user", Node::new(Value::Flag(true), origin.clone()));
     }
 
     /// What every jail has that starts from nothing.

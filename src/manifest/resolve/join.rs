@@ -36,6 +36,7 @@ pub fn join_steps(run: Run, host: &Host, groups: &[HostPath]) -> Result<Run, Fin
             | Action::AttachTree { .. }
             | Action::Cover { .. }
             | Action::LoopbackUp
+            | Action::ConnectNetwork { .. }
             | Action::EnterNetwork
             | Action::SetHostname { .. } => {}
             Action::Clone { .. } => {

@@ -34,6 +34,7 @@ mod layers;
 mod mounts;
 mod names;
 mod nearest;
+mod network;
 mod notes;
 mod owner;
 mod packages;

@@ -4,8 +4,9 @@ use std::cell::OnceCell;
 
 use super::filesystems::FileSystems;
 use super::ids;
+use super::network;
 use super::proc::{self, Covers};
-use super::run::{Context, Ids, Steps, own_network, shown_proc, shown_sys};
+use super::run::{Context, Ids, Steps, shown_proc, shown_sys};
 use super::shared::{self, Shown};
 use super::sockets;
 use super::sys;
@@ -178,7 +179,7 @@ fn kernel_processes(context: &Context<'_>, mounts: &mut Vec<Planned>) {
 /// /sys, and its covers.
 fn kernel_objects(context: &Context<'_>, mounts: &mut Vec<Planned>) -> Result<(), Vec<Finding>> {
     let (Sys::Masked, origin) = shown_sys(context.manifest) else { return Ok(()) };
-    if context.ids == Ids::One && !own_network(context.manifest) {
+    if context.ids == Ids::One && !network::is_own(context.manifest) {
         return Err(vec![
             Finding::error("an ordinary user's jail cannot have a /sys and the host's network", &origin)
                 .why("it shows network devices, so it is mounted by whoever owns their namespace: the host's root")

@@ -8,10 +8,10 @@ use super::control_groups::Controls;
 use super::identity::{self, Identity};
 use super::mounts::{self, Planned};
 use super::proc::{self, Covers};
-use super::{circumstances, furniture, landlock, layers, passed, standard, system_calls};
+use super::{circumstances, furniture, landlock, layers, network, passed, standard, system_calls};
 use crate::manifest::finding::Finding;
 use crate::manifest::links::{self, Root};
-use crate::manifest::schema::{Manifest, Network, Proc, Program, ProgramType, Share, Sys};
+use crate::manifest::schema::{Manifest, Proc, Program, ProgramType, Share, Sys};
 use crate::plan::step::{
     Action, CEILINGS, Ceiling, IdSpace, Idmap, NOTIFY_DIRECTORY, Namespaces, Owner, RootMethod, SOCKET, Watch,
 };
@@ -218,7 +218,7 @@ pub fn run_steps(
 fn parent(context: &Context<'_>, mounts: &[Planned], steps: &mut Steps) {
     let wanted = &context.manifest.namespaces;
     let new = |share: &Option<At<Share>>| !matches!(share, Some(At { value: Share::Host, .. }));
-    let network = own_network(context.manifest);
+    let network = network::is_own(context.manifest);
     let mut namespaces = Namespaces {
         user: context.ids == Ids::One,
         mount: true,
@@ -263,11 +263,6 @@ fn parent(context: &Context<'_>, mounts: &[Planned], steps: &mut Steps) {
     steps.push(Phase::Parent, Action::Clone { namespaces }, &origin);
 }
 
-/// Whether the jail has a network of its own, with loopback only.
-pub(super) fn own_network(manifest: &Manifest) -> bool {
-    !matches!(manifest.namespaces.network, Some(At { value: Network::Host, .. }))
-}
-
 /// In the new namespaces, until the root has changed and everything is mounted.
 fn enter(
     context: &Context<'_>,
@@ -295,6 +290,7 @@ fn enter(
             );
         }
     }
+    network::connect(context, steps)?;
     circumstances::oom_score(context, steps);
     steps.unasked(Phase::Enter, Action::SetUndumpable, "PID 1 is still a copy of the supervisor");
     steps.unasked(Phase::Enter, Action::NewSession, "the caller's terminal is not the jail's");
@@ -310,7 +306,7 @@ fn enter(
         );
     }
     steps.unasked(Phase::Enter, Action::MakePrivate, "mounts made here are nobody else's business");
-    network(context, steps);
+    network::enter(context, steps);
     standard::replace(context, steps)?;
     let (method, method_origin) = or_default(
         manifest.root.method.as_ref(),
@@ -344,21 +340,6 @@ fn enter(
         steps.push(Phase::Enter, Action::SetHostname { name: hostname }, &origin);
     }
     Ok(())
-}
-
-/// The jail's own network, if it has one.
-fn network(context: &Context<'_>, steps: &mut Steps) {
-    if own_network(context.manifest) {
-        let (action, reason) = match context.ids {
-            Ids::Range(_) => {
-                (Action::EnterNetwork, "the network is the jail's own unless the manifest says otherwise")
-            }
-            Ids::Host | Ids::One => (Action::LoopbackUp, "a network namespace begins with `lo` down"),
-        };
-        let named = context.manifest.namespaces.network.as_ref();
-        let origin = named.map_or(Origin::Default(reason), |network| network.origin.clone());
-        steps.push(Phase::Enter, action, &origin);
-    }
 }
 
 /// Into the user namespace that was made beforehand, once nothing is left to do that takes a right on the host.

@@ -19,7 +19,8 @@ use nix::libc;
 use nix::sys::stat::{Mode, fstat};
 
 use super::landlock;
-use super::run::{Context, Steps, own_network};
+use super::network;
+use super::run::{Context, Steps};
 use crate::manifest::finding::Finding;
 use crate::plan::landlock::NETWORK_SINCE;
 use crate::plan::step::{Action, MountFlags, Reopen};
@@ -148,7 +149,7 @@ fn reopened(context: &Context<'_>, number: i32, found: &Descriptor) -> Result<Op
 /// Whether a standard descriptor is a socket of the host's network, which a jail with a network of its own is not to have.
 fn is_hosts_network(context: &Context<'_>, found: &Descriptor) -> bool {
     let internet = matches!(found.kind, Kind::Socket { family: libc::AF_INET | libc::AF_INET6, .. });
-    internet && own_network(context.manifest)
+    internet && network::is_own(context.manifest)
 }
 
 /// Whether the program is given a connection, or a socket that waits for them, and no network.

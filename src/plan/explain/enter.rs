@@ -134,6 +134,16 @@ pub(super) const JOIN_NAMESPACES: Text = Text {
     without: "The program would run on the host, with the host's files and processes in sight.",
 };
 
+pub(super) const CONNECT_NETWORK: Text = Text {
+    why: "A network of the jail's own leads nowhere, and joining it to the host's by a bridge takes root on the host. pasta reads the \
+          packets that the jail sends to a device of its own, and does with ordinary sockets, with no right but its caller's, what they ask \
+          for. The host's loopback is no destination (--no-map-gw, -T none, -U none), nor is any port of the jail one, unless the manifest \
+          names it. The supervisor starts it in the jail's user namespace and ends it with the jail; it confines itself by namespaces and \
+          a filter of system calls.",
+    man: &["pasta(1)", "network_namespaces(7)"],
+    without: "The jail has loopback alone: no name is resolved, and no other machine is reached.",
+};
+
 pub(super) const ENTER_NETWORK: Text = Text {
     why: "The network that was made together with the jail's user namespace holds a loopback interface, already up, and nothing else: \
           127.0.0.1 and ::1 reach no further than the jail.",

@@ -95,6 +95,10 @@ pub(super) fn line(action: &Action) -> Option<String> {
             let options: Vec<_> = namespaces.flags().map(|(_, name)| format!("--{name}")).collect();
             format!("nsenter --target=$jail {} \u{2026}", options.join(" "))
         }
+        Action::ConnectNetwork { program, arguments } => {
+            let words = std::iter::once(word(program.as_path())).chain(arguments.iter().map(word));
+            format!("nsenter --user=/proc/$jail/ns/user {} &", words.collect::<Vec<_>>().join(" "))
+        }
         Action::EnterNetwork => "nsenter --net=/proc/$jail/ns/net \u{2026}".into(),
         Action::EnterUserNamespace => "nsenter --user=/proc/$jail/ns/user \u{2026}".into(),
         Action::LoopbackUp => "ip link set lo up".into(),
