@@ -338,8 +338,10 @@ impl Files {
     /// Something empty over what is there.
     fn hide(&mut self, target: &Path, facts: &Facts<'_>, origin: &Origin) {
         if (facts.look)(target) == Found::Directory {
-            (self.size, self.mode) = (Some("4K".into()), Some("0755".into()));
+            // Size and mode are its own: what --perms and --size have said is for another.
+            let for_another = (self.size.replace("4K".into()), self.mode.replace("0755".into()));
             self.tmpfs(target.to_owned(), origin);
+            (self.size, self.mode) = for_another;
             if let Some(item) = self.items.last_mut() {
                 set(&mut item.table, "read_only", Node::new(Value::Flag(true), origin.clone()));
             }

@@ -215,6 +215,24 @@ fn a_mode_or_size_that_is_for_nothing_is_refused() {
 }
 
 #[test]
+fn what_hides_leaves_a_mode_and_a_size_to_what_they_are_for() {
+    let options = [
+        ("--perms", &["0700"][..]),
+        ("--size", &["10M"]),
+        ("--hide", &["/home/eve/work"]),
+        ("--tmpfs", &["/d"]),
+    ];
+    let written = amounts(&options).unwrap();
+    let tmpfs = |target: &str| {
+        let mounts = written.split("[[mounts]]\n").find(|mount| mount.contains(target)).unwrap();
+        let kept = mounts.lines().filter(|line| line.starts_with("size") || line.starts_with("mode"));
+        kept.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(tmpfs("\"/home/eve/work\""), "size = \"4K\" mode = \"0755\"");
+    assert_eq!(tmpfs("\"/d\""), "size = \"10M\" mode = \"0700\"");
+}
+
+#[test]
 fn what_takes_the_place_of_a_device_is_there_instead() {
     let devices = |options: &[(&'static str, &[&str])]| amounts(options).unwrap().contains("\"shm\"");
     assert!(devices(&[]));
