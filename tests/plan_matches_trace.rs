@@ -323,6 +323,11 @@ fn every_kind_of_step_does_what_its_plan_says() {
                 target = "/writable"
                 read_only = false
                 [[mounts]]
+                type = "overlay"
+                source = "{shared}"
+                target = "/overlay"
+                size = "1M"
+                [[mounts]]
                 source = "/sys"
                 target = "/host-sys"
                 [[mounts]]

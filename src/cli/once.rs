@@ -43,6 +43,9 @@ const KNOWN: &[Known] = &[
     option("--ro-bind-try", &["SRC", "DEST"], "as --ro-bind, and nothing if there is no SRC"),
     option("--dev-bind-try", &["SRC", "DEST"], "as --dev-bind, and nothing if there is no SRC"),
     option("--tmpfs", &["DEST"], "an empty file system in memory, of 64 MiB unless --size says otherwise"),
+    option("--overlay", &["DIR"], "show a directory of the host where it is, writable; changes go to memory, not to the host"),
+    option("--overlay-src", &["SRC"], "what the next --tmp-overlay is over"),
+    option("--tmp-overlay", &["DEST"], "the same at DEST"),
     option("--dir", &["DEST"], "an empty directory"),
     option("--symlink", &["TEXT", "DEST"], "a symbolic link"),
     option("--file", &["FD", "DEST"], "a small text file with what can be read from this descriptor"),
@@ -51,7 +54,7 @@ const KNOWN: &[Known] = &[
     option("--hide", &["PATH"], "put something empty over a directory or file that is shown"),
     option("--remount-ro", &["DEST"], "what was mounted at DEST by an option before is read-only"),
     option("--perms", &["OCTAL"], "mode of the next --dir, --tmpfs or --file"),
-    option("--size", &["BYTES"], "size of the next --tmpfs"),
+    option("--size", &["BYTES"], "size of the next --tmpfs, or of what the next --overlay can take"),
     option("--dev", &["DEST"], "devices as by default; DEST can be /dev only"),
     option("--proc", &["DEST"], "/proc as by default; DEST can be /proc only"),
     option("--mqueue", &["DEST"], "POSIX message queues"),
@@ -83,7 +86,7 @@ const KNOWN: &[Known] = &[
     option("--memory", &["SIZE"], "memory of all processes together, such as 256M; needs a control group"),
     option("--pids", &["COUNT"], "processes and threads; 1024 by default"),
     option("--file-size", &["SIZE"], "size of any file that is written, output included"),
-    option("--tmp-size", &["SIZE"], "size of /tmp, and of the home; 64M by default"),
+    option("--tmp-size", &["SIZE"], "size of /tmp, of the home, of what an --overlay can take; 64M by default"),
     option("--rlimit", &["NAME=SOFT:HARD"], "any limit of setrlimit(2), such as nofile=64:128"),
     option("--best-effort", &["LAYER"], "go on where this host cannot enforce a layer: user_namespace keyring proc limits landlock seccomp"),
 
@@ -114,7 +117,7 @@ const GIVEN: [&str; 12] = [
 ];
 
 /// Options of bubblewrap's that cannot be had here, with the values each takes, and what to do instead.
-const REFUSED: [(&str, usize, &str); 16] = [
+const REFUSED: [(&str, usize, &str); 15] = [
     (
         "--seccomp",
         1,
@@ -137,8 +140,7 @@ const REFUSED: [(&str, usize, &str); 16] = [
     ("--lock-file", 1, "flock(1) around `stockade once` holds a lock meanwhile"),
     ("--exec-label", 1, "labels of SELinux are not set"),
     ("--file-label", 1, "labels of SELinux are not set"),
-    ("--overlay-src", 1, "show the directory with --ro-bind, and give what is written a --tmpfs"),
-    ("--tmp-overlay", 1, "show the directory with --ro-bind, and give what is written a --tmpfs"),
+    ("--ro-overlay", 1, "show each directory with --ro-bind"),
 ];
 
 /// What `stockade once` is asked for.

@@ -210,7 +210,8 @@ impl Jail<'_> {
     /// The mount a path is on, if it is not on the tree itself.
     fn covering(self, path: &Path) -> Option<Mount> {
         let mounts = self.steps.iter().filter_map(|step| match &step.action {
-            Action::CloneTree { source, target, flags, .. } => {
+            Action::CloneTree { source, target, flags, .. }
+            | Action::CreateOverlay { source, target, flags, .. } => {
                 Some((step, target, Some(source.as_path().to_owned()), flags.no_exec))
             }
             Action::CreateFileSystem { target, flags, .. } => Some((step, target, None, flags.no_exec)),

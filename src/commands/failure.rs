@@ -109,6 +109,9 @@ fn purpose(action: &Action) -> String {
         Action::SetOomScore { adjustment } => format!("set the out-of-memory score to {adjustment}"),
         Action::CloneTree { source, target, .. } => format!("show `{source}` at `{target}`"),
         Action::CreateFileSystem { kind, target, .. } => format!("make the `{kind}` for `{target}`"),
+        Action::CreateOverlay { source, target, .. } => {
+            format!("show `{source}` below a scratch layer at `{target}`")
+        }
         Action::CloneRoot { tree, .. } => format!("use `{tree}` as the root"),
         Action::Furnish { path, .. } => format!("make `{path}` in memory"),
         Action::Seal { target } => format!("make `{target}` read-only"),
@@ -234,10 +237,26 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
              lacks inside many containers"
                 .into()
         }
-        (Action::CloneTree { source, .. }, Errno::ENOENT) => {
+        (Action::CreateOverlay { .. }, Errno::ENODEV) => {
+            "this kernel has no overlayfs: `modprobe overlay` loads it, where there is one".into()
+        }
+        (Action::CreateOverlay { .. }, Errno::EPERM) if error.call != "open_tree" => {
+            "in a user namespace overlays can be mounted since Linux 5.11: run as root, or on a newer kernel".into()
+        }
+        (Action::CreateOverlay { source, .. }, Errno::EINVAL) if error.call == "fsconfig" => format!(
+            "the kernel takes `{source}` for no lower layer: one on another file system than vfat or one with names of either case; \
+             and where its owners are translated, on Linux 5.19 or newer"
+        ),
+        (
+            Action::CloneTree { source, .. } | Action::CreateOverlay { source, .. },
+            Errno::ENOENT,
+        ) => {
             format!("`{source}` is not on the host: correct `source`, or say `optional = true`")
         }
-        (Action::CloneTree { source, .. }, Errno::EACCES) => format!("this user may not reach `{source}`"),
+        (
+            Action::CloneTree { source, .. } | Action::CreateOverlay { source, .. },
+            Errno::EACCES,
+        ) => format!("this user may not reach `{source}`"),
         (Action::ReopenDescriptor { source, .. }, Errno::ESTALE | Errno::ENOENT | Errno::ELOOP | Errno::ENOTDIR) => {
             format!("another file was put in the place of `{source}` meanwhile: run again")
         }
@@ -320,7 +339,12 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
 /// What to do about a user namespace or about owners that are to be translated.
 fn of_ids(action: &Action, error: sys::Error) -> Option<String> {
     let text = match (action, error.errno) {
-        (Action::CloneTree { idmap: Some(_), .. } | Action::CloneRoot { idmap: Some(_), .. }, Errno::EINVAL)
+        (
+            Action::CloneTree { idmap: Some(_), .. }
+            | Action::CreateOverlay { idmap: Some(_), .. }
+            | Action::CloneRoot { idmap: Some(_), .. },
+            Errno::EINVAL,
+        )
             if error.call == "mount_setattr" =>
         {
             "its file system cannot translate owners (MOUNT_ATTR_IDMAP in mount_setattr(2)): choose another one (for trees by \

@@ -150,7 +150,7 @@ impl Jail {
         // A jail that names nobody starts without reading who there is.
         let owned = |mount: &At<Mount>| match &mount.value.kind {
             MountKind::Tmpfs { owner, group, .. } => owner.is_some() || group.is_some(),
-            MountKind::Bind { .. } | MountKind::Mqueue => false,
+            MountKind::Bind { .. } | MountKind::Mqueue | MountKind::Overlay { .. } => false,
         };
         let named = program.user.is_some()
             || program.group.is_some()

@@ -232,6 +232,9 @@ fn shown_by_mount(record: &Record, path: &Path) -> Option<String> {
         manifest::schema::MountKind::Bind { source, .. } => format!("of the host's {source}"),
         manifest::schema::MountKind::Tmpfs { .. } => "of empty memory".to_owned(),
         manifest::schema::MountKind::Mqueue => "of message queues".to_owned(),
+        manifest::schema::MountKind::Overlay { source, .. } => {
+            format!("of a scratch layer over the host's {source}")
+        }
     };
     let target = &mount.value.target;
     Some(format!(

@@ -13,10 +13,11 @@ use nix::unistd::{Whence, lseek};
 
 use super::furnish;
 use super::init;
+use super::mounts;
 use super::program::{Operation, Parent, Program};
 use super::report::{self, FILTER_DIFFERS, Report};
 use super::spaces;
-use crate::plan::step::{IdSpace, Idmap, Listener, RootMethod, SOCKET, Scheduling};
+use crate::plan::step::{IdSpace, Listener, RootMethod, SOCKET, Scheduling};
 use crate::plan::system_calls::{PROBE, PROBE_ANSWER};
 use crate::sys::signal::{self, SignalSet};
 use crate::sys::{Error, creds, fs, landlock, mount, priority, process, seccomp, terminal};
@@ -39,6 +40,8 @@ pub(super) struct Inherited<'a> {
     /// Where it is told that the supervisor has done what it was asked for, and the number of the other end of that, of which it has a
     /// copy too.
     pub(super) release: Option<(BorrowedFd<'a>, RawFd)>,
+    /// The socket by which the supervisor gets the scratch layers of overlays.
+    pub(super) layers: Option<BorrowedFd<'a>>,
     /// How many sockets a service manager has passed for the program, from descriptor 3 on.
     pub(super) passed: u32,
     /// Whether standard input is a file that is read on from where the caller was.
@@ -132,23 +135,7 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
             crate::sys::network::set_hostname(name).map_err(Error::of("sethostname"))
         }
         Operation::CloneTree { slot, source, attributes, recursive, idmap } => {
-            let tree = mount::clone_tree(source, *recursive).map_err(Error::of("open_tree"))?;
-            let set = |attributes, recursive| mount::set_attributes(tree.as_fd(), attributes, recursive);
-            let translate = |attributes, recursive, space| {
-                lent(program.spaces.of(space), |maps| {
-                    mount::translate_owners(tree.as_fd(), attributes, recursive, maps)
-                })
-            };
-            match *idmap {
-                None => set(*attributes, *recursive),
-                Some(Idmap { space, below }) if below == *recursive => {
-                    translate(*attributes, *recursive, space)
-                }
-                Some(Idmap { space, .. }) => {
-                    set(*attributes, *recursive).and_then(|()| translate(0, false, space))
-                }
-            }
-            .map_err(Error::of("mount_setattr"))?;
+            let tree = mounts::copy(&program.spaces, source, *attributes, *recursive, *idmap)?;
             program.slots[*slot].set(Some(tree));
             Ok(())
         }
@@ -180,13 +167,11 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
             cover(place, names)
         }
         Operation::CreateFileSystem { slot, kind, options, attributes } => {
-            let context = mount::open_file_system(kind).map_err(Error::of("fsopen"))?;
-            for (key, value) in options {
-                mount::configure(context.as_fd(), key, value).map_err(Error::of("fsconfig"))?;
-            }
-            mount::create(context.as_fd()).map_err(Error::of("fsconfig"))?;
-            let created = mount::mount_created(context.as_fd(), *attributes).map_err(Error::of("fsmount"))?;
-            program.slots[*slot].set(Some(created));
+            program.slots[*slot].set(Some(mounts::create(kind, options, *attributes)?));
+            Ok(())
+        }
+        Operation::CreateOverlay { slot, overlay } => {
+            program.slots[*slot].set(Some(mounts::overlay(&program.spaces, overlay, inherited.layers)?));
             Ok(())
         }
         Operation::Furnish { slot, path, what, owner, mode } => {
@@ -319,7 +304,7 @@ fn listen(program: &Program, slot: usize, socket: Option<BorrowedFd<'_>>) -> Res
 }
 
 /// Lends the descriptor in a slot.
-fn lent<T>(
+pub(super) fn lent<T>(
     slot: &Cell<Option<OwnedFd>>,
     to: impl FnOnce(BorrowedFd<'_>) -> Result<T, Errno>,
 ) -> Result<T, Errno> {

@@ -12,13 +12,16 @@ use nix::libc::{self, sock_filter};
 
 use super::cgroup::ControlGroups;
 use super::furnish::Piece;
+use super::mounts::{self, Overlay};
 use super::pasta::{Identity, Wanted};
 use super::program::{Operation, Parent, Program};
 use super::spaces::{NewSpace, Spaces};
 use super::verify::Verify;
 use crate::plan::ids::UNMAPPED;
 use crate::plan::landlock::Beneath;
-use crate::plan::step::{Action, Ceiling, Furniture, IdSpace, Listener, Namespaces, Reopen, Step};
+use crate::plan::step::{
+    Action, Ceiling, Furniture, IdSpace, Listener, MountFlags, Namespaces, Reopen, Step, overlay_options,
+};
 use crate::plan::system_calls::{INIT_PROGRAM, Instruction};
 use crate::plan::{Bound, HostPath, IdMap, JailPath, Phase, calls};
 use crate::sys::creds;
@@ -41,6 +44,8 @@ impl Program {
             terminal: Vec::new(),
             outputs: Vec::new(),
             passed: 0,
+            overlays: 0,
+            layers: Cell::default(),
             log: false,
             notify: false,
             file_size: None,
@@ -265,6 +270,30 @@ impl Program {
                         attributes: attributes(*flags),
                     }
                 }
+                Action::CreateOverlay { source, target, flags, idmap, layer, own_ids } => {
+                    let slot = program.slot();
+                    detached.push((target.clone(), slot));
+                    program.overlays += 1;
+                    let named = |kind| std::iter::once((c"source".to_owned(), CString::from(kind)));
+                    let layer = layer.iter().map(|(key, value)| Ok((text(index, key)?, text(index, value)?)));
+                    let options = overlay_options(*own_ids).into_iter();
+                    let options = options.map(|(key, value)| Ok((text(index, key)?, text(index, value)?)));
+                    let overlay = Overlay {
+                        source: text(index, source.as_path())?,
+                        idmap: *idmap,
+                        layer: named(mounts::TMPFS)
+                            .map(Ok)
+                            .chain(layer)
+                            .collect::<Result<_, super::Error>>()?,
+                        layer_attributes: attributes(MountFlags::GUARDED),
+                        options: named(mounts::OVERLAYFS)
+                            .map(Ok)
+                            .chain(options)
+                            .collect::<Result<_, super::Error>>()?,
+                        attributes: attributes(*flags),
+                    };
+                    Operation::CreateOverlay { slot, overlay }
+                }
                 Action::SetLimit { resource, soft, hard } => {
                     if *resource == "RLIMIT_FSIZE" {
                         program.file_size = *soft;
@@ -418,7 +447,7 @@ fn open_flags(access: Reopen) -> OFlag {
 }
 
 /// The bits of mount_setattr(2).
-fn attributes(flags: crate::plan::step::MountFlags) -> u64 {
+fn attributes(flags: MountFlags) -> u64 {
     [
         (flags.read_only, attribute::READ_ONLY),
         (flags.no_suid, attribute::NO_SUID),

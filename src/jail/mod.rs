@@ -29,6 +29,7 @@ mod init;
 mod log;
 mod lower;
 mod mapped;
+mod mounts;
 mod notify;
 mod output;
 mod pasta;
@@ -60,7 +61,7 @@ pub use report::is_report;
 
 use crate::plan::step::Watch;
 use crate::sys::signal::{self, SignalSet};
-use crate::sys::{self, process};
+use crate::sys::{self, pass, process};
 use announce::Announcement;
 use child::Inherited;
 use inbox::Inbox;
@@ -238,9 +239,19 @@ pub fn run_as(program: &Program, watch: Watch, notice: Notice<'_>) -> Result<End
         }
         None => (None, None),
     };
-    let child = ChildEnds { status: child_status, outputs: child_outputs, release: child_release };
+    let layers = if program.overlays > 0 { Some(pass::channel()?) } else { None };
+    let (layers, child_layers) = layers.unzip();
+    let child = ChildEnds {
+        status: child_status,
+        outputs: child_outputs,
+        release: child_release,
+        layers: child_layers,
+    };
     let ends = Ends { status, relay, outputs, log, inbox, release };
     let result = supervise(program, watch, notice, child, ends);
+    if let (Ok(_), Some(layers)) = (&result, layers) {
+        program.layers.set(pass::receive_all(layers.as_fd(), program.overlays)?);
+    }
     // What was meant for the program and came too late is not ours to die of; what asks for an end is.
     for number in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM] {
         signal::ignore(number).map_err(sys::Error::of("rt_sigaction"))?;
@@ -293,6 +304,7 @@ struct ChildEnds {
     status: OwnedFd,
     outputs: Vec<OwnedFd>,
     release: Option<OwnedFd>,
+    layers: Option<OwnedFd>,
 }
 
 /// Clones PID 1 and hands everything to its supervisor.
@@ -313,6 +325,7 @@ fn start<'a>(
         log: log.as_ref().map(Log::socket),
         notify: inbox.as_ref().map(Inbox::socket),
         release: child.release.as_ref().map(OwnedFd::as_fd).zip(release.as_ref().map(OwnedFd::as_raw_fd)),
+        layers: child.layers.as_ref().map(OwnedFd::as_fd),
         passed: program.passed,
         shares_input: program.shares_input,
     };

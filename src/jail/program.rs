@@ -12,6 +12,7 @@ use nix::libc::{self, sock_filter};
 
 use super::cgroup::{ControlGroups, Hit, Peaks};
 use super::furnish::Piece;
+use super::mounts::Overlay;
 use super::pasta::Wanted;
 use super::spaces::{NewSpace, Spaces};
 use super::verify::Verify;
@@ -46,6 +47,10 @@ pub struct Program {
     pub(super) outputs: Vec<Vec<i32>>,
     /// How many sockets a service manager has passed for the program.
     pub(super) passed: u32,
+    /// How many overlays are made.
+    pub(super) overlays: usize,
+    /// Their scratch layers, in the order of the steps, once the jail has ended.
+    pub(super) layers: Cell<Vec<OwnedFd>>,
     /// Whether the supervisor reads what is logged inside.
     pub(super) log: bool,
     /// Whether it reads what the program says of itself.
@@ -129,6 +134,10 @@ pub(super) enum Operation {
         kind: CString,
         options: Vec<(CString, CString)>,
         attributes: u64,
+    },
+    CreateOverlay {
+        slot: usize,
+        overlay: Overlay,
     },
     Furnish {
         slot: usize,
@@ -218,6 +227,11 @@ impl Program {
     /// The most that its control groups have counted at once, when it has ended.
     pub fn peaks(&self) -> Peaks {
         self.groups.peaks()
+    }
+
+    /// What is in the scratch layers of its overlays, in the order of the steps that made them, when it has ended.
+    pub fn layers(&self) -> Vec<OwnedFd> {
+        self.layers.take()
     }
 
     /// The control groups that could not be removed when it had ended, and why.

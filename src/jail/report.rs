@@ -37,7 +37,7 @@ const SIZE: usize = 9 + CALL;
 const CALL: usize = 24;
 
 /// Names that can come back from the child, so that the name read is one of this binary's own.
-const CALLS: [&str; 65] = [
+const CALLS: [&str; 66] = [
     "sched_setscheduler",
     "ioprio_set",
     "set_mempolicy",
@@ -101,6 +101,7 @@ const CALLS: [&str; 65] = [
     "fchownat",
     "fchmodat",
     "flock",
+    "sendmsg",
     "test",
     "unknown",
 ];

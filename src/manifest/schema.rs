@@ -278,6 +278,27 @@ pub enum MountKind {
     },
     /// `type = "mqueue"`: POSIX message queues.
     Mqueue,
+    /// `type = "overlay"`: a host's directory below a scratch layer in memory, which takes what is written.
+    Overlay {
+        /// `source`, on the host.
+        source: HostPath,
+        /// `size`
+        size: Option<Size>,
+        /// `inodes`
+        inodes: Option<u64>,
+        /// `sockets`: whether control sockets of the host may be shown by it.
+        sockets: bool,
+    },
+}
+
+impl MountKind {
+    /// What of the host is shown.
+    pub fn source(&self) -> Option<&HostPath> {
+        match self {
+            Self::Bind { source, .. } | Self::Overlay { source, .. } => Some(source),
+            Self::Tmpfs { .. } | Self::Mqueue => None,
+        }
+    }
 }
 
 /// `[root]`: the root directory and what the kernel shows in it.

@@ -9,13 +9,13 @@ use std::fmt;
 use super::capability;
 use super::display::join;
 use super::landlock::Beneath;
-use super::notation::{SIGNALS, attributes, mask, persona, text};
+use super::notation::{SIGNALS, mask, persona, text};
 use super::step::{Action, Reopen, RootMethod, SOCKET};
 use super::system_calls::INIT_PROGRAM;
 pub use sequences::{MAX_USER_NAMESPACES, place_of_cover};
 use sequences::{
-    attach, capability_sets, clone_tree, close_others, cover, furnish, limit, loopback_up,
-    make_control_group, make_user_namespace, past_last, set_filter, write,
+    attach, capability_sets, clone_tree, close_others, cover, create_file_system, create_overlay, furnish,
+    limit, loopback_up, make_control_group, make_user_namespace, past_last, set_filter, write,
 };
 
 /// One system call.
@@ -188,23 +188,11 @@ impl Action {
             Self::AttachTree { target } => vec![attach(target.as_path()), call("close", "<mount>")],
             Self::Cover { with, over } => cover(with.as_ref(), over),
             Self::CreateFileSystem { kind, flags, options, .. } => {
-                let mut calls = vec![
-                    call("fsopen", format!("\"{kind}\", FSOPEN_CLOEXEC")),
-                    call("fsconfig", format!("<context>, FSCONFIG_SET_STRING, \"source\", \"{kind}\", 0")),
-                ];
-                calls.extend(options.iter().map(|(key, value)| {
-                    let (command, value) = match value.as_str() {
-                        "" => ("FSCONFIG_SET_FLAG", "NULL".to_owned()),
-                        value => ("FSCONFIG_SET_STRING", text(value)),
-                    };
-                    call("fsconfig", format!("<context>, {command}, {}, {value}, 0", text(key)))
-                }));
-                calls.extend([
-                    call("fsconfig", "<context>, FSCONFIG_CMD_CREATE, NULL, NULL, 0"),
-                    call("fsmount", format!("<context>, FSMOUNT_CLOEXEC, {}", attributes(*flags))),
-                    call("close", "<context>"),
-                ]);
-                calls
+                let options = options.iter().map(|(key, value)| (*key, value.as_str()));
+                create_file_system(kind, options, *flags)
+            }
+            Self::CreateOverlay { source, flags, idmap, layer, own_ids, .. } => {
+                create_overlay(source.as_path(), *flags, *idmap, layer, *own_ids)
             }
             Self::SetLimit { resource, soft, hard } => {
                 vec![limit(resource, *soft, *hard)]

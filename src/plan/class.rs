@@ -158,7 +158,7 @@ impl Class {
             Self::IdMaps => matches!(action, A::MapIds { .. }),
             Self::NoMoreUserNamespaces => matches!(action, A::ForbidUserNamespaces),
             Self::Owning => {
-                matches!(action, A::CreateFileSystem { .. })
+                matches!(action, A::CreateFileSystem { .. } | A::CreateOverlay { .. })
                     || Self::Groups.has(action)
                     || Self::Ids.has(action)
             }
@@ -169,7 +169,10 @@ impl Class {
             Self::Source => {
                 matches!(
                     action,
-                    A::CloneTree { .. } | A::CreateFileSystem { .. } | A::ReopenDescriptor { .. }
+                    A::CloneTree { .. }
+                        | A::CreateFileSystem { .. }
+                        | A::CreateOverlay { .. }
+                        | A::ReopenDescriptor { .. }
                 )
             }
             Self::Standard => {

@@ -133,13 +133,13 @@ impl fmt::Display for Action {
             Self::Cover { over, .. } => write!(f, "cover({})", join(", ", over.iter().map(jail))),
             Self::CreateFileSystem { kind, target, flags, options } => {
                 write!(f, "fsmount(\"{kind}\" \u{2192} {}, {}", jail(target), Flags(*flags))?;
-                for (at, (key, value)) in options.iter().enumerate() {
-                    f.write_str(if at == 0 { ", " } else { " " })?;
-                    f.write_str(key)?;
-                    if !value.is_empty() {
-                        write!(f, "={}", super::quote::Escaped(value.as_bytes()))?;
-                    }
-                }
+                write_options(f, options)?;
+                f.write_str(")")
+            }
+            Self::CreateOverlay { source, target, flags, idmap, layer, .. } => {
+                write!(f, "overlay({} \u{2192} {}, {}", host(source), jail(target), Flags(*flags))?;
+                f.write_str(if idmap.is_some() { ", idmap" } else { "" })?;
+                write_options(f, layer)?;
                 f.write_str(")")
             }
             Self::SetLimit { resource, soft, hard } => {
@@ -274,6 +274,18 @@ fn write_idmap(f: &mut fmt::Formatter<'_>, idmap: Option<Idmap>, recursive: bool
     f.write_str(")")
 }
 
+/// The options of a file system, each after the one before.
+fn write_options(f: &mut fmt::Formatter<'_>, options: &[(&'static str, String)]) -> fmt::Result {
+    for (at, (key, value)) in options.iter().enumerate() {
+        f.write_str(if at == 0 { ", " } else { " " })?;
+        f.write_str(key)?;
+        if !value.is_empty() {
+            write!(f, "={}", super::quote::Escaped(value.as_bytes()))?;
+        }
+    }
+    Ok(())
+}
+
 /// One bound of a limit.
 struct Limit(Bound);
 
@@ -338,6 +350,7 @@ mod tests {
             r#"open_tree("/srv/www" → "/var/www", rbind, ro nosuid nodev, idmap)"#,
             r#"open_tree("/var/lib/stockade/web/tree" → "/", bind, ro nosuid nodev)"#,
             "fsmount(\"proc\" \u{2192} \"/proc\", rw nosuid nodev noexec, subset=pid)",
+            r#"overlay("/srv/work" → "/srv/work", rw nosuid nodev, idmap, size=64M mode=0700)"#,
             r#"open("/srv/input" → descriptor 0, ro nosuid nodev noexec, O_RDONLY)"#,
             "dup2(<pipe>) onto 1 2",
             r#"mkdirat(</>, "tmp", 1777, 524288:524288)"#,

@@ -105,6 +105,7 @@ impl Action {
             Self::CreateFileSystem { kind: "devpts", .. } => &enter::MOUNT_DEVPTS,
             Self::CreateFileSystem { kind: "mqueue", .. } => &enter::MOUNT_MQUEUE,
             Self::CreateFileSystem { .. } => &enter::MOUNT_TMPFS,
+            Self::CreateOverlay { .. } => &enter::CREATE_OVERLAY,
             Self::SetLimit { resource, .. } => match *resource {
                 "RLIMIT_NPROC" => &confine::LIMIT_PROCESSES,
                 "RLIMIT_CORE" => &confine::LIMIT_CORE,

@@ -338,3 +338,24 @@ pub const TMPFS_SIZE: Size = Size(64 << 20);
 pub fn tmpfs_inodes(size: Size) -> Option<u64> {
     (size.0 != 0).then_some((size.0 / 4096).max(1024))
 }
+
+/// The directories of an overlay: what of the host is below, what takes the changes, and what the kernel needs beside that.
+pub const OVERLAY: [&str; 3] = ["lower", "upper", "work"];
+
+/// The options of an overlay. Nothing in the scratch layer tells the kernel where to look for anything (`redirect_dir`, `metacopy`,
+/// `index`): its files are whole, and stand where they are seen. In a user namespace its notes are attributes that need no right.
+pub fn overlay_options(own_ids: bool) -> Vec<(&'static str, &'static str)> {
+    let [lower, upper, work] = OVERLAY;
+    let mut options = vec![
+        ("lowerdir", lower),
+        ("upperdir", upper),
+        ("workdir", work),
+        ("redirect_dir", "nofollow"),
+        ("metacopy", "off"),
+        ("index", "off"),
+    ];
+    if own_ids {
+        options.push(("userxattr", ""));
+    }
+    options
+}

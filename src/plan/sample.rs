@@ -80,6 +80,7 @@ fn control_group() -> ControlGroup {
 }
 
 /// The steps until the host's files are out of reach.
+#[allow(clippy::too_many_lines, reason = "one of each kind")]
 fn enter() -> Vec<Action> {
     vec![
         Action::EnterControlGroups { groups: 1, namespace: true },
@@ -126,6 +127,14 @@ fn enter() -> Vec<Action> {
             target: jail("/sys"),
             flags: MountFlags::GUARDED.no_exec().read_only(),
             options: Vec::new(),
+        },
+        Action::CreateOverlay {
+            source: host("/srv/work"),
+            target: jail("/srv/work"),
+            flags: MountFlags::GUARDED,
+            idmap: Some(Idmap { space: IdSpace::Jail, below: false }),
+            layer: vec![("size", "64M".into()), ("mode", "0700".into())],
+            own_ids: false,
         },
         Action::ReopenDescriptor {
             descriptor: 0,

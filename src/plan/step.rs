@@ -8,8 +8,8 @@ use super::control::ControlGroup;
 use super::landlock::{AccessSet, Beneath, NetworkSet, ScopeSet};
 pub use super::operand::{
     Bound, CEILINGS, CapabilitySet, Ceiling, DEVICES, Device, Furniture, IdSpace, Idmap, Keep, LOG_DIRECTORY,
-    Listener, MountFlags, NOTIFY_DIRECTORY, Namespaces, Owner, Reopen, RootMethod, SOCKET, Scheduling,
-    TMPFS_SIZE, tmpfs_inodes,
+    Listener, MountFlags, NOTIFY_DIRECTORY, Namespaces, OVERLAY, Owner, Reopen, RootMethod, SOCKET,
+    Scheduling, TMPFS_SIZE, overlay_options, tmpfs_inodes,
 };
 use super::secure_bits::SecureBits;
 use super::system_calls::Filter;
@@ -107,6 +107,16 @@ pub enum Action {
         target: JailPath,
         flags: MountFlags,
         options: Vec<(&'static str, String)>,
+    },
+    /// A host's directory below a scratch layer that takes what is written: a tmpfs with these options, which is mounted nowhere by
+    /// the end of the step. The supervisor gets a descriptor of what is in it. `own_ids`: within a user namespace.
+    CreateOverlay {
+        source: HostPath,
+        target: JailPath,
+        flags: MountFlags,
+        idmap: Option<Idmap>,
+        layer: Vec<(&'static str, String)>,
+        own_ids: bool,
     },
     /// A detached copy of the tree as the root to be.
     CloneRoot { tree: HostPath, flags: MountFlags, idmap: Option<Idmap> },

@@ -246,6 +246,11 @@ fn action(action: &Action) -> Value {
             "kind": "create_file_system", "type": kind, "target": text(target.as_path()), "flags": attributes(*flags),
             "options": options.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect::<Vec<_>>(),
         }),
+        Action::CreateOverlay { source, target, flags, idmap, layer, own_ids } => json!({
+            "kind": "create_overlay", "source": text(source.as_path()), "target": text(target.as_path()),
+            "flags": attributes(*flags), "idmap": self::idmap(*idmap), "own_ids": own_ids,
+            "layer": layer.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect::<Vec<_>>(),
+        }),
         Action::SetLimit { resource, soft, hard } => {
             json!({ "kind": "set_limit", "resource": resource, "soft": soft, "hard": hard })
         }

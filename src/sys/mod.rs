@@ -12,6 +12,7 @@ pub mod landlock;
 pub mod listen;
 pub mod mount;
 pub mod network;
+pub mod pass;
 pub mod priority;
 pub mod probe;
 pub mod process;

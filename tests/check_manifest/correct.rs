@@ -89,6 +89,13 @@ group = 53
 type = "mqueue"
 target = "/queues"
 
+[[mounts]]
+type = "overlay"
+source = "/srv/work"
+target = "/work"
+size = "128M"
+inodes = 2000
+
 [root]
 method = "move"
 read_only = true
@@ -219,7 +226,7 @@ fn every_key_once() {
     assert_eq!(tree.text[0].value.mode, Some(Mode(0o640)));
 
     // Those of `host` come first.
-    let (of_host, mounts) = manifest.mounts.split_at(manifest.mounts.len() - 3);
+    let (of_host, mounts) = manifest.mounts.split_at(manifest.mounts.len() - 4);
     assert_eq!(of_host[0].value.target.as_path(), Path::new("/etc/hosts"));
     assert_eq!(of_host.len(), 12);
     let MountKind::Bind { recursive, optional, .. } = &mounts[0].value.kind else { panic!() };
@@ -235,6 +242,13 @@ fn every_key_once() {
     };
     assert_eq!(mounts[1].value.kind, tmpfs);
     assert_eq!(mounts[2].value.kind, MountKind::Mqueue);
+    let overlay = MountKind::Overlay {
+        source: HostPath::parse("/srv/work").unwrap(),
+        size: Some(Size(128 << 20)),
+        inodes: Some(2000),
+        sockets: false,
+    };
+    assert_eq!(mounts[3].value.kind, overlay);
 
     assert_eq!(manifest.root.method.as_ref().unwrap().value, RootMethod::Move);
     assert_eq!(manifest.root.proc.as_ref().unwrap().value, Proc::Full);

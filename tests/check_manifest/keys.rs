@@ -222,6 +222,12 @@ target = "/tmp"
 source = "/srv"
 target = "/srv"
 size = "1M"
+[[mounts]]
+type = "overlay"
+source = "/srv"
+target = "/work"
+mode = "0700"
+recursive = false
 "#,
         r#"error: `source` means nothing for this type of mount
   --> jails/web.toml:5:10
@@ -235,7 +241,19 @@ error: `size` means nothing for this type of mount
       |        ^^^^
 hint: leave it out, or write `type = "tmpfs"`
 
-2 errors in jails/web.toml
+error: `mode` means nothing for this type of mount
+  --> jails/web.toml:15:8
+   15 | mode = "0700"
+      |        ^^^^^^
+hint: leave it out, or write `type = "tmpfs"`
+
+error: `recursive` means nothing for this type of mount
+  --> jails/web.toml:16:13
+   16 | recursive = false
+      |             ^^^^^
+hint: leave it out, or write `type = "bind"`
+
+4 errors in jails/web.toml
 "#,
     );
 }

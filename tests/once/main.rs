@@ -15,6 +15,7 @@ mod limits;
 mod memory;
 mod network;
 mod options;
+mod overlay;
 mod saved;
 mod terminal;
 

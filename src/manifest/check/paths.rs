@@ -83,9 +83,11 @@ fn device_at(manifest: &Manifest, path: &Path) -> Option<&'static str> {
 }
 
 fn source_can_be_shown(mount: &At<Mount>, findings: &mut Vec<Finding>) {
-    let MountKind::Bind { source, .. } = &mount.value.kind else { return };
+    let Some(source) = mount.value.kind.source() else { return };
     let path = source.as_path();
-    let writable = mount.value.read_only == Some(false);
+    // What is written to an overlay never comes there.
+    let writable =
+        mount.value.read_only == Some(false) && !matches!(mount.value.kind, MountKind::Overlay { .. });
     let own = OWN.iter().find(|own| path.starts_with(own));
     let above = OWN.iter().find(|own| Path::new(own).starts_with(path));
     if path == Path::new("/") {
@@ -136,9 +138,14 @@ fn root_is_squashed_where_it_writes(mount: &At<Mount>, findings: &mut Vec<Findin
 }
 
 fn memory_is_bounded(mount: &At<Mount>, findings: &mut Vec<Finding>) {
-    if matches!(mount.value.kind, MountKind::Tmpfs { size: Some(Size(0)), .. }) {
+    let what = match mount.value.kind {
+        MountKind::Tmpfs { size: Some(Size(0)), .. } => Some("a tmpfs"),
+        MountKind::Overlay { size: Some(Size(0)), .. } => Some("the scratch layer of an overlay"),
+        _ => None,
+    };
+    if let Some(what) = what {
         findings.push(
-            Finding::warning("a tmpfs of size 0 has no limit", &mount.origin)
+            Finding::warning(format!("{what} of size 0 has no limit"), &mount.origin)
                 .why("see tmpfs(5): it may fill the host's memory")
                 .hint("write a size, such as `size = \"64M\"`"),
         );

@@ -44,15 +44,17 @@ enum Type {
     Bind,
     Tmpfs,
     Mqueue,
+    Overlay,
 }
 
 /// `[[mounts]]`
 fn mount(table: &mut Cursor) -> Option<Mount> {
-    const TYPES: &[(&str, Type)] = &[("bind", Type::Bind), ("tmpfs", Type::Tmpfs), ("mqueue", Type::Mqueue)];
+    const TYPES: &[(&str, Type)] =
+        &[("bind", Type::Bind), ("tmpfs", Type::Tmpfs), ("mqueue", Type::Mqueue), ("overlay", Type::Overlay)];
     let written = table.value("type", read::one_of(TYPES));
     let kind = written.map_or(Type::Bind, |at| at.value);
     let source = match kind {
-        Type::Bind => table.required("source", read::host_path),
+        Type::Bind | Type::Overlay => table.required("source", read::host_path),
         _ => table.value("source", read::host_path),
     };
     let target = table.required("target", read::jail_path);
@@ -69,23 +71,31 @@ fn mount(table: &mut Cursor) -> Option<Mount> {
     let owner = table.value("owner", read::account);
     let group = table.value("group", read::account);
 
-    let of_bind = [
+    let of_host = [
         ("source", source.as_ref().map(|at| &at.origin)),
+        ("sockets", sockets.as_ref().map(|at| &at.origin)),
+    ];
+    let of_bind = [
         ("recursive", recursive.as_ref().map(|at| &at.origin)),
         ("optional", optional.as_ref().map(|at| &at.origin)),
         ("root_squash", root_squash.as_ref().map(|at| &at.origin)),
-        ("sockets", sockets.as_ref().map(|at| &at.origin)),
         ("devices", devices.as_ref().map(|at| &at.origin)),
     ];
+    let of_memory =
+        [("size", size.as_ref().map(|at| &at.origin)), ("inodes", inodes.as_ref().map(|at| &at.origin))];
     let of_tmpfs = [
-        ("size", size.as_ref().map(|at| &at.origin)),
-        ("inodes", inodes.as_ref().map(|at| &at.origin)),
         ("mode", mode.as_ref().map(|at| &at.origin)),
         ("owner", owner.as_ref().map(|at| &at.origin)),
         ("group", group.as_ref().map(|at| &at.origin)),
     ];
+    if !matches!(kind, Type::Bind | Type::Overlay) {
+        misplaced(table, &of_host, "bind");
+    }
     if kind != Type::Bind {
         misplaced(table, &of_bind, "bind");
+    }
+    if !matches!(kind, Type::Tmpfs | Type::Overlay) {
+        misplaced(table, &of_memory, "tmpfs");
     }
     if kind != Type::Tmpfs {
         misplaced(table, &of_tmpfs, "tmpfs");
@@ -108,6 +118,12 @@ fn mount(table: &mut Cursor) -> Option<Mount> {
             group: group.map(|at| at.value),
         },
         Type::Mqueue => MountKind::Mqueue,
+        Type::Overlay => MountKind::Overlay {
+            source: source?.value,
+            size: size.map(|at| at.value),
+            inodes: inodes.map(|at| at.value),
+            sockets: sockets.is_some_and(|at| at.value),
+        },
     };
     Some(Mount {
         target: target?.value,

@@ -62,6 +62,10 @@ pub(super) struct Files {
     /// The mode of what is made next, and the size of the next tmpfs.
     mode: Option<String>,
     size: Option<String>,
+    /// The size of what writes to memory, where none is given for it alone.
+    usual_size: Option<String>,
+    /// What the next `--tmp-overlay` is over.
+    below: Option<(PathBuf, Origin)>,
     is_whole: bool,
     /// Whether what `--root` names is shown writable.
     root_is_writable: bool,
@@ -89,6 +93,12 @@ impl Files {
             host: Vec::new(),
             mode: None,
             size: None,
+            usual_size: asked
+                .iter()
+                .rev()
+                .find(|asked| asked.name == "--tmp-size")
+                .map(|asked| asked.value(0).into()),
+            below: None,
             is_whole,
             has_tty: facts.terminal || asked.iter().any(|asked| asked.name == "--dev"),
             root_is_root: asked.iter().any(|asked| asked.name == "--no-root-squash"),
@@ -97,12 +107,11 @@ impl Files {
             chdir: None,
             note: None,
         };
-        let size = asked.iter().rev().find(|asked| asked.name == "--tmp-size");
         if !files.is_bare {
             files.system(facts);
         }
         if is_whole && !asked.iter().any(|asked| asked.name == "--bare") {
-            files.own(facts, size.map(|asked| asked.value(0)));
+            files.own(facts);
         }
         if !files.is_bare {
             files.current(facts);
@@ -133,11 +142,11 @@ impl Files {
     }
 
     /// A home and a /tmp of the jail's own.
-    fn own(&mut self, facts: &Facts<'_>, size: Option<&str>) {
+    fn own(&mut self, facts: &Facts<'_>) {
         let origin = Origin::Default("an empty place to write, gone with the program");
         for (path, mode) in [(Path::new("/tmp"), "1777"), (facts.home.as_path(), "0755")] {
             if path != Path::new("/") {
-                self.size = size.map(str::to_owned);
+                self.size = self.usual_size.clone();
                 self.mode = Some(mode.to_owned());
                 self.tmpfs(path.to_owned(), &origin);
             }
@@ -205,6 +214,17 @@ impl Files {
                 }
             }
             "--tmpfs" => self.tmpfs(place(first)?, &origin),
+            "--overlay" => self.overlay(&source(), place(&absolute(Path::new(first), facts))?, &origin),
+            "--overlay-src" => self.below = Some((source(), origin)),
+            "--tmp-overlay" => {
+                let Some((source, _)) = self.below.take() else {
+                    return Err((
+                        format!("`--tmp-overlay {first}` has nothing below it"),
+                        "write --overlay-src SRC before it, or `--overlay DIR` for both".into(),
+                    ));
+                };
+                self.overlay(&source, place(first)?, &origin);
+            }
             "--mqueue" => {
                 let table = table([("type", text_of("mqueue", &origin))], &origin);
                 self.mount(place(first)?, table, &origin);
@@ -289,6 +309,20 @@ impl Files {
             origin,
         );
         if let Some(size) = self.size.take() {
+            set(&mut table, "size", crate::manifest::text::parse_typed(&size, origin));
+        }
+        self.mount(target, table, origin);
+    }
+
+    /// A directory of the host's below a scratch layer.
+    fn overlay(&mut self, source: &Path, target: PathBuf, origin: &Origin) {
+        let executable = Node::new(Value::Flag(true), origin.clone());
+        let source = text_of(source.to_string_lossy(), origin);
+        let mut table = table(
+            [("type", text_of("overlay", origin)), ("source", source), ("executable", executable)],
+            origin,
+        );
+        if let Some(size) = self.size.take().or_else(|| self.usual_size.clone()) {
             set(&mut table, "size", crate::manifest::text::parse_typed(&size, origin));
         }
         self.mount(target, table, origin);
@@ -435,15 +469,22 @@ impl Files {
 
     /// A mode or a size that is given to nothing is a mistake in the order of options.
     pub(super) fn nothing_is_left(&self) -> Result<(), Refused> {
-        for (name, left, of) in
-            [("--perms", &self.mode, "--dir, --tmpfs or --file"), ("--size", &self.size, "--tmpfs")]
-        {
+        for (name, left, of) in [
+            ("--perms", &self.mode, "--dir, --tmpfs or --file"),
+            ("--size", &self.size, "--tmpfs or --overlay"),
+        ] {
             if let Some(value) = left {
                 let message = format!("`{name} {value}` comes before nothing that it could be of");
                 return Err((message, format!("write it before the {of} that is meant")));
             }
         }
-        Ok(())
+        match &self.below {
+            Some((source, _)) => Err((
+                format!("`--overlay-src {}` has nothing over it", source.display()),
+                "write --tmp-overlay DEST after it, or `--overlay DIR` for both".into(),
+            )),
+            None => Ok(()),
+        }
     }
 
     /// All of it in a layer.

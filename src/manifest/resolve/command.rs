@@ -16,10 +16,10 @@ use super::view::View;
 use crate::manifest::finding::{Finding, Severity};
 use crate::manifest::libs::{self, Machine, Resolver};
 use crate::manifest::links::Root;
-use crate::manifest::schema::{Manifest, Mount, MountKind, Text};
+use crate::manifest::schema::{Manifest, Mount, Text};
 use crate::manifest::suggest::nearest;
 use crate::plan::step::Keep;
-use crate::plan::{At, JailPath, Origin};
+use crate::plan::{At, HostPath, JailPath, Origin};
 use crate::sys::host::Host;
 
 /// Where a bare name is looked for when the manifest's `environment` has no `PATH`, in this order.
@@ -261,12 +261,12 @@ fn mounted<'m>(manifest: &'m Manifest, path: &Path) -> Option<(&'m At<Mount>, Op
     // The last one that covers the path is on top.
     let mount = manifest.mounts.iter().rev().find(|mount| path.starts_with(mount.value.target.as_path()))?;
     let below = path.strip_prefix(mount.value.target.as_path()).ok()?;
-    let source = match &mount.value.kind {
+    let shown = |source: &HostPath| {
         // `join("")` would add a slash, which means a directory.
-        MountKind::Bind { source, .. } if below.as_os_str().is_empty() => Some(source.as_path().to_owned()),
-        MountKind::Bind { source, .. } => Some(source.as_path().join(below)),
-        MountKind::Tmpfs { .. } | MountKind::Mqueue => None,
+        let is_all = below.as_os_str().is_empty();
+        if is_all { source.as_path().to_owned() } else { source.as_path().join(below) }
     };
+    let source = mount.value.kind.source().map(shown);
     Some((mount, source))
 }
 

@@ -196,7 +196,7 @@ pub(super) fn place_mount_points(draft: &mut Draft<'_>, manifest: &Manifest) {
             continue;
         }
         let is_directory = match &mount.value.kind {
-            MountKind::Tmpfs { .. } | MountKind::Mqueue => true,
+            MountKind::Tmpfs { .. } | MountKind::Mqueue | MountKind::Overlay { .. } => true,
             MountKind::Bind { source, optional, .. } => match draft.view.chain(source.as_path()) {
                 Ok(_) => draft.view.follow(source.as_path()).is_none_or(|at| at.is_dir()),
                 Err(_) if *optional => continue,

@@ -89,6 +89,12 @@ impl FileSystems {
         below.map(|(point, kind)| (point.as_path(), kind.as_str())).find(|(_, kind)| self.is_fixed(kind))
     }
 
+    /// Whatever is mounted somewhere below `path`.
+    pub(super) fn below(&self, path: &Path) -> Option<&Path> {
+        let mut points = self.mounts.iter().map(|(point, _)| point.as_path());
+        points.find(|point| point.starts_with(path) && *point != path)
+    }
+
     fn is_fixed(&self, kind: &str) -> bool {
         FIXED.contains(&kind) || kind.starts_with("fuse.") || (kind == "tmpfs" && !self.tmpfs)
     }
@@ -164,6 +170,8 @@ mod tests {
             (below("/srv"), below("/srv/a b"), below("/home")),
             (Some("overlay"), None, Some("fuse.sshfs"))
         );
+        let any = |path: &str| found.below(Path::new(path)).map(|point| point.to_str().unwrap());
+        assert_eq!((any("/srv"), any("/srv/a b"), any("/sr")), (Some("/srv/a b"), None, None));
     }
 
     #[test]

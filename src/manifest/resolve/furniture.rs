@@ -126,7 +126,7 @@ fn places(context: &Context<'_>, mount: &Mount, origin: &Origin, mounts: &[Plann
     }
     let is_file = match &mount.kind {
         MountKind::Bind { source, .. } => !context.host.path(source.as_path()).is_dir(),
-        MountKind::Tmpfs { .. } | MountKind::Mqueue => false,
+        MountKind::Tmpfs { .. } | MountKind::Mqueue | MountKind::Overlay { .. } => false,
     };
     let way = mount.target.as_path().ancestors().take_while(|path| *path != within.as_path());
     for (at, path) in way.enumerate() {

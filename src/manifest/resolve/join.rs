@@ -30,6 +30,7 @@ pub fn join_steps(run: Run, host: &Host, groups: &[HostPath]) -> Result<Run, Fin
             | Action::CloneRoot { .. }
             | Action::CloneTree { .. }
             | Action::CreateFileSystem { .. }
+            | Action::CreateOverlay { .. }
             | Action::Furnish { .. }
             | Action::Seal { .. }
             | Action::Listen { .. }

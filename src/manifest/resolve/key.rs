@@ -56,7 +56,7 @@ pub fn may_write_tree(manifest: &Manifest, state: &Path) -> bool {
     let mut all = privileges.capabilities.iter().chain(&privileges.bounding);
     let shows_state = |mount: &Mount| match &mount.kind {
         MountKind::Bind { source, .. } => mount.read_only == Some(false) && shows(source.as_path(), state),
-        MountKind::Tmpfs { .. } | MountKind::Mqueue => false,
+        MountKind::Tmpfs { .. } | MountKind::Mqueue | MountKind::Overlay { .. } => false,
     };
     manifest.root.read_only.as_ref().is_some_and(|read_only| !read_only.value)
         || manifest.root.method.as_ref().is_some_and(|method| method.value != RootMethod::Pivot)
@@ -95,7 +95,7 @@ pub fn tree_key(manifest: &Manifest, host: &Host, writable: bool) -> [u8; 32] {
                 MountKind::Bind { source, optional, .. } => {
                     Some((source, optional.then(|| host.path(source.as_path()).exists())))
                 }
-                MountKind::Tmpfs { .. } | MountKind::Mqueue => None,
+                MountKind::Tmpfs { .. } | MountKind::Mqueue | MountKind::Overlay { .. } => None,
             };
             (&mount.value.target, source)
         })

@@ -36,6 +36,7 @@ mod names;
 mod nearest;
 mod network;
 mod notes;
+mod overlay;
 mod owner;
 mod packages;
 mod passed;

@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 use super::filesystems::FileSystems;
 use super::ids;
 use super::network;
+use super::overlay;
 use super::proc::{self, Covers};
 use super::run::{Context, Ids, Steps, shown_proc, shown_sys};
 use super::shared::{self, Shown};
@@ -43,11 +44,13 @@ pub(super) enum Ground<'a> {
 }
 
 /// What is mounted.
-enum What {
+pub(super) enum What {
     /// A copy of a host's mount.
     Host { source: HostPath, recursive: bool, idmap: Option<Idmap> },
     /// A file system of the jail's own.
     New { kind: &'static str, options: Vec<(&'static str, String)> },
+    /// A directory of the host's below a scratch layer, which is a tmpfs with these options.
+    Overlay { source: HostPath, idmap: Option<Idmap>, layer: Vec<(&'static str, String)>, own_ids: bool },
     /// Such a file system for a socket of the supervisor's, read-only once that is there.
     Socket { of: Listener, options: Vec<(&'static str, String)> },
     /// What is at its target already, over its covers.
@@ -63,7 +66,7 @@ impl Planned {
     /// What is below it.
     pub(super) fn ground(&self) -> Ground<'_> {
         match &self.what {
-            What::Host { source, .. } => Ground::Host(source),
+            What::Host { source, .. } | What::Overlay { source, .. } => Ground::Host(source),
             What::New { kind: "tmpfs", .. } => Ground::Memory,
             What::New { .. } | What::Socket { .. } | What::Here => Ground::Kernel,
         }
@@ -90,6 +93,14 @@ impl Planned {
             What::New { kind, options } => {
                 Action::CreateFileSystem { kind, target, flags, options: options.clone() }
             }
+            What::Overlay { source, idmap, layer, own_ids } => Action::CreateOverlay {
+                source: source.clone(),
+                target,
+                flags,
+                idmap: *idmap,
+                layer: layer.clone(),
+                own_ids: *own_ids,
+            },
             What::Socket { options, .. } => {
                 Action::CreateFileSystem { kind: "tmpfs", target, flags, options: options.clone() }
             }
@@ -397,6 +408,21 @@ fn manifest_mounts(context: &Context<'_>, mounts: &mut Vec<Planned>) -> Result<(
                     Err(finding) => findings.push(finding),
                 }
                 (flags(false, false), What::New { kind: "tmpfs", options })
+            }
+            MountKind::Overlay { source, size, inodes, sockets } => {
+                let known = file_systems.get_or_init(|| FileSystems::read(context.host));
+                let source = match overlay::source(context, known, source, &mount.origin) {
+                    Ok(source) => source,
+                    Err(finding) => {
+                        findings.push(*finding);
+                        continue;
+                    }
+                };
+                if !sockets {
+                    let known = known_sockets.get_or_init(|| sockets::known(context));
+                    findings.extend(sockets::check(context, known, &source, &mount.origin));
+                }
+                (flags(false, false), overlay::what(context, source, *size, *inodes))
             }
             MountKind::Mqueue => (flags(false, false), What::New { kind: "mqueue", options: Vec::new() }),
         };

@@ -23,7 +23,7 @@ pub(super) fn host_root(host: &Host, manifest: &Manifest) -> Root {
     let shared = writable.filter_map(|mount| match &mount.value.kind {
         // What is absent has no links in it either.
         MountKind::Bind { source, .. } => root.real(source.as_path()).ok(),
-        MountKind::Tmpfs { .. } | MountKind::Mqueue => None,
+        MountKind::Tmpfs { .. } | MountKind::Mqueue | MountKind::Overlay { .. } => None,
     });
     let shared = shared.collect();
     root.sharing(shared)

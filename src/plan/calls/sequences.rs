@@ -7,7 +7,9 @@ use super::{Call, call};
 use crate::plan::control::{ControlGroup, LEAF};
 use crate::plan::display::join;
 use crate::plan::notation::{attributes, bound, text};
-use crate::plan::step::{Bound, CapabilitySet, Ceiling, Furniture, IdSpace, Idmap, MountFlags, Owner};
+use crate::plan::step::{
+    Bound, CapabilitySet, Ceiling, Furniture, IdSpace, Idmap, MountFlags, OVERLAY, Owner, overlay_options,
+};
 use crate::plan::{IdMap, JailPath, capability};
 
 /// How many user namespaces may be made in the one that it is opened in, see namespaces(7).
@@ -203,6 +205,72 @@ pub(super) fn clone_tree(
             calls.push(set(IDMAP, false, Some(space)));
         }
     }
+    calls
+}
+
+/// A new file system, detached.
+pub(super) fn create_file_system<'a>(
+    kind: &str,
+    options: impl Iterator<Item = (&'a str, &'a str)>,
+    flags: MountFlags,
+) -> Vec<Call> {
+    let mut calls = vec![
+        call("fsopen", format!("\"{kind}\", FSOPEN_CLOEXEC")),
+        call("fsconfig", format!("<context>, FSCONFIG_SET_STRING, \"source\", \"{kind}\", 0")),
+    ];
+    calls.extend(options.map(|(key, value)| {
+        let (command, value) = match value {
+            "" => ("FSCONFIG_SET_FLAG", "NULL".to_owned()),
+            value => ("FSCONFIG_SET_STRING", text(value)),
+        };
+        call("fsconfig", format!("<context>, {command}, {}, {value}, 0", text(key)))
+    }));
+    calls.extend([
+        call("fsconfig", "<context>, FSCONFIG_CMD_CREATE, NULL, NULL, 0"),
+        call("fsmount", format!("<context>, FSMOUNT_CLOEXEC, {}", attributes(flags))),
+        call("close", "<context>"),
+    ]);
+    calls
+}
+
+/// An overlay, detached: until it is made its layers are mounted over its source, where nobody else sees them, since the kernel takes
+/// none that are mounted nowhere.
+pub(super) fn create_overlay(
+    source: &Path,
+    flags: MountFlags,
+    idmap: Option<Idmap>,
+    layer: &[(&'static str, String)],
+    own_ids: bool,
+) -> Vec<Call> {
+    let [lower, upper, work] = OVERLAY;
+    let mut calls = clone_tree(source, flags.read_only(), false, idmap);
+    let options = layer.iter().map(|(key, value)| (*key, value.as_str()));
+    calls.extend(create_file_system("tmpfs", options, MountFlags::GUARDED));
+    calls.push(attach(source));
+    calls.push(call("fchdir", "<layer>"));
+    calls.extend([lower, upper, work].map(|name| call("mkdirat", format!("AT_FDCWD, \"{name}\", 0700"))));
+    // As the source's own root is.
+    calls.extend([
+        call("newfstatat", "<mount>, \"\", <status>, AT_EMPTY_PATH"),
+        call("fchownat", format!("AT_FDCWD, \"{upper}\", <owner>, <group>, AT_SYMLINK_NOFOLLOW")),
+        call("fchmodat", format!("AT_FDCWD, \"{upper}\", <mode>")),
+        attach(lower),
+    ]);
+    calls.extend(create_file_system("overlay", overlay_options(own_ids).into_iter(), flags));
+    calls.extend([
+        call("openat", format!("AT_FDCWD, \"{upper}\", O_RDONLY|O_CLOEXEC|O_DIRECTORY")),
+        call(
+            "sendmsg",
+            "<supervisor>, {msg_name=NULL, msg_namelen=0, msg_iov=[{iov_base=\"\\0\", iov_len=1}], msg_iovlen=1, \
+             msg_control=[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[<upper>]}], \
+             msg_controllen=24, msg_flags=0}, 0",
+        ),
+        call("close", "<upper>"),
+        call("umount2", "\".\", MNT_DETACH"),
+        call("chdir", "\"/\""),
+        call("close", "<layer>"),
+        call("close", "<mount>"),
+    ]);
     calls
 }
 

@@ -366,6 +366,16 @@ pub(super) const LISTEN_NOTIFY: Text = Text {
               hear from.",
 };
 
+pub(super) const CREATE_OVERLAY: Text = Text {
+    why: "The program is to work on a directory of the host's as if it were its own, and the host's is to stay as it is: an overlay shows \
+          the directory below an empty layer in memory, of a limited size, to which everything goes that is written, and in which what \
+          is removed is marked. The layer is reached by no path of the jail's; the supervisor keeps a descriptor of it, to tell \
+          afterwards what has changed.",
+    man: &["mount(8)", "tmpfs(5)", "fsopen(2)", "user_namespaces(7)"],
+    without: "Either the program cannot write, or it writes to the host's own files: what a careless build script removes is gone. A copy \
+              of the directory would do as well, and take as long and as much room as the directory is large.",
+};
+
 pub(super) const MOUNT_TMPFS: Text = Text {
     why: "A place to write in a root that is read-only: memory of its own, empty at every start, of a limited size, gone with the jail.",
     man: &["tmpfs(5)", "fsopen(2)", "fsmount(2)"],

@@ -6,8 +6,8 @@ use super::super::control::Setting;
 use super::super::display::join;
 use super::super::quote::shell as word;
 use super::super::step::{
-    Action, CapabilitySet, Furniture, IdSpace, Idmap, Listener, MountFlags, Owner, RootMethod, SOCKET,
-    Scheduling,
+    Action, CapabilitySet, Furniture, IdSpace, Idmap, Listener, MountFlags, OVERLAY, Owner, RootMethod,
+    SOCKET, Scheduling, overlay_options,
 };
 use super::super::{Bound, Extent, JailPath};
 
@@ -150,6 +150,23 @@ pub(super) fn line(action: &Action) -> Option<String> {
             });
             let options = join(",", [flags].into_iter().chain(options));
             format!("mount -t {kind} -o {} {kind} {}", word(options), below(target))
+        }
+        Action::CreateOverlay { source, target, flags, idmap, layer, own_ids } => {
+            let source = word(source.as_path());
+            let layer = join(",", layer.iter().map(|(key, value)| format!("{key}={value}")));
+            let options = overlay_options(*own_ids).into_iter().map(|(key, value)| match value {
+                "" => key.to_owned(),
+                value => format!("{key}={value}"),
+            });
+            let (target, options) =
+                (below(target), join(",", [flags.to_string()].into_iter().chain(options)));
+            format!(
+                "layer=$(mktemp -d) && mount -t tmpfs -o {layer} tmpfs $layer && cd $layer && mkdir {} && mount --bind{} {source} lower \
+                 && mount -t overlay -o {} overlay {target} && cd / && umount --lazy $layer",
+                join(" ", OVERLAY),
+                mapped(*idmap),
+                word(options),
+            )
         }
         Action::Cover { with, over } => {
             let (first, rest) = over.split_first()?;

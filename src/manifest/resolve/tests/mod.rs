@@ -10,6 +10,7 @@ mod findings;
 mod furniture;
 mod host_files;
 mod landlock;
+mod overlay;
 mod proc;
 mod shape;
 mod sockets;
