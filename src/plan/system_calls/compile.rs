@@ -27,6 +27,7 @@ pub const PROBE_ANSWER: u16 = 4095;
 /// Results of a filter, see linux/seccomp.h.
 const KILL_PROCESS: u32 = 0x8000_0000;
 const ERRNO: u32 = 0x0005_0000;
+const TRACE: u32 = 0x7FF0_0000;
 const LOG: u32 = 0x7FFC_0000;
 const ALLOW: u32 = 0x7FFF_0000;
 
@@ -91,6 +92,14 @@ fn compiled(policy: &Policy, refusal: Refusal, architectures: &[Architecture]) -
     buffer.instructions[buffer.instructions.len() - buffer.length..].to_vec()
 }
 
+/// A program that refuses nothing: what a policy does not allow stops for a tracer, see `SECCOMP_RET_TRACE` in seccomp(2). Of the calls
+/// of other processors nothing is known, and they are left alone.
+#[inline(never)]
+pub fn watching(policy: &Policy, architectures: &[Architecture]) -> Vec<Instruction> {
+    let buffer = compile(policy, Answers::TRACE, architectures);
+    buffer.instructions[buffer.instructions.len() - buffer.length..].to_vec()
+}
+
 /// What the filter answers where a call is refused.
 #[derive(Clone, Copy)]
 struct Answers {
@@ -98,13 +107,27 @@ struct Answers {
     refused: Option<u32>,
     /// For what is not in the table, and what the table answers with ENOSYS.
     unknown: u32,
+    /// Instead of success without a call.
+    pretended: u32,
+    /// For other processors, and for the x32 ABI.
+    foreign: u32,
     /// For the [`PROBE`], if it is answered.
     probe: Option<u32>,
 }
 
 impl Answers {
     /// Those of PID 1.
-    const KILL: Self = Self { refused: Some(KILL_PROCESS), unknown: KILL_PROCESS, probe: None };
+    const KILL: Self = Self {
+        refused: Some(KILL_PROCESS),
+        unknown: KILL_PROCESS,
+        pretended: ERRNO,
+        foreign: KILL_PROCESS,
+        probe: None,
+    };
+
+    /// Those of a tracer.
+    const TRACE: Self =
+        Self { refused: Some(TRACE), unknown: TRACE, pretended: TRACE, foreign: ALLOW, probe: None };
 
     const fn of(refusal: Refusal) -> Self {
         let refused = match refusal {
@@ -113,14 +136,15 @@ impl Answers {
             Refusal::Log => Some(LOG),
         };
         let unknown = ERRNO | Errno::ENOSYS.number() as u32;
-        Self { refused, unknown, probe: Some(ERRNO | PROBE_ANSWER as u32) }
+        let probe = Some(ERRNO | PROBE_ANSWER as u32);
+        Self { refused, unknown, pretended: ERRNO, foreign: KILL_PROCESS, probe }
     }
 
     /// For an error of the table's.
     const fn to(self, errno: Errno) -> u32 {
         match (errno, self.refused) {
             (Errno::ENOSYS, _) => self.unknown,
-            (Errno::Success, _) => ERRNO,
+            (Errno::Success, _) => self.pretended,
             (_, Some(refused)) => refused,
             (errno, None) => ERRNO | errno.number() as u32,
         }
@@ -197,7 +221,7 @@ impl Ranges {
             ranges.add(PROBE + 1, unknown);
         }
         if matches!(architecture, Architecture::X86_64) {
-            ranges.add(X32, Leaf::Result(KILL_PROCESS));
+            ranges.add(X32, Leaf::Result(answers.foreign));
             ranges.add(PAST_X32, unknown);
         }
         ranges
@@ -272,7 +296,7 @@ struct Buffer {
 /// Compiles a policy for some processors.
 const fn compile(policy: &Policy, answers: Answers, architectures: &[Architecture]) -> Buffer {
     let mut buffer = Buffer::new();
-    let mut labels = [Label::Result(KILL_PROCESS); Buffer::ARCHITECTURES];
+    let mut labels = [Label::Result(answers.foreign); Buffer::ARCHITECTURES];
     // The first one's are made last, and so are nearest.
     let mut left = architectures.len();
     while left > 0 {
@@ -284,7 +308,7 @@ const fn compile(policy: &Policy, answers: Answers, architectures: &[Architectur
         buffer.reach(root);
         labels[left] = Label::At(buffer.push(LOAD, NUMBER));
     }
-    let mut otherwise = Label::Result(KILL_PROCESS);
+    let mut otherwise = Label::Result(answers.foreign);
     let mut left = architectures.len();
     while left > 0 {
         left -= 1;

@@ -28,9 +28,9 @@ use std::fmt;
 
 use super::display::join;
 
-pub use answer::position;
+pub use answer::{decisive, position};
 pub use arguments::Test;
-pub use compile::{INIT_PROGRAM, PROBE, PROBE_ANSWER};
+pub use compile::{INIT_PROGRAM, PROBE, PROBE_ANSWER, watching};
 pub use decisions::{Decision, REASONS};
 pub use policy::{ALWAYS, Entry, Policy, Word};
 pub use table::{CALLS, Call};

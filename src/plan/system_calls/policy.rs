@@ -211,6 +211,13 @@ impl Policy {
         refused
     }
 
+    /// The same without a call, by its place in the table.
+    #[must_use]
+    pub const fn without(mut self, at: usize) -> Self {
+        self.refuse(at);
+        self
+    }
+
     /// The same with every decision in force, for the page that tells of all of them.
     #[cfg(test)]
     pub(crate) const fn closed(mut self) -> Self {
