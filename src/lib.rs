@@ -12,6 +12,7 @@ pub mod seen;
 pub mod sys;
 #[cfg(test)]
 mod testing;
+pub mod trace;
 pub mod tree;
 
 use std::ffi::OsString;

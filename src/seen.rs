@@ -15,8 +15,9 @@ use crate::plan::system_calls::Architecture;
 pub struct Seen {
     /// Every program that was executed, in order; the first is the one that was asked for.
     pub executions: Vec<Execution>,
-    /// Every path that was used, absolute and without `.`, `..` or doubled slashes; its links are not resolved: they are paths of
-    /// their own, used by [`Use::Followed`].
+    /// Every path that was used, as the kernel arrived at it: absolute, without `.`, `..` or doubled slashes, and with no link on the way
+    /// to it. Links are paths of their own, used by [`Use::Followed`]: a program that reads `/lib/x.so`, where `/lib` is a link,
+    /// has followed `/lib` and read `/usr/lib/x.so`. Below /proc nothing is followed, and a process's own directory is `/proc/self`.
     pub files: BTreeMap<PathBuf, File>,
     /// Every socket that was bound or connected.
     pub sockets: BTreeMap<Socket, Moment>,
@@ -28,6 +29,9 @@ pub struct Seen {
     pub groups: BTreeMap<u32, Moment>,
     /// Every system call that not every profile lets in, whatever came of it.
     pub calls: BTreeMap<Call, Moment>,
+    /// Calls whose arguments could not be read, by their names: those of a process that has made itself undumpable, see `PR_SET_DUMPABLE`
+    /// in prctl(2), traced by an ordinary user.
+    pub unread: BTreeMap<&'static str, Moment>,
 }
 
 /// Who did something first, by which call and when.

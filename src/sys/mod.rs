@@ -16,6 +16,7 @@ pub mod pass;
 pub mod priority;
 pub mod probe;
 pub mod process;
+pub mod ptrace;
 pub mod seccomp;
 pub mod signal;
 pub mod terminal;
