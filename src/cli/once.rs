@@ -82,9 +82,9 @@ const KNOWN: &[Known] = &[
 
     headline("Limits:"),
     option("--timeout", &["TIME"], "wall time, such as 10s; exit code 124"),
-    option("--cpu-time", &["TIME"], "time on processors, of each process"),
+    option("--cpu-time", &["TIME"], "time on processors, of all processes together; exit code 124"),
     option("--memory", &["SIZE"], "memory of all processes together, such as 256M; needs a control group"),
-    option("--pids", &["COUNT"], "processes and threads; 1024 by default"),
+    option("--pids", &["COUNT"], "processes and threads of the program; 1023 by default"),
     option("--file-size", &["SIZE"], "size of any file that is written, output included"),
     option("--tmp-size", &["SIZE"], "size of /tmp, of the home, of what an --overlay can take; 64M by default"),
     option("--rlimit", &["NAME=SOFT:HARD"], "any limit of setrlimit(2), such as nofile=64:128"),

@@ -71,7 +71,7 @@ fn told(
             let what = many("one more process", "more processes");
             Finding::plain(format!("jail `{name}` was refused {what}")).why(reached).hint(raise)
         }
-        (Effect::Delayed, Ok(End::TimedOut)) => {
+        (Effect::Delayed, Ok(End::TimedOut(_))) => {
             let times = many("once", "times");
             Finding::plain(format!("jail `{name}` was held back {times} by its limit `{key}` of {limit}"))
                 .hint(raise)

@@ -271,10 +271,12 @@ fn used(began: Instant, peaks: Peaks) -> Used {
         system: time(found.system_time()),
         // In KiB, see getrusage(2).
         peak_memory: found.max_rss() as u64 * 1024,
+        time_together: peaks.time,
         peak_together: peaks.memory,
         peak_tasks: peaks.tasks,
         voluntary_switches: found.voluntary_context_switches() as u64,
         involuntary_switches: found.involuntary_context_switches() as u64,
+        bytes: jail::transferred(),
         blocks_read: found.block_reads() as u64,
         blocks_written: found.block_writes() as u64,
     }
@@ -353,7 +355,7 @@ fn ended(end: End) -> Ended {
     match end {
         End::Exited(status) => Ended::Exited(status),
         End::Signaled(signal) => Ended::Signaled(signal),
-        End::TimedOut => Ended::TimedOut,
+        End::TimedOut(clock) => Ended::TimedOut(clock),
     }
 }
 

@@ -80,13 +80,15 @@ impl Effect {
     }
 }
 
-/// The most that all processes of a jail have used together at any time, as far as their groups have counted it.
+/// What all processes of a jail have used together, at most at any time, as far as it was counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Peaks {
     /// Bytes of memory.
     pub memory: Option<u64>,
     /// Processes and threads, PID 1 included.
     pub tasks: Option<u64>,
+    /// Time on processors, in all.
+    pub time: Option<Duration>,
 }
 
 impl ControlGroups {
@@ -132,6 +134,7 @@ impl ControlGroups {
         let known = Peaks {
             memory: most("memory.peak").or_else(|| most("memory.max_usage_in_bytes")),
             tasks: most("pids.peak"),
+            time: made.iter().find_map(Made::time).or(self.peaks.get().time),
         };
         if !made.is_empty() {
             self.peaks.set(known);
@@ -146,6 +149,16 @@ impl ControlGroups {
     /// The groups that could not be removed, and why.
     pub(super) fn left(&self) -> Vec<(PathBuf, Errno)> {
         self.left.borrow().clone()
+    }
+
+    /// The time that all processes have been on processors together, the ended ones too; none if no group counts it.
+    pub(super) fn time(&self) -> Option<Duration> {
+        self.made.borrow().iter().find_map(Made::time)
+    }
+
+    /// The same where none does.
+    pub(super) fn note_time(&self, time: Duration) {
+        self.peaks.set(Peaks { time: Some(time), ..self.peaks.get() });
     }
 
     /// The most that was used at once, once the jail has ended.
@@ -403,6 +416,17 @@ impl Made {
         match file.map(|file| std::fs::File::from(file).read_to_string(&mut text)) {
             Ok(Ok(_)) => text,
             _ => String::new(),
+        }
+    }
+
+    /// The time of its processes, if it counts that.
+    fn time(&self) -> Option<Duration> {
+        match self.version {
+            Version::One => self.read("cpuacct.usage").trim_end().parse().ok().map(Duration::from_nanos),
+            Version::Two => {
+                let stat = self.read("cpu.stat");
+                stat.starts_with("usage_usec ").then(|| Duration::from_micros(counted(&stat, "usage_usec")))
+            }
         }
     }
 

@@ -21,6 +21,7 @@
 mod announce;
 mod cgroup;
 mod child;
+mod clock;
 mod furnish;
 pub mod groups;
 mod holder;
@@ -56,17 +57,19 @@ pub use announce::{Started, Tell};
 pub use cgroup::{Effect, Hit, Peaks, paths as control_groups, sweep};
 pub use mapped::{Mapped, mapped};
 pub use notify::Manager;
+pub use processes::transferred;
 pub use program::Program;
 pub use report::is_report;
 
-use crate::plan::step::Watch;
+use crate::plan::step::{Clock, Watch};
 use crate::sys::signal::{self, SignalSet};
 use crate::sys::{self, pass, process};
 use announce::Announcement;
 use child::Inherited;
+use clock::ProcessorTime;
 use inbox::Inbox;
 use log::Log;
-use output::{FileSize, Output};
+use output::Output;
 use pasta::Connection;
 use state::Unwritten;
 use supervise::Supervisor;
@@ -80,8 +83,8 @@ pub enum End {
     Exited(i32),
     /// The program was killed by this signal.
     Signaled(i32),
-    /// The time limit was over.
-    TimedOut,
+    /// A time limit was over.
+    TimedOut(Clock),
 }
 
 impl End {
@@ -99,7 +102,7 @@ impl End {
         match self {
             Self::Exited(code) => code as u8,
             Self::Signaled(signal) => 128 + signal as u8,
-            Self::TimedOut => 124,
+            Self::TimedOut(_) => 124,
         }
     }
 }
@@ -219,10 +222,14 @@ pub struct Notice<'a> {
 pub fn run_as(program: &Program, watch: Watch, notice: Notice<'_>) -> Result<End, Error> {
     // Writing to a reader that has gone is an error to be seen, not a death.
     signal::ignore(libc::SIGPIPE).map_err(sys::Error::of("rt_sigaction"))?;
+    if !program.outputs.is_empty() {
+        // And so is writing more than a limit allows, the program's or the caller's.
+        signal::ignore(libc::SIGXFSZ).map_err(sys::Error::of("rt_sigaction"))?;
+    }
     // Ignored, as some callers leave it, it would let the kernel collect children before we have seen how they ended.
     signal::reset(libc::SIGCHLD).map_err(sys::Error::of("rt_sigaction"))?;
     let (status, child_status) = report::channel()?;
-    let pipes = program.outputs.iter().map(|onto| Output::open(onto, program.owner));
+    let pipes = program.outputs.iter().map(|onto| Output::open(onto, program.owner, program.file_size));
     let (outputs, child_outputs) = pipes.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
     let relay = match program.terminal.as_slice() {
         [] => None,
@@ -276,9 +283,7 @@ fn supervise(
     child: ChildEnds,
     ends: Ends<'_>,
 ) -> Result<End, Error> {
-    // Before the limit on files, which may be less than the record is long.
     let _record = notice.record.map(state::Draft::write).transpose()?;
-    let _limit = FileSize::limit(program)?;
     let result = start(program, watch, notice, &child, ends).and_then(|supervisor| {
         drop(child);
         supervisor.run()
@@ -351,6 +356,7 @@ fn start<'a>(
         inbox,
         connection,
         deadline,
+        processor_time: watch.cpu_time_max.map(|limit| ProcessorTime::new(limit, &program.groups)),
         collected: false,
         freezer: program.groups.freezer(),
         program: None,

@@ -5,11 +5,9 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::program::Program;
-use crate::sys::{Error, process, signal};
+use crate::sys::{Error, process};
 
 /// Bytes that are passed on at once.
 const PIECE: usize = 16 << 10;
@@ -26,11 +24,13 @@ pub(super) struct Output {
     descriptor: i32,
     /// Why the file takes nothing any more.
     failed: Option<Errno>,
+    /// The program's own limit on the size of files, if the caller's is no lower: what is written for it counts as its own.
+    limit: Option<u64>,
 }
 
 impl Output {
     /// A pipe in the place of the descriptors in `onto`, owned by `owner`: its other end is for the child.
-    pub(super) fn open(onto: &[i32], owner: u32) -> Result<(Self, OwnedFd), Error> {
+    pub(super) fn open(onto: &[i32], owner: u32, limit: Option<u64>) -> Result<(Self, OwnedFd), Error> {
         let (ours, theirs) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(Error::of("pipe2"))?;
         fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(Error::of("fcntl"))?;
         // So that the program can open /dev/stdout, which its mode allows to the owner alone. Only root may give it away; for an
@@ -39,12 +39,29 @@ impl Output {
             nix::unistd::fchown(&theirs, Some(owner.into()), None).map_err(Error::of("fchown"))?;
         }
         let descriptor = onto.first().copied().unwrap_or(1);
-        Ok((Self { pipe: Some(ours), descriptor, failed: None }, theirs))
+        let (callers, _) = getrlimit(Resource::RLIMIT_FSIZE).map_err(Error::of("getrlimit"))?;
+        let limit = limit.filter(|own| *own <= callers);
+        Ok((Self { pipe: Some(ours), descriptor, failed: None, limit }, theirs))
     }
 
     /// Where there may be something to be passed on.
     pub(super) fn pipe(&self) -> Option<BorrowedFd<'_>> {
         self.pipe.as_ref().map(OwnedFd::as_fd)
+    }
+
+    /// Whether the program has written more than its limit lets a file be.
+    pub(super) fn is_over(&self) -> bool {
+        self.limit.is_some() && self.failed == Some(Errno::EFBIG)
+    }
+
+    /// The same, and it has not been told.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_over() && self.pipe.is_some()
+    }
+
+    /// The program sees a pipe without a reader, as from `program | head`.
+    pub(super) fn close(&mut self) {
+        self.pipe = None;
     }
 
     /// Passes on what is there, at most a buffer full; `false` when nothing is left.
@@ -58,12 +75,16 @@ impl Output {
                 Ok(false)
             }
             Ok(count) => {
-                if let Err(errno) = write_all(process::standard_descriptor(self.descriptor), &buffer[..count])
-                {
-                    // The program sees a pipe without a reader, as from `program | head`.
-                    (self.failed, self.pipe) = (Some(errno), None);
+                let file = process::standard_descriptor(self.descriptor);
+                let written =
+                    FileSize::limit(self.limit).and_then(|_limit| write_all(file, &buffer[..count]));
+                if let Err(errno) = written {
+                    self.failed = Some(errno);
+                    if !self.is_full() {
+                        self.close();
+                    }
                 }
-                Ok(self.pipe.is_some())
+                Ok(self.failed.is_none())
             }
             Err(Errno::EAGAIN) => Ok(false),
             Err(Errno::EINTR) => Ok(true),
@@ -83,9 +104,9 @@ impl Output {
         Ok(())
     }
 
-    /// The descriptor whose file could not be written, and why.
+    /// The descriptor whose file could not be written, and why, if that is not the program's own limit.
     pub(super) fn failure(&self) -> Option<(i32, Error)> {
-        self.failed.map(|errno| (self.descriptor, Error { call: "write", errno }))
+        self.failed.filter(|_| !self.is_over()).map(|errno| (self.descriptor, Error { call: "write", errno }))
     }
 }
 
@@ -101,23 +122,17 @@ fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-/// The program's limit on the size of files, held by the supervisor as well for as long as this lives: what it writes for the
-/// program counts as the program's.
-pub(super) struct FileSize {
+/// The program's limit on the size of files, held by the supervisor as well for as long as this lives.
+struct FileSize {
     before: (u64, u64),
 }
 
 impl FileSize {
-    /// Lowers the supervisor's own limit, if it writes for the program; to be over it, or over the caller's, is an error to be seen
-    /// then, not a death.
-    pub(super) fn limit(program: &Program) -> Result<Option<Self>, Error> {
-        if program.outputs.is_empty() {
-            return Ok(None);
-        }
-        signal::ignore(libc::SIGXFSZ).map_err(Error::of("rt_sigaction"))?;
-        let Some(soft) = program.file_size else { return Ok(None) };
-        let before = getrlimit(Resource::RLIMIT_FSIZE).map_err(Error::of("getrlimit"))?;
-        setrlimit(Resource::RLIMIT_FSIZE, soft.min(before.0), before.1).map_err(Error::of("setrlimit"))?;
+    /// Lowers the supervisor's own limit, if the program has one.
+    fn limit(soft: Option<u64>) -> Result<Option<Self>, Errno> {
+        let Some(soft) = soft else { return Ok(None) };
+        let before = getrlimit(Resource::RLIMIT_FSIZE)?;
+        setrlimit(Resource::RLIMIT_FSIZE, soft, before.1)?;
         Ok(Some(Self { before }))
     }
 }

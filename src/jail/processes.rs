@@ -134,14 +134,70 @@ pub(super) fn age(pid: i32) -> Option<u64> {
     Some(uptime.saturating_sub(ticks.checked_div(per_second as u64)?))
 }
 
-/// How long a process, and what it has made and waited for, has been on processors: fields 14 to 17 of proc_pid_stat(5).
+/// How long a process, and what it has made and waited for, has been on processors.
 pub(super) fn time(pid: i32) -> Option<Duration> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()?? as u64;
-    let stat = String::from_utf8_lossy(&stat);
-    let (_, rest) = stat.rsplit_once(") ")?;
-    let ticks: u64 = rest.split(' ').skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Some(Duration::from_millis((ticks * 1000).checked_div(per_second)?))
+    Times::read(pid).map(|times| times.own + times.of_ended)
+}
+
+/// Since when a process is there, and how long it has been on processors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Times {
+    pub(super) pid: i32,
+    /// In ticks since the machine was started.
+    pub(super) started: u64,
+    pub(super) own: Duration,
+    /// Of children that it has waited for, and theirs.
+    pub(super) of_ended: Duration,
+}
+
+impl Times {
+    /// Fields 14 to 17 and 22 of proc_pid_stat(5).
+    fn read(pid: i32) -> Option<Self> {
+        let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()?? as u64;
+        let stat = String::from_utf8_lossy(&stat);
+        let (_, rest) = stat.rsplit_once(") ")?;
+        let fields: Vec<u64> = rest.split(' ').map(|field| field.parse().unwrap_or(0)).collect();
+        let time = |at: usize| {
+            let ticks = fields.get(at)? + fields.get(at + 1)?;
+            Some(Duration::from_millis((ticks * 1000).checked_div(per_second)?))
+        };
+        Some(Self { pid, started: *fields.get(19)?, own: time(11)?, of_ended: time(13)? })
+    }
+}
+
+/// Those of a process and of all that it has made. Others are not looked at, if the kernel lists the children of each thread.
+pub(super) fn times_below(first: i32) -> Vec<Times> {
+    if !std::path::Path::new("/proc/self/task").join(std::process::id().to_string()).join("children").exists()
+    {
+        let all = Process::all();
+        return members(&all, first).iter().filter_map(|member| Times::read(member.pid)).collect();
+    }
+    let mut found = Vec::new();
+    let mut waiting = vec![first];
+    while let Some(pid) = waiting.pop() {
+        found.extend(Times::read(pid));
+        for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+            let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            waiting.extend(children.split_whitespace().filter_map(|child| child.parse::<i32>().ok()));
+        }
+    }
+    found
+}
+
+/// How many bytes the ended children of this process have read and written, and theirs: see proc_pid_io(5). What a process has the
+/// kernel adds up with what it has waited for, and tells of the one thread that this has alone.
+pub fn transferred() -> Option<[u64; 2]> {
+    let read = |whose: &str| {
+        let io = std::fs::read_to_string(format!("/proc/{whose}/io")).ok()?;
+        let field =
+            |name: &str| io.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        Some([field("rchar:")?, field("wchar:")?])
+    };
+    let own = read("thread-self")?;
+    // What is read for this comes between.
+    let all = read("self")?;
+    Some([0, 1].map(|at| all[at].saturating_sub(own[at])))
 }
 
 /// When a process was started, in ticks since the machine was.

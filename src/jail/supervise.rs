@@ -10,6 +10,7 @@ use nix::unistd::{Whence, lseek};
 
 use super::announce::Announcement;
 use super::cgroup;
+use super::clock::ProcessorTime;
 use super::inbox::Inbox;
 use super::init::FORWARDED;
 use super::log::Log;
@@ -20,6 +21,7 @@ use super::report::{self, Received, Report};
 use super::running::has_ended;
 use super::terminal::Relay;
 use super::{End, Error};
+use crate::plan::step::Clock;
 use crate::sys;
 use crate::sys::process::{self, Child};
 use crate::sys::signal::{self, SignalSet};
@@ -58,6 +60,8 @@ pub(super) struct Supervisor<'a> {
     pub(super) connection: Option<Connection<'a>>,
     /// When the jail is to be killed.
     pub(super) deadline: Option<Instant>,
+    /// The limit on time on processors.
+    pub(super) processor_time: Option<ProcessorTime<'a>>,
     /// Whether PID 1 has ended and been waited for.
     pub(super) collected: bool,
     /// The control group of version 1 by which the jail may be stopped, if it has one.
@@ -97,7 +101,7 @@ impl Supervisor<'_> {
     /// Runs until PID 1 has ended, and with it every process of the jail.
     pub(super) fn run(mut self) -> Result<End, Error> {
         let mut reported = None;
-        let mut timed_out = false;
+        let mut timed_out = None;
         loop {
             let [ended, signals, status, output, input] = self.wait()?;
             // The order matters: what the jail said before its end is read before its end is believed, and a signal needs to
@@ -132,8 +136,14 @@ impl Supervisor<'_> {
                     relay.resume();
                 }
             }
-            for output in &mut self.outputs {
-                output.pass()?;
+            for at in 0..self.outputs.len() {
+                self.outputs[at].pass()?;
+                // As the kernel tells a program that writes a file itself, and before it sees that nobody reads.
+                if self.outputs[at].is_full() {
+                    self.take_all(&mut reported)?;
+                    self.signal_group(libc::SIGXFSZ)?;
+                    self.outputs[at].close();
+                }
             }
             if let Some(log) = &mut self.log {
                 log.pass()?;
@@ -144,18 +154,26 @@ impl Supervisor<'_> {
             if ended {
                 break;
             }
-            if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                if timed_out {
+            match (self.over(), timed_out) {
+                (None, _) => {}
+                (Some(_), Some(_)) => {
                     self.deadline = None;
                     self.kill_all()?;
-                } else {
-                    timed_out = true;
+                }
+                (over, None) => {
+                    timed_out = over;
                     self.deadline = Some(Instant::now() + LAST_MOMENT);
                     // The program first, so that PID 1 counts what it has used: the kernel forgets that when PID 1 is killed.
                     self.take_all(&mut reported)?;
                     self.signal_group(libc::SIGKILL)?;
                 }
             }
+        }
+        // Reached after the last look, it was reached all the same.
+        if timed_out.is_none()
+            && self.processor_time.as_mut().is_some_and(|time| time.was_over(self.first.pid))
+        {
+            timed_out = Some(Clock::Processors);
         }
         if let Some(relay) = &mut self.relay {
             while relay.pass_output()? {}
@@ -178,15 +196,28 @@ impl Supervisor<'_> {
             Some(Report::Failed { operation, error }) => {
                 return Err(Error::Failed { step: operation, error });
             }
-            _ if timed_out => End::TimedOut,
-            Some(Report::Ended { status }) => End::of(status),
-            // Killed from outside, or the program was PID 1 itself.
-            _ => End::of(raw),
+            ended => match (timed_out, ended) {
+                (Some(clock), _) => End::TimedOut(clock),
+                // Whatever came of the signal, or if the end came before it.
+                (None, _) if self.outputs.iter().any(Output::is_over) => End::Signaled(libc::SIGXFSZ),
+                (None, Some(Report::Ended { status })) => End::of(status),
+                // Killed from outside, or the program was PID 1 itself.
+                (None, _) => End::of(raw),
+            },
         };
         match self.outputs.iter().find_map(Output::failure) {
             Some((descriptor, error)) => Err(Error::Output { descriptor, error, end }),
             None => Ok(end),
         }
+    }
+
+    /// The time limit that is over, if one is. None is looked at twice: what follows has a time of its own.
+    fn over(&mut self) -> Option<Clock> {
+        if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            self.processor_time = None;
+            return Some(Clock::Wall);
+        }
+        self.processor_time.take_if(|time| time.is_over(self.first.pid)).map(|_| Clock::Processors)
     }
 
     /// Waits for something to happen: PID 1's end, a signal, a report, the program's terminal, the caller's input. Without a
@@ -195,7 +226,10 @@ impl Supervisor<'_> {
     fn wait(&self) -> Result<[bool; 5], Error> {
         let left = self
             .deadline
-            .map(|deadline| deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
+            .into_iter()
+            .chain(self.processor_time.as_ref().map(ProcessorTime::next))
+            .min()
+            .map(|next| next.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
         let glance = self.relay.as_ref().filter(|relay| relay.is_in_background()).map(|_| GLANCE);
         let pause = self.log.as_ref().and_then(Log::pause);
         let silence = self.inbox.as_ref().and_then(Inbox::pause);

@@ -91,6 +91,7 @@ const FOREIGN: &[(&str, &str, &str)] = &[
     ("stack", "limits", "stack_size"),
     ("time_limit", "limits", "runtime_max"),
     ("runtime_max_sec", "limits", "runtime_max"),
+    ("cpu_time_limit", "limits", "cpu_time_max"),
     ("caps", "privileges", "capabilities"),
     ("cap_add", "privileges", "capabilities"),
     ("ambient", "privileges", "capabilities"),

@@ -172,6 +172,7 @@ pub const KEYS: &[Key] = &[
     key("limits", "io_max", TABLES, "io_max = [{ device = \"/dev/sda\", write_bandwidth = \"10M\" }]"),
     key("limits", "device_policy", TEXT, "device_policy = \"closed\""),
     key("limits", "runtime_max", TIME, "runtime_max = \"10s\""),
+    key("limits", "cpu_time_max", TIME, "cpu_time_max = \"10s\""),
 
     key("limits.io_max", "device", TEXT, "device = \"/dev/sda\""),
     key("limits.io_max", "read_bandwidth", SIZE, "read_bandwidth = \"10M\""),

@@ -414,6 +414,8 @@ pub struct Limits {
     pub device_policy: Option<At<DevicePolicy>>,
     /// `runtime_max`: wall time after which the jail is killed (exit code 124).
     pub runtime_max: Option<At<Span>>,
+    /// `cpu_time_max`: time on processors, of all processes together, after which it is.
+    pub cpu_time_max: Option<At<Span>>,
 }
 
 /// One entry of `io_max`. What is not given is not limited.

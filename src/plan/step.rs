@@ -220,4 +220,25 @@ pub enum Action {
 pub struct Watch {
     /// Wall time after which the jail is killed and the exit code is 124.
     pub runtime_max: Option<Duration>,
+    /// Time on processors, of all processes together, after which it is.
+    pub cpu_time_max: Option<Duration>,
+}
+
+/// By what the time is measured that a jail has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// The one on the wall.
+    Wall,
+    /// That of the processors, for all its processes together.
+    Processors,
+}
+
+impl Clock {
+    /// The limit by its key in a manifest.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Wall => "runtime_max",
+            Self::Processors => "cpu_time_max",
+        }
+    }
 }

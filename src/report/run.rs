@@ -7,13 +7,20 @@
 //! network     host, none (loopback only), or pasta (its own, connected by that); null if it did not come so far
 //! limits[]    of its control groups that it reached: limit (the manifest's key), amount (as a manifest has it), effect (killed, refused or
 //!             delayed), times
-//! used        wall_ms, user_ms, system_ms; peak_memory: bytes of its largest process; peak_together, peak_tasks:
-//!             of all together, null where no control group counts them; voluntary_switches, involuntary_switches: of context;
-//!             blocks_read, blocks_written: of 512 bytes, from and to disks. null if nothing was executed
-//! ended_by    the limit that ended it, by its key in a manifest (runtime_max, cpu_time, file_size, memory), or null
+//! used        wall_ms, user_ms, system_ms; cpu_ms: on processors, with those that nobody waited for where that is limited; peak_memory:
+//!             bytes of its largest process; peak_together, peak_tasks: of all together, null where no control group counts them;
+//!             voluntary_switches, involuntary_switches: of context; bytes_read, bytes_written: by read(2), write(2) and their like,
+//!             null where the kernel does not count them; blocks_read, blocks_written: of 512 bytes, from and to disks. null if
+//!             nothing was executed
+//! ended_by    the limit that ended it, by its key in a manifest (runtime_max, cpu_time_max, cpu_time, file_size, memory), or null
 //! ended       how (exited, signaled, timed_out, or failed: nothing was executed), status (exited) or signal (signaled)
+//! message     the same in words
 //! exit_code   stockade's own
 //! ```
+//!
+//! The meta file of isolate(1) has the same by other names: time (cpu_ms), time-wall (wall_ms), max-rss (peak_memory), csw-voluntary,
+//! csw-forced (voluntary_switches, involuntary_switches), cg-mem (peak_together), cg-oom-killed (limits[] with memory, killed),
+//! exitcode, exitsig (status, signal in ended), killed and status TO (ended_by), message.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -23,6 +30,7 @@ use serde_json::{Value, json};
 
 use super::amount;
 use super::json::layers;
+use crate::plan::step::Clock;
 use crate::plan::{ControlLimit, Enforcement, JailName, LayerState};
 
 /// How a run ended.
@@ -32,8 +40,8 @@ pub enum Ended {
     Exited(i32),
     /// The program was killed by this signal.
     Signaled(i32),
-    /// The time limit was over.
-    TimedOut,
+    /// A time limit was over.
+    TimedOut(Clock),
     /// It was never executed.
     Failed,
 }
@@ -47,6 +55,8 @@ pub struct Used {
     pub user: Duration,
     /// On processors, in the kernel.
     pub system: Duration,
+    /// The same of all its processes together, where that is limited: who nobody has waited for is missing above.
+    pub time_together: Option<Duration>,
     /// Bytes of memory that its largest process has had at once.
     pub peak_memory: u64,
     /// The same of all its processes together, where a control group counts it.
@@ -57,6 +67,8 @@ pub struct Used {
     pub voluntary_switches: u64,
     /// How often one of them had to give way.
     pub involuntary_switches: u64,
+    /// Bytes that its processes have read and written, whatever from and to, if the kernel counts them.
+    pub bytes: Option<[u64; 2]>,
     /// Blocks read from disks.
     pub blocks_read: u64,
     /// Blocks written to disks.
@@ -101,7 +113,7 @@ impl Course {
         // At the hard bound. The kernel counts whole ticks for that, which on a busy machine are a good deal more than was used.
         let is_over = self.cpu_time.is_some_and(|limit| time * 2 >= limit);
         match self.ended {
-            Ended::TimedOut => Some("runtime_max"),
+            Ended::TimedOut(clock) => Some(clock.key()),
             Ended::Signaled(libc::SIGXCPU) => Some("cpu_time"),
             Ended::Signaled(libc::SIGXFSZ) => Some("file_size"),
             Ended::Signaled(libc::SIGKILL) if was_killed => Some("memory"),
@@ -110,18 +122,24 @@ impl Course {
         }
     }
 
-    /// How it ended and what it used, in a line for a person.
-    pub fn line(&self) -> String {
-        let seconds = |time: Duration| format!("{}.{:02} s", time.as_secs(), time.subsec_millis() / 10);
+    /// How it ended, in words.
+    fn message(&self) -> String {
         let mut line = match self.ended {
             Ended::Exited(status) => format!("exit status {status}"),
             Ended::Signaled(signal) => format!("killed by signal {signal}"),
-            Ended::TimedOut => "time limit reached".into(),
+            Ended::TimedOut(_) => "time limit reached".into(),
             Ended::Failed => "not executed".into(),
         };
-        if let Some(key) = self.ended_by().filter(|_| self.ended != Ended::TimedOut) {
+        if let Some(key) = self.ended_by() {
             _ = write!(line, ", by the limit `{key}`");
         }
+        line
+    }
+
+    /// How it ended and what it used, in a line for a person.
+    pub fn line(&self) -> String {
+        let seconds = |time: Duration| format!("{}.{:02} s", time.as_secs(), time.subsec_millis() / 10);
+        let mut line = self.message();
         if let Some(used) = &self.used {
             let (wall, user, system) = (seconds(used.wall), seconds(used.user), seconds(used.system));
             let memory = amount::bytes(used.peak_memory);
@@ -159,22 +177,24 @@ pub fn json(jail: &JailName, course: &Course, exit_code: u8) -> Value {
     let ended = match course.ended {
         Ended::Exited(status) => json!({ "how": "exited", "status": status }),
         Ended::Signaled(signal) => json!({ "how": "signaled", "signal": signal }),
-        Ended::TimedOut => json!({ "how": "timed_out" }),
+        Ended::TimedOut(_) => json!({ "how": "timed_out" }),
         Ended::Failed => json!({ "how": "failed" }),
     };
     let milliseconds = |time: Duration| time.as_millis() as u64;
     let used = course.used.map(|used| {
         json!({
             "wall_ms": milliseconds(used.wall), "user_ms": milliseconds(used.user),
-            "system_ms": milliseconds(used.system), "peak_memory": used.peak_memory,
+            "system_ms": milliseconds(used.system),
+            "cpu_ms": milliseconds(used.time_together.unwrap_or_default().max(used.user + used.system)), "peak_memory": used.peak_memory,
             "peak_together": used.peak_together, "peak_tasks": used.peak_tasks,
             "voluntary_switches": used.voluntary_switches, "involuntary_switches": used.involuntary_switches,
+            "bytes_read": used.bytes.map(|[read, _]| read), "bytes_written": used.bytes.map(|[_, written]| written),
             "blocks_read": used.blocks_read, "blocks_written": used.blocks_written,
         })
     });
     json!({
         "format": 1, "jail": jail.as_str(), "layers": layers(&course.layers),
         "network": course.network, "limits": limits, "ended": ended,
-        "ended_by": course.ended_by(), "used": used, "exit_code": exit_code,
+        "ended_by": course.ended_by(), "message": course.message(), "used": used, "exit_code": exit_code,
     })
 }

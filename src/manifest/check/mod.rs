@@ -230,11 +230,14 @@ fn soft_bound_is_below_hard(manifest: &Manifest, findings: &mut Vec<Finding>) {
 }
 
 fn time_is_left(manifest: &Manifest, findings: &mut Vec<Finding>) {
-    if let Some(time) = manifest.limits.runtime_max.as_ref().filter(|time| time.value.0.is_zero()) {
-        findings.push(
-            Finding::error("the program would be killed before it starts", &time.origin)
-                .hint("leave `runtime_max` out for no limit"),
-        );
+    let limits = &manifest.limits;
+    for (key, time) in [("runtime_max", &limits.runtime_max), ("cpu_time_max", &limits.cpu_time_max)] {
+        if let Some(time) = time.as_ref().filter(|time| time.value.0.is_zero()) {
+            findings.push(
+                Finding::error("the program would be killed before it starts", &time.origin)
+                    .hint(format!("leave `{key}` out for no limit")),
+            );
+        }
     }
 }
 

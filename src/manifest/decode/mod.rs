@@ -197,6 +197,7 @@ fn limits(table: &mut Cursor) -> Limits {
         io_max: table.tables("io_max", "limits.io_max", None, io_max),
         device_policy: table.value("device_policy", read::one_of(POLICIES)),
         runtime_max: table.value("runtime_max", read::time),
+        cpu_time_max: table.value("cpu_time_max", read::time),
     }
 }
 

@@ -14,7 +14,7 @@ use super::layers::put;
 use super::node::{Entry, Node, Table, Value};
 use super::schema::RESOURCES;
 use super::text;
-use crate::plan::{Origin, Span};
+use crate::plan::Origin;
 use files::Files;
 
 /// An option with its values, as typed.
@@ -109,14 +109,21 @@ pub(super) struct Layer {
 pub(super) fn layer(asked: &[Asked], command: &[String], facts: &Facts<'_>) -> Result<Layer, Refused> {
     let is_whole = !asked.iter().any(|asked| asked.name == "--from");
     let mut files = Files::new(asked, facts, is_whole);
-    let mut made =
-        Making { table: Table::new(), uid: facts.uid, gid: facts.gid, variables: Variables::default() };
+    let mut made = Making {
+        table: Table::new(),
+        uid: facts.uid,
+        gid: facts.gid,
+        variables: Variables::default(),
+        processes: None,
+        is_first: false,
+    };
     for asked in asked {
         if !files.option(asked, facts)? {
             made.option(asked)?;
         }
     }
     files.nothing_is_left()?;
+    made.processes()?;
     if is_whole {
         made.whole(facts);
         files.accounts(facts, made.uid, made.gid);
@@ -148,6 +155,10 @@ struct Making {
     uid: u32,
     gid: u32,
     variables: Variables,
+    /// `--pids`, the last of them.
+    processes: Option<Asked>,
+    /// Whether the program is PID 1 itself.
+    is_first: bool,
 }
 
 impl Making {
@@ -169,7 +180,10 @@ impl Making {
             "--hostname" => set("namespaces.hostname", text_of(value, &origin)),
             "--cap-add" => append(&mut self.table, "privileges.capabilities", text_of(value, &origin)),
             "--best-effort" => append(&mut self.table, "privileges.best_effort", text_of(value, &origin)),
-            "--as-pid-1" => set("program.init", Node::new(Value::Flag(false), origin)),
+            "--as-pid-1" => {
+                self.is_first = true;
+                set("program.init", Node::new(Value::Flag(false), origin));
+            }
             "--share-net" => self.share_network(&origin),
             "--net" if value == "host" => self.share_network(&origin),
             "--net" => set("namespaces.network", text_of(value, &origin)),
@@ -177,9 +191,9 @@ impl Making {
             "--allow" => append(&mut self.table, "namespaces.allow", text_of(value, &origin)),
             "--unshare-net" => set("namespaces.network", text_of("none", &origin)),
             "--timeout" => set("limits.runtime_max", text::parse_typed(value, &origin)),
-            "--cpu-time" => set("limits.cpu_time", cpu_time(value, &origin)),
+            "--cpu-time" => set("limits.cpu_time_max", text::parse_typed(value, &origin)),
             "--memory" => set("limits.memory", text::parse_typed(value, &origin)),
-            "--pids" => set("limits.processes", text::parse_typed(value, &origin)),
+            "--pids" => self.processes = Some(asked.clone()),
             "--file-size" => set("limits.file_size", text::parse_typed(value, &origin)),
             "--rlimit" => {
                 let (key, bounds) = limit(value)?;
@@ -199,6 +213,22 @@ impl Making {
     fn share_network(&mut self, origin: &Origin) {
         put(&mut self.table, "namespaces.network", text_of("host", origin));
         put(&mut self.table, "namespaces.user", Node::new(Value::Flag(true), origin.clone()));
+    }
+
+    /// The limit on the program's processes: stockade's own, PID 1, counts with them and comes on top.
+    fn processes(&mut self) -> Result<(), Refused> {
+        let Some(asked) = &self.processes else { return Ok(()) };
+        let origin = asked.origin();
+        let node = match asked.value(0).parse::<u32>() {
+            Ok(0) => {
+                let wrong = format!("`--pids {}` leaves no room for the program", asked.value(0));
+                return Err((wrong, "write `--pids 1` for the program alone".into()));
+            }
+            Ok(count) => number(count.saturating_add((!self.is_first).into()), &origin),
+            Err(_) => text::parse_typed(asked.value(0), &origin),
+        };
+        put(&mut self.table, "limits.processes", node);
+        Ok(())
     }
 
     /// What every jail has that starts from nothing.
@@ -305,18 +335,6 @@ fn id(asked: &Asked) -> Result<u32, Refused> {
     value.parse().map_err(|_| {
         (format!("`{} {value}` is not a number", asked.name), format!("write `{} 1000`", asked.name))
     })
-}
-
-/// A limit on time that is told by a signal of its own (SIGXCPU), and enforced a second later on who does not listen: SIGKILL alone, as
-/// both bounds together would have it, could mean anything (setrlimit(2)).
-fn cpu_time(value: &str, origin: &Origin) -> Node {
-    match Span::parse(value) {
-        Ok(Span(time)) => {
-            let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
-            text_of(format!("{seconds}s:{}s", seconds.saturating_add(1)), origin)
-        }
-        Err(_) => text::parse_typed(value, origin),
-    }
 }
 
 /// The key of a limit by its name in the kernel, in the shell or in a manifest, and its bounds.

@@ -145,7 +145,7 @@ fn a_limit_is_named_as_the_kernel_or_a_manifest_does() {
     ] {
         assert!(amounts(&[("--rlimit", &[typed])]).unwrap().contains(line), "{typed}");
     }
-    assert!(amounts(&[("--cpu-time", &["1500ms"])]).unwrap().contains("cpu_time = \"2s:3s\""));
+    assert!(amounts(&[("--cpu-time", &["1500ms"])]).unwrap().contains("cpu_time_max = \"1500ms\""));
 }
 
 #[test]

@@ -85,12 +85,16 @@ impl Controls {
             && closed.is_none()
             && limits.io_max.is_empty()
             && limits.allowed_cpus.is_none()
+            && limits.cpu_time_max.is_none()
         {
             return found;
         }
         let hierarchies = cgroup::hierarchies(&context.host.root);
         for limit in wanted {
-            if let Err(missing) = found.add(context, &hierarchies, limit) {
+            if let Err(mut missing) = found.add(context, &hierarchies, limit) {
+                if limit.value.control == Control::Memory {
+                    missing.cure += "; `address_space` (RLIMIT_AS) limits the memory of each process alone";
+                }
                 found.missing.push(At { value: missing.to_string(), origin: limit.origin.clone() });
             }
         }
@@ -119,6 +123,9 @@ impl Controls {
                 let missing = Missing::new(NO_DEVICES, NO_DEVICES_CURE);
                 found.missing.push(At { value: missing.to_string(), origin: policy.origin.clone() });
             }
+        }
+        if let Some(limit) = &limits.cpu_time_max {
+            found.add_accounting(context.host, &hierarchies, &limit.origin);
         }
         // What nobody asked for is no reason to end.
         if let Some(limit) = default
@@ -180,6 +187,17 @@ impl Controls {
         self.group(&place, control.controller()).settings.extend(settings);
         self.origin.get_or_insert_with(|| limit.origin.clone());
         Ok(())
+    }
+
+    /// A group that counts time on processors. Where there can be none the supervisor adds up what /proc tells of each process.
+    fn add_accounting(&mut self, host: &Host, hierarchies: &[Hierarchy], origin: &Origin) {
+        const FIRST: &str = "cpuacct";
+        let is_first = hierarchies.iter().any(|hierarchy| hierarchy.has(FIRST));
+        let controller = if is_first { FIRST } else { "cpu" };
+        if let Ok(place) = Place::of(host, hierarchies, controller) {
+            self.group(&place, controller);
+            self.origin.get_or_insert_with(|| origin.clone());
+        }
     }
 
     /// In version 1 a jail with any group has one by which all its processes are stopped at once; in version 2 each group can.

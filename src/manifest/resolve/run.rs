@@ -15,7 +15,7 @@ use crate::manifest::schema::{Manifest, Proc, Program, ProgramType, Share, Sys};
 use crate::plan::step::{
     Action, CEILINGS, Ceiling, IdSpace, Idmap, NOTIFY_DIRECTORY, Namespaces, Owner, RootMethod, SOCKET, Watch,
 };
-use crate::plan::{At, HostPath, IdMap, JailName, JailPath, Layer, LayerState, Origin, Phase, Step};
+use crate::plan::{At, HostPath, IdMap, JailName, JailPath, Layer, LayerState, Origin, Phase, Span, Step};
 use crate::sys::descriptor::Descriptor;
 use crate::sys::host::Host;
 
@@ -210,7 +210,11 @@ pub fn run_steps(
     steps.0.extend(early);
     identity::confine(&context, &mut steps);
     execute(&context, command, late, &mut steps);
-    let watch = Watch { runtime_max: manifest.limits.runtime_max.as_ref().map(|limit| limit.value.0) };
+    let time = |limit: &Option<At<Span>>| limit.as_ref().map(|limit| limit.value.0);
+    let watch = Watch {
+        runtime_max: time(&manifest.limits.runtime_max),
+        cpu_time_max: time(&manifest.limits.cpu_time_max),
+    };
     Ok(Run { steps: steps.0, layers, watch })
 }
 
