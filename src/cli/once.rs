@@ -71,6 +71,7 @@ const KNOWN: &[Known] = &[
     option("--clearenv", &[], "no variable but those that options set"),
     option("--uid", &["UID"], "user id inside; the caller's"),
     option("--gid", &["GID"], "group id inside; the caller's"),
+    option("--id-range", &[], "root inside, with all the ids that /etc/subuid and /etc/subgid grant to the caller and the capabilities to use them: chown and package managers work"),
     option("--hostname", &["NAME"], "host name inside; `once`"),
     option("--cap-add", &["CAP"], "a capability, which counts inside only"),
     option("--as-pid-1", &[], "the program is process 1 itself, which has to reap its children"),

@@ -36,10 +36,15 @@ pub(super) fn of_step(
     Some(finding)
 }
 
-/// The message for a network that pasta does not connect, by what it has said.
-pub(super) fn not_connected(steps: &[Step], number: usize, said: &str, jail: &str) -> Vec<Finding> {
+/// The message for a step that another program did not do, by what it has said.
+pub(super) fn of_helper(steps: &[Step], number: usize, said: &str, jail: &str) -> Vec<Finding> {
     let Some(failed) = steps.get(number) else { return Vec::new() };
+    let is_network = matches!(failed.action, Action::ConnectNetwork { .. });
     let hint = match said {
+        _ if !is_network => {
+            "the ranges are those of /etc/subuid and /etc/subgid; newuidmap and newgidmap have to be set-user-id or to have their \
+             file capabilities, and cannot be used where no_new_privs is set"
+        }
         said if said.contains("tun ") || said.contains("tap ") => {
             "pasta makes a device by /dev/net/tun, which everybody may open on most hosts: `modprobe tun`, `chmod 0666 /dev/net/tun`"
         }
@@ -52,8 +57,10 @@ pub(super) fn not_connected(steps: &[Step], number: usize, said: &str, jail: &st
         _ => "see pasta(1); `network = \"host\"` under [namespaces] (`once --share-net`) goes without it",
     };
     let number = number + 1;
-    let finding = Finding::error(format!("cannot connect the network of jail `{jail}`"), &failed.origin);
-    vec![finding.why(format!("pasta, step {number} of {}: {said}", steps.len())).hint(hint)]
+    let (what, who) =
+        if is_network { ("connect the network", "pasta") } else { ("map the ids", "newuidmap or newgidmap") };
+    let finding = Finding::error(format!("cannot {what} of jail `{jail}`"), &failed.origin);
+    vec![finding.why(format!("{who}, step {number} of {}: {said}", steps.len())).hint(hint)]
 }
 
 /// The call and the reason in words; a difference found by reading back is no call.
@@ -98,6 +105,7 @@ fn purpose(action: &Action) -> String {
         Action::EnterUserNamespace => "enter the jail's user namespace".into(),
         Action::Clone { .. } => "make the new namespaces".into(),
         Action::MapIds { .. } => "map ids into the user namespace".into(),
+        Action::GrantIds { .. } => "have the ids mapped that the host grants".into(),
         Action::ForbidUserNamespaces => "forbid further user namespaces".into(),
         Action::MakePrivate => "make the mounts private".into(),
         Action::NewSession => "begin a session".into(),

@@ -303,8 +303,8 @@ pub(super) fn outcome(
             }
             Err(jail.findings(not_done(jail, steps, step, error, tree)))
         }
-        Err(jail::Error::Unconnected { step, why }) => {
-            Err(jail.findings(failure::not_connected(steps, step, &why, jail.name.as_str())))
+        Err(jail::Error::Helper { step, why }) => {
+            Err(jail.findings(failure::of_helper(steps, step, &why, jail.name.as_str())))
         }
         // The first process could not even be made.
         Err(jail::Error::Supervisor(error)) if error.call == "clone" => {

@@ -15,7 +15,7 @@ use super::furnish;
 use super::init;
 use super::mounts;
 use super::program::{Operation, Parent, Program};
-use super::report::{self, FILTER_DIFFERS, Report};
+use super::report::{self, FILTER_DIFFERS, Report, Service};
 use super::spaces;
 use crate::plan::step::{IdSpace, Listener, RootMethod, SOCKET, Scheduling};
 use crate::plan::system_calls::{PROBE, PROBE_ANSWER};
@@ -37,9 +37,8 @@ pub(super) struct Inherited<'a> {
     pub(super) log: Option<BorrowedFd<'a>>,
     /// The socket of which it reads what the program says of itself.
     pub(super) notify: Option<BorrowedFd<'a>>,
-    /// Where it is told that the supervisor has done what it was asked for, and the number of the other end of that, of which it has a
-    /// copy too.
-    pub(super) release: Option<(BorrowedFd<'a>, RawFd)>,
+    /// Where it is told that the supervisor has done what it was asked for, by what that is.
+    pub(super) releases: [Option<Release<'a>>; 2],
     /// The socket by which the supervisor gets the scratch layers of overlays.
     pub(super) layers: Option<BorrowedFd<'a>>,
     /// How many sockets a service manager has passed for the program, from descriptor 3 on.
@@ -47,6 +46,9 @@ pub(super) struct Inherited<'a> {
     /// Whether standard input is a file that is read on from where the caller was.
     pub(super) shares_input: bool,
 }
+
+/// Where the jail's first process waits, and the number of the other end of that, of which it has a copy too.
+pub(super) type Release<'a> = (BorrowedFd<'a>, RawFd);
 
 /// Exit status of a first process that failed; the supervisor goes by the report it has got before.
 const FAILED: libc::c_int = 125;
@@ -127,7 +129,8 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
         Operation::EnterControlGroups { namespace } => program.groups.enter(*namespace),
         Operation::MakeUserNamespace(wanted) => spaces::make(wanted, &program.spaces),
         Operation::JoinNamespaces { kinds, tree } => spaces::join(program.joined.take(), *kinds, tree),
-        Operation::ConnectNetwork => ask(program, inherited),
+        Operation::GrantIds => ask(program, inherited, Service::Ids),
+        Operation::ConnectNetwork => ask(program, inherited, Service::Network),
         Operation::EnterNetwork => enter(program.spaces.network.take(), libc::CLONE_NEWNET),
         Operation::EnterUserNamespace => enter(program.spaces.of(IdSpace::Jail).take(), libc::CLONE_NEWUSER),
         Operation::LoopbackUp => crate::sys::network::loopback_up(),
@@ -279,11 +282,16 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
 
 /// Asks the supervisor for what it has to do for this operation, and waits until it is done. If the supervisor ends instead, so does
 /// this process: no parent-death signal is set yet.
-fn ask(program: &Program, inherited: Inherited<'_>) -> Result<(), Error> {
-    let is_it = |(_, operation): &(usize, Operation)| matches!(operation, Operation::ConnectNetwork);
+fn ask(program: &Program, inherited: Inherited<'_>, service: Service) -> Result<(), Error> {
+    let is_it = |(_, operation): &(usize, Operation)| match operation {
+        Operation::GrantIds => service == Service::Ids,
+        Operation::ConnectNetwork => service == Service::Network,
+        _ => false,
+    };
     let operation = program.operations.iter().position(is_it).unwrap_or(program.prepared);
-    Report::Asks { operation }.send(inherited.status).map_err(Error::of("write"))?;
-    let (release, others) = inherited.release.ok_or(Error { call: "read", errno: Errno::EBADF })?;
+    Report::Asks { operation, service }.send(inherited.status).map_err(Error::of("write"))?;
+    let release = inherited.releases[service as usize];
+    let (release, others) = release.ok_or(Error { call: "read", errno: Errno::EBADF })?;
     process::close(others).map_err(Error::of("close"))?;
     match nix::unistd::read(release, &mut [0]).map_err(Error::of("read"))? {
         0 => process::exit(FAILED),
@@ -368,6 +376,35 @@ pub(super) fn write_to(file: &OwnedFd, content: &[u8]) -> Result<(), Error> {
 pub(super) fn open(path: &CStr, flags: OFlag) -> Result<OwnedFd, Error> {
     let flags = flags | OFlag::O_CLOEXEC;
     nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty()).map_err(Error::of("open"))
+}
+
+/// By a process that becomes another program: these are its standard descriptors.
+pub(super) fn take_standard(standard: [&OwnedFd; 3]) -> Result<(), Error> {
+    (0..)
+        .zip(standard)
+        .try_for_each(|(onto, from)| process::duplicate_onto(from.as_fd(), onto).map_err(Error::of("dup2")))
+}
+
+/// By such a process that has failed: why, on its standard error. Its status.
+pub(super) fn say(failed: Error) -> libc::c_int {
+    // Nothing is to be done about a message that cannot be written: that this process ends is seen.
+    for text in [failed.call, ": ", failed.errno.desc()] {
+        if nix::unistd::write(process::standard_descriptor(2), text.as_bytes()).is_err() {
+            break;
+        }
+    }
+    1
+}
+
+/// The last line that can be read there, of what a program has said: what is missing that it can do without comes before what it ended for.
+pub(super) fn last_line(messages: &OwnedFd) -> String {
+    let mut bytes = [0; 2048];
+    let count = nix::unistd::read(messages, &mut bytes).unwrap_or(0);
+    let text = String::from_utf8_lossy(&bytes[..count]);
+    // The first version of pasta that distributions had adds what it could not send to a logger.
+    let is_noise = |line: &str| line.is_empty() || line.starts_with("Failed to send ");
+    let last = text.lines().map(str::trim).rfind(|line| !is_noise(line));
+    last.map_or_else(|| "it ended without a word".into(), |line| line.replace(char::is_control, " "))
 }
 
 /// setns(2), after which the namespace's descriptor has no further use.

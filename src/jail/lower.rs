@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
@@ -12,6 +12,7 @@ use nix::libc::{self, sock_filter};
 
 use super::cgroup::ControlGroups;
 use super::furnish::Piece;
+use super::grant::{self, Mapper};
 use super::mounts::{self, Overlay};
 use super::pasta::{Identity, Wanted};
 use super::program::{Operation, Parent, Program};
@@ -23,7 +24,7 @@ use crate::plan::step::{
     Action, Ceiling, Furniture, IdSpace, Listener, MountFlags, Namespaces, Reopen, Step, overlay_options,
 };
 use crate::plan::system_calls::{INIT_PROGRAM, Instruction};
-use crate::plan::{Bound, HostPath, IdMap, JailPath, Phase, calls};
+use crate::plan::{Bound, Extent, HostPath, IdMap, JailPath, Phase, calls};
 use crate::sys::creds;
 use crate::sys::mount::attribute;
 use crate::sys::process::PointerArray;
@@ -40,6 +41,7 @@ impl Program {
             spaces: Spaces::default(),
             joined: Cell::new(None),
             pasta: None,
+            grant: None,
             slots: Vec::new(),
             terminal: Vec::new(),
             outputs: Vec::new(),
@@ -130,6 +132,23 @@ impl Program {
                         files.push((text(index, format!("/proc/self/{name}"))?, lines.into_bytes()));
                     }
                     Operation::WriteFiles(files)
+                }
+                Action::GrantIds { map, programs: [users, groups] } => {
+                    let mapper = |path: &HostPath, extents: &[Extent]| {
+                        let numbers =
+                            extents.iter().flat_map(|extent| [extent.inside, extent.outside, extent.count]);
+                        Ok::<_, super::Error>(Mapper {
+                            path: text(index, path.as_path())?,
+                            ranges: numbers.map(|number| text(index, number.to_string())).collect::<Result<
+                                _,
+                                super::Error,
+                            >>(
+                            )?,
+                        })
+                    };
+                    let mappers = [mapper(users, &map.users)?, mapper(groups, &map.groups)?];
+                    program.grant = Some(grant::Wanted { mappers, ended: RefCell::default() });
+                    Operation::GrantIds
                 }
                 Action::ForbidUserNamespaces => {
                     Operation::WriteFiles(vec![(text(index, calls::MAX_USER_NAMESPACES)?, b"0".to_vec())])
@@ -387,7 +406,9 @@ fn owner(steps: &[Step]) -> u32 {
     });
     let uid = uid.unwrap_or(0);
     let map = steps.iter().find_map(|step| match &step.action {
-        Action::MapIds { map } | Action::MakeUserNamespace { space: IdSpace::Jail, map, .. } => Some(map),
+        Action::MapIds { map }
+        | Action::GrantIds { map, .. }
+        | Action::MakeUserNamespace { space: IdSpace::Jail, map, .. } => Some(map),
         _ => None,
     });
     map.map_or(uid, |map| map.outside_user(uid).unwrap_or(UNMAPPED))

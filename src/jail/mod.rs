@@ -23,6 +23,7 @@ mod cgroup;
 mod child;
 mod clock;
 mod furnish;
+mod grant;
 pub mod groups;
 mod holder;
 mod inbox;
@@ -119,8 +120,8 @@ pub enum Error {
     },
     /// A call of the supervisor's own failed.
     Supervisor(sys::Error),
-    /// The program that connects the jail's network did not do so; nothing was executed.
-    Unconnected {
+    /// Another program did not do what a step takes; nothing was executed.
+    Helper {
         /// Index of the step in the plan.
         step: usize,
         /// What it said, or which call failed.
@@ -182,7 +183,7 @@ impl fmt::Display for Error {
         match self {
             Self::Failed { step, error } => write!(f, "step {step}: {error}"),
             Self::Supervisor(error) => write!(f, "{error}"),
-            Self::Unconnected { step, why } => write!(f, "step {step}: {why}"),
+            Self::Helper { step, why } => write!(f, "step {step}: {why}"),
             Self::NulByte { step } => write!(f, "step {step}: a NUL byte inside a text"),
             Self::Misplaced { step } => write!(f, "step {step} cannot stand there"),
             Self::Output { descriptor, error, .. } => {
@@ -239,22 +240,19 @@ pub fn run_as(program: &Program, watch: Watch, notice: Notice<'_>) -> Result<End
     let inbox = if program.notify { Some(Inbox::open(notice.manager)?) } else { None };
     // Blocked in the child too, until just before execve: nothing may end PID 1 half-way but SIGKILL.
     let before = signal::set_mask(SignalSet(u64::MAX)).map_err(sys::Error::of("rt_sigprocmask"))?;
-    let (release, child_release) = match &program.pasta {
-        Some(_) => {
-            let (theirs, ours) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(sys::Error::of("pipe2"))?;
-            (Some(ours), Some(theirs))
-        }
-        None => (None, None),
-    };
+    let wanted = [program.grant.is_some(), program.pasta.is_some()];
+    let pipes = wanted.map(|is_wanted| is_wanted.then(|| nix::unistd::pipe2(OFlag::O_CLOEXEC)).transpose());
+    let [ids, network] = pipes.map(|pipe| pipe.map(Option::unzip).map_err(sys::Error::of("pipe2")));
+    let ((child_ids, ids), (child_network, network)) = (ids?, network?);
     let layers = if program.overlays > 0 { Some(pass::channel()?) } else { None };
     let (layers, child_layers) = layers.unzip();
     let child = ChildEnds {
         status: child_status,
         outputs: child_outputs,
-        release: child_release,
+        releases: [child_ids, child_network],
         layers: child_layers,
     };
-    let ends = Ends { status, relay, outputs, log, inbox, release };
+    let ends = Ends { status, relay, outputs, log, inbox, releases: [ids, network] };
     let result = supervise(program, watch, notice, child, ends);
     if let (Ok(_), Some(layers)) = (&result, layers) {
         program.layers.set(pass::receive_all(layers.as_fd(), program.overlays)?);
@@ -268,8 +266,8 @@ pub fn run_as(program: &Program, watch: Watch, notice: Notice<'_>) -> Result<End
         Error::Failed { step: operation, error } => {
             Error::Failed { step: program.step_of(operation).unwrap_or(operation), error }
         }
-        Error::Unconnected { step: operation, why } => {
-            Error::Unconnected { step: program.step_of(operation).unwrap_or(operation), why }
+        Error::Helper { step: operation, why } => {
+            Error::Helper { step: program.step_of(operation).unwrap_or(operation), why }
         }
         other => other,
     })
@@ -300,15 +298,15 @@ struct Ends<'a> {
     outputs: Vec<Output>,
     log: Option<Log>,
     inbox: Option<Inbox<'a>>,
-    /// By which the jail is told that it may go on.
-    release: Option<OwnedFd>,
+    /// By which the jail is told that it may go on, once its ids are mapped, and once its network is connected.
+    releases: [Option<OwnedFd>; 2],
 }
 
 /// The jail's ends.
 struct ChildEnds {
     status: OwnedFd,
     outputs: Vec<OwnedFd>,
-    release: Option<OwnedFd>,
+    releases: [Option<OwnedFd>; 2],
     layers: Option<OwnedFd>,
 }
 
@@ -320,7 +318,7 @@ fn start<'a>(
     child: &ChildEnds,
     ends: Ends<'a>,
 ) -> Result<Supervisor<'a>, Error> {
-    let Ends { status, mut relay, outputs, log, inbox, release } = ends;
+    let Ends { status, mut relay, outputs, log, inbox, releases: [ids, network] } = ends;
     let signals = signal::descriptor(supervise::taken()?).map_err(sys::Error::of("signalfd"))?;
     let inherited = Inherited {
         status: child.status.as_fd(),
@@ -329,7 +327,9 @@ fn start<'a>(
         outputs: &child.outputs,
         log: log.as_ref().map(Log::socket),
         notify: inbox.as_ref().map(Inbox::socket),
-        release: child.release.as_ref().map(OwnedFd::as_fd).zip(release.as_ref().map(OwnedFd::as_raw_fd)),
+        releases: [(&child.releases[0], &ids), (&child.releases[1], &network)].map(|(theirs, ours)| {
+            theirs.as_ref().map(OwnedFd::as_fd).zip(ours.as_ref().map(OwnedFd::as_raw_fd))
+        }),
         layers: child.layers.as_ref().map(OwnedFd::as_fd),
         passed: program.passed,
         shares_input: program.shares_input,
@@ -338,8 +338,9 @@ fn start<'a>(
     child::prepare(program, inherited)?;
     let first = process::clone(program.namespaces, || child::run(program, inherited, program.prepared))
         .map_err(sys::Error::of("clone"))?;
-    let connection = program.pasta.as_ref().zip(release);
+    let connection = program.pasta.as_ref().zip(network);
     let connection = connection.map(|(wanted, release)| Connection::new(wanted, &program.spaces, release));
+    let grant = program.grant.as_ref().zip(ids);
     program.spaces.close();
     program.groups.started();
     if let Some(relay) = &mut relay {
@@ -354,6 +355,7 @@ fn start<'a>(
         outputs,
         log,
         inbox,
+        grant,
         connection,
         deadline,
         processor_time: watch.cpu_time_max.map(|limit| ProcessorTime::new(limit, &program.groups)),

@@ -35,9 +35,6 @@ use crate::sys::{Error, creds};
 /// what pasta confines itself by. They count in the jail's user namespace.
 const KEPT: [u8; 3] = [10, 12, 21];
 
-/// Bytes of its messages that are told.
-const TOLD: usize = 2048;
-
 /// The program to be started, ready for the kernel.
 pub(super) struct Wanted {
     pub(super) path: CString,
@@ -128,7 +125,7 @@ impl<'a> Connection<'a> {
                 self.release = None;
                 written.map_err(|errno| Error { call: "write", errno }.into())
             }
-            Ok(0) | Err(_) => Err(super::Error::Unconnected { step: *operation, why: running.said() }),
+            Ok(0) | Err(_) => Err(super::Error::Helper { step: *operation, why: running.said() }),
         }
     }
 
@@ -176,13 +173,7 @@ impl Running {
                 }
                 Err(error) => error,
             };
-            // Nothing is to be done about a message that cannot be written: that this process ends is seen.
-            for text in [failed.call, ": ", failed.errno.desc()] {
-                if nix::unistd::write(process::standard_descriptor(2), text.as_bytes()).is_err() {
-                    break;
-                }
-            }
-            1
+            child::say(failed)
         })
         .map_err(Error::of("clone"))?;
         Ok(Self { process, ready, messages })
@@ -196,14 +187,7 @@ impl Running {
 
     /// The last line of what it has said.
     fn said(&self) -> String {
-        let mut bytes = [0; TOLD];
-        let count = nix::unistd::read(&self.messages, &mut bytes).unwrap_or(0);
-        let text = String::from_utf8_lossy(&bytes[..count]);
-        // What is missing of the protocols of which one is enough comes first, and what it ended for comes last. The first version that
-        // distributions had adds what it could not send to a logger.
-        let is_noise = |line: &str| line.is_empty() || line.starts_with("Failed to send ");
-        let last = text.lines().map(str::trim).rfind(|line| !is_noise(line));
-        last.map_or_else(|| "it ended without a word".into(), |line| line.replace(char::is_control, " "))
+        child::last_line(&self.messages)
     }
 }
 
@@ -218,9 +202,7 @@ impl Drop for Running {
 
 /// By the process that becomes pasta: what it is to have, and nothing else.
 fn enter(user: &OwnedFd, network: &CStr, becomes: Option<u32>, standard: [&OwnedFd; 3]) -> Result<(), Error> {
-    for (onto, descriptor) in (0..).zip(standard) {
-        process::duplicate_onto(descriptor.as_fd(), onto).map_err(Error::of("dup2"))?;
-    }
+    child::take_standard(standard)?;
     process::new_session().map_err(Error::of("setsid"))?;
     process::enter_namespace(user.as_fd(), libc::CLONE_NEWUSER).map_err(Error::of("setns"))?;
     if let Some(id) = becomes {

@@ -13,9 +13,9 @@ use nix::libc::{self, sock_filter};
 use super::cgroup::{ControlGroups, Hit, Peaks};
 use super::furnish::Piece;
 use super::mounts::Overlay;
-use super::pasta::Wanted;
 use super::spaces::{NewSpace, Spaces};
 use super::verify::Verify;
+use super::{grant, pasta};
 
 use crate::plan::ControlGroup;
 use crate::plan::ids::{Extent, UNMAPPED};
@@ -38,7 +38,9 @@ pub struct Program {
     /// A process of a running jail that is joined.
     pub(super) joined: Cell<Option<OwnedFd>>,
     /// The program that connects the jail's network.
-    pub(super) pasta: Option<Wanted>,
+    pub(super) pasta: Option<pasta::Wanted>,
+    /// The programs that map ids for it.
+    pub(super) grant: Option<grant::Wanted>,
     /// Detached mounts on their way from the host's tree to the jail's.
     pub(super) slots: Vec<Cell<Option<OwnedFd>>>,
     /// The descriptors that become the program's own terminal.
@@ -97,6 +99,7 @@ pub(super) enum Operation {
         kinds: libc::c_int,
         tree: CString,
     },
+    GrantIds,
     ConnectNetwork,
     EnterNetwork,
     EnterUserNamespace,

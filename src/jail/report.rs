@@ -26,9 +26,18 @@ pub(super) enum Report {
     /// The program has gone into the background: its own process has ended in peace, and left others.
     Background,
     /// This operation waits for what the supervisor has to do for it.
-    Asks { operation: usize },
+    Asks { operation: usize, service: Service },
     /// The program has ended, and its standard input was read up to this offset.
     Read { offset: i64 },
+}
+
+/// What the supervisor does for an operation that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    /// It has the id maps written.
+    Ids,
+    /// It connects the network.
+    Network,
 }
 
 /// Bytes of a message: kind, number, name of a call.
@@ -115,7 +124,7 @@ impl Report {
             Self::Stopped { signal } => (2, signal, 0, ""),
             Self::Ended { status } => (3, status, 0, ""),
             Self::Background => (5, 0, 0, ""),
-            Self::Asks { operation } => (6, operation as i32, 0, ""),
+            Self::Asks { operation, service } => (6, operation as i32, service as i32, ""),
             Self::Read { offset } => (4, offset as i32, (offset >> 32) as i32, ""),
         };
         let mut message = [0; SIZE];
@@ -147,7 +156,11 @@ impl Report {
             2 => Self::Stopped { signal: first },
             3 => Self::Ended { status: first },
             5 => Self::Background,
-            6 => Self::Asks { operation: first as usize },
+            6 => {
+                let service =
+                    [Service::Ids, Service::Network].into_iter().find(|known| *known as i32 == second)?;
+                Self::Asks { operation: first as usize, service }
+            }
             4 => Self::Read { offset: i64::from(first as u32) | i64::from(second) << 32 },
             _ => return None,
         })

@@ -11,13 +11,14 @@ use nix::unistd::{Whence, lseek};
 use super::announce::Announcement;
 use super::cgroup;
 use super::clock::ProcessorTime;
+use super::grant;
 use super::inbox::Inbox;
 use super::init::FORWARDED;
 use super::log::Log;
 use super::output::Output;
 use super::pasta::Connection;
 use super::processes;
-use super::report::{self, Received, Report};
+use super::report::{self, Received, Report, Service};
 use super::running::has_ended;
 use super::terminal::Relay;
 use super::{End, Error};
@@ -56,6 +57,8 @@ pub(super) struct Supervisor<'a> {
     pub(super) log: Option<Log>,
     /// What the program says of itself.
     pub(super) inbox: Option<Inbox<'a>>,
+    /// What maps the jail's ids, and by what it is told that this is done, until it has asked for it.
+    pub(super) grant: Option<(&'a grant::Wanted, OwnedFd)>,
     /// The jail's way out.
     pub(super) connection: Option<Connection<'a>>,
     /// When the jail is to be killed.
@@ -241,7 +244,7 @@ impl Supervisor<'_> {
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut ready = Vec::with_capacity(5);
         ready.extend([self.first.pidfd.as_fd(), self.signals.as_fd()].map(readable));
-        let is_awaited = self.connection.as_ref().is_some_and(Connection::is_awaited);
+        let is_awaited = self.grant.is_some() || self.connection.as_ref().is_some_and(Connection::is_awaited);
         if self.relay.is_some() || self.announcement.is_urgent() || is_awaited {
             // A socket whose other ends are closed would be ready for ever; PID 1's end stands in for it.
             ready.push(if self.is_silent {
@@ -317,7 +320,12 @@ impl Supervisor<'_> {
             Report::Stopped { .. } if self.relay.is_some() => self.stop_with_program()?,
             Report::Stopped { .. } => {}
             Report::Background => self.succeed(),
-            Report::Asks { operation } => {
+            Report::Asks { operation, service: Service::Ids } => {
+                if let Some((wanted, release)) = self.grant.take() {
+                    grant::make(wanted, &release, operation, self.first.pid)?;
+                }
+            }
+            Report::Asks { operation, service: Service::Network } => {
                 if let Some(connection) = &mut self.connection {
                     connection.start(operation, self.first.pid)?;
                 }

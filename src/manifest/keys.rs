@@ -139,6 +139,7 @@ pub const KEYS: &[Key] = &[
     key("namespaces", "allow", "a list of ports", "allow = [5432, \"53/udp\"]"),
     key("namespaces", "user", FLAG, "user = true"),
     key("namespaces", "first_id", NUMBER, "first_id = 200000"),
+    key("namespaces", "id_range", FLAG, "id_range = true"),
     key("namespaces", "ipc", TEXT, "ipc = \"host\""),
     key("namespaces", "uts", TEXT, "uts = \"host\""),
     key("namespaces", "cgroup", TEXT, "cgroup = \"host\""),

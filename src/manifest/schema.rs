@@ -367,6 +367,8 @@ pub struct Namespaces {
     pub user: Option<At<bool>>,
     /// `first_id`: the id outside that 0 inside stands for, in a jail started by root.
     pub first_id: Option<At<u32>>,
+    /// `id_range`: whether an ordinary user's jail has the ids that the host grants to the user.
+    pub id_range: Option<At<bool>>,
     /// `ipc = "host"` shares System V IPC and POSIX queues.
     pub ipc: Option<At<Share>>,
     /// `uts = "host"` shares the host name.

@@ -95,7 +95,7 @@ impl Action {
                     look("\"/\"".into()),
                 ]
             }
-            Self::ConnectNetwork { .. } => vec![
+            Self::GrantIds { .. } | Self::ConnectNetwork { .. } => vec![
                 call("write", "<status>, <asked>, <length>"),
                 call("close", "<release>"),
                 call("read", "<release>, <byte>, 1"),

@@ -155,7 +155,7 @@ impl Class {
                 let outside = [Self::Clone, Self::UserNamespaces, Self::ControlGroups];
                 !on_disk(action) && !outside.iter().any(|class| class.has(action))
             }
-            Self::IdMaps => matches!(action, A::MapIds { .. }),
+            Self::IdMaps => matches!(action, A::MapIds { .. } | A::GrantIds { .. }),
             Self::NoMoreUserNamespaces => matches!(action, A::ForbidUserNamespaces),
             Self::Owning => {
                 matches!(action, A::CreateFileSystem { .. } | A::CreateOverlay { .. })

@@ -51,6 +51,10 @@ impl fmt::Display for Action {
                 write!(f, "clone({})", join("|", namespaces.flags().map(|(flag, _)| flag).chain(["SIGCHLD"])))
             }
             Self::MapIds { map } => write!(f, "write(setgroups \"deny\", {})", Maps(map)),
+            Self::GrantIds { map, .. } => {
+                let lines = |extents| join(", ", extents);
+                write!(f, "newuidmap({}), newgidmap({})", lines(&map.users), lines(&map.groups))
+            }
             Self::ForbidUserNamespaces => {
                 write!(f, "write(\"{}\", \"0\")", super::calls::MAX_USER_NAMESPACES)
             }
@@ -336,6 +340,7 @@ mod tests {
             r#"write(cgroup.procs, "0"), unshare(CLONE_NEWCGROUP)"#,
             r#"write("/sys/fs/cgroup/pids/web/cgroup.procs" "0")"#,
             r#"write(setgroups "deny", uid_map "33 1000 1", gid_map "33 1000 1")"#,
+            "newuidmap(0 1000 1, 1 100000 65536), newgidmap(0 1000 1, 1 100000 65536)",
             r#"write("/proc/sys/user/max_user_namespaces", "0")"#,
             "pasta(--no-map-gw)",
             r#"mount("/", private, recursive)"#,

@@ -59,6 +59,7 @@ impl Action {
             Self::MakeUserNamespace { space: IdSpace::Shared, .. } => &enter::MAKE_SHARED_NAMESPACE,
             Self::Clone { .. } => &enter::CLONE,
             Self::MapIds { .. } => &enter::MAP_IDS,
+            Self::GrantIds { .. } => &enter::GRANT_IDS,
             Self::ForbidUserNamespaces => &enter::FORBID_USER_NAMESPACES,
             Self::MakePrivate => &enter::MAKE_PRIVATE,
             Self::NewSession => &enter::NEW_SESSION,

@@ -66,6 +66,24 @@ impl IdMap {
         }
     }
 
+    /// What an ordinary user may map beside itself, who is root inside: the ids of these ranges, of users and of groups, in their order.
+    pub fn granted(outside: Owner, [users, groups]: [&[RangeInclusive<u32>]; 2]) -> Self {
+        let map = |own: u32, ranges: &[RangeInclusive<u32>]| {
+            let mut map = vec![Extent::one(0, own)];
+            let mut inside = 1u32;
+            for range in ranges {
+                let left = u32::MAX - inside;
+                let count = (range.end() - range.start()).saturating_add(1).min(left);
+                if count > 0 {
+                    map.push(Extent { inside, outside: *range.start(), count });
+                }
+                inside += count;
+            }
+            map
+        };
+        Self { users: map(outside.uid, users), groups: map(outside.gid, groups) }
+    }
+
     /// The ids of a jail started by root: those from 0 to [`COUNT`] inside are those from `first` on outside.
     pub fn range(first: u32) -> Self {
         let all = vec![Extent { inside: 0, outside: first, count: COUNT }];
@@ -87,6 +105,11 @@ impl IdMap {
     /// The user outside that a user inside is; one that is not mapped is nobody there.
     pub fn outside_user(&self, uid: u32) -> Option<u32> {
         self.users.iter().find_map(|extent| extent.outside(uid))
+    }
+
+    /// Whether a group inside is one outside.
+    pub fn has_group(&self, gid: u32) -> bool {
+        self.groups.iter().any(|extent| extent.outside(gid).is_some())
     }
 
     /// How an owner outside is shown inside.
@@ -124,6 +147,21 @@ mod tests {
         assert_eq!(["", "1 2", "1 2 x"].map(Extent::parse), [None; 3]);
         assert_eq!([999, 1000, 1002, 1003].map(|id| extent.inside(id)), [None, Some(10), Some(12), None]);
         assert_eq!([9, 10, 12, 13].map(|id| extent.outside(id)), [None, Some(1000), Some(1002), None]);
+    }
+
+    #[test]
+    fn what_is_granted_comes_after_root_without_a_gap() {
+        let (own, last) = (Owner { uid: 1000, gid: 100 }, u32::MAX - 1);
+        let map = IdMap::granted(own, [&[100_000..=165_535, 7..=7], &[2..=last]]);
+        assert_eq!(
+            map.lines().map(|(_, lines)| lines),
+            ["0 1000 1\n1 100000 65536\n65537 7 1".to_owned(), format!("0 100 1\n1 2 {}", last - 1)]
+        );
+        assert_eq!(
+            [0, 1, 65_537, 65_538].map(|uid| map.outside_user(uid)),
+            [Some(1000), Some(100_000), Some(7), None]
+        );
+        assert!(map.has_group(0) && !map.has_group(u32::MAX));
     }
 
     #[test]

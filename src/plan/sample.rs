@@ -86,6 +86,10 @@ fn enter() -> Vec<Action> {
         Action::EnterControlGroups { groups: 1, namespace: true },
         Action::JoinControlGroups { directories: vec![host("/sys/fs/cgroup/pids/web")] },
         Action::MapIds { map: IdMap::one(Owner { uid: 33, gid: 33 }, Owner { uid: 1000, gid: 1000 }) },
+        Action::GrantIds {
+            map: IdMap::granted(Owner { uid: 1000, gid: 1000 }, [&[100_000..=165_535], &[100_000..=165_535]]),
+            programs: [host("/usr/bin/newuidmap"), host("/usr/bin/newgidmap")],
+        },
         Action::ForbidUserNamespaces,
         Action::ConnectNetwork { program: host("/usr/bin/pasta"), arguments: vec!["--no-map-gw".into()] },
         Action::MakePrivate,

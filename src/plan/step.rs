@@ -72,6 +72,9 @@ pub enum Action {
     JoinControlGroups { directories: Vec<HostPath> },
     /// The id maps of the user namespace an ordinary user's jail is made in: what the user itself may map.
     MapIds { map: IdMap },
+    /// The same maps with ids that the host grants to that user, by programs of the host's that may write them: the jail waits until
+    /// the supervisor has called them.
+    GrantIds { map: IdMap, programs: [HostPath; 2] },
     /// No user namespace can be made inside this one.
     ForbidUserNamespaces,
     /// No mount event goes to the host or comes from it.

@@ -181,6 +181,10 @@ fn action(action: &Action) -> Value {
         Action::MapIds { map } => {
             json!({ "kind": "map_ids", "users": extents(&map.users), "groups": extents(&map.groups) })
         }
+        Action::GrantIds { map, programs } => json!({
+            "kind": "grant_ids", "users": extents(&map.users), "groups": extents(&map.groups),
+            "programs": programs.iter().map(|path| text(path.as_path())).collect::<Vec<_>>(),
+        }),
         Action::ForbidUserNamespaces => json!({ "kind": "forbid_user_namespaces" }),
         Action::MakePrivate => json!({ "kind": "make_private" }),
         Action::NewSession => json!({ "kind": "new_session" }),

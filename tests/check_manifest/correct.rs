@@ -109,6 +109,7 @@ publish = ["8080:80", 9090, "0.0.0.0:53:53/udp"]
 allow = [5432, "53/udp"]
 user = true
 first_id = 200000
+id_range = true
 ipc = "host"
 uts = "new"
 cgroup = "host"

@@ -11,6 +11,7 @@ mod common;
 
 mod bubblewrap;
 mod defaults;
+mod ids;
 mod judge;
 mod limits;
 mod memory;

@@ -41,6 +41,7 @@ pub(super) fn rules(manifest: &Manifest, program: &Origin, complete: bool, findi
     root_cannot_rewrite_itself(manifest, findings);
     root_cannot_set_the_host(manifest, findings);
     first_id_is_used(manifest, findings);
+    a_range_has_a_user_namespace(manifest, findings);
     capability_leaves_a_jail(manifest, findings);
     capability_counts_on_the_host(manifest, findings);
     capability_can_be_used(manifest, findings);
@@ -377,6 +378,17 @@ fn root_cannot_set_the_host(manifest: &Manifest, findings: &mut Vec<Finding>) {
             )
             .why("/proc/sys and /proc/sysrq-trigger belong to root, which needs no capability to write there")
             .hint("leave `proc` out, choose another `user`, or say `user = true` under `[namespaces]`"),
+        );
+    }
+}
+
+fn a_range_has_a_user_namespace(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    let namespaces = &manifest.namespaces;
+    let wanted = namespaces.id_range.as_ref().filter(|wanted| wanted.value);
+    if let (Some(wanted), Some(At { value: false, .. })) = (wanted, &namespaces.user) {
+        findings.push(
+            Finding::error("ids of the jail's own need a user namespace", &wanted.origin)
+                .hint("take `user = false` out, or `id_range`"),
         );
     }
 }

@@ -177,6 +177,7 @@ fn namespaces(table: &mut Cursor) -> Namespaces {
         allow: table.list("allow", read::port(Port::parse)),
         user: table.value("user", read::flag),
         first_id: table.value("first_id", read::number(*FIRST.start(), *FIRST.end())),
+        id_range: table.value("id_range", read::flag),
         ipc: table.value("ipc", read::one_of(SHARES)),
         uts: table.value("uts", read::one_of(SHARES)),
         cgroup: table.value("cgroup", read::one_of(SHARES)),

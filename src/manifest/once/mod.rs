@@ -87,6 +87,9 @@ impl Facts<'_> {
 /// Why an option cannot be taken: what is wrong, and what to do.
 pub type Refused = (String, String);
 
+/// What it takes to give files away and to become another user, where there are others. It counts inside only.
+const OVER_IDS: [&str; 7] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID"];
+
 /// The jail's name where no manifest gives one.
 const NAME: &str = "once";
 
@@ -109,14 +112,9 @@ pub(super) struct Layer {
 pub(super) fn layer(asked: &[Asked], command: &[String], facts: &Facts<'_>) -> Result<Layer, Refused> {
     let is_whole = !asked.iter().any(|asked| asked.name == "--from");
     let mut files = Files::new(asked, facts, is_whole);
-    let mut made = Making {
-        table: Table::new(),
-        uid: facts.uid,
-        gid: facts.gid,
-        variables: Variables::default(),
-        processes: None,
-        is_first: false,
-    };
+    let has_range = asked.iter().any(|asked| asked.name == "--id-range");
+    let (uid, gid) = if has_range { (0, 0) } else { (facts.uid, facts.gid) };
+    let mut made = Making { uid, gid, ..Making::default() };
     for asked in asked {
         if !files.option(asked, facts)? {
             made.option(asked)?;
@@ -150,10 +148,14 @@ pub(super) fn layer(asked: &[Asked], command: &[String], facts: &Facts<'_>) -> R
 }
 
 /// The layer in the making, but for files.
+#[derive(Default)]
 struct Making {
     table: Table,
     uid: u32,
     gid: u32,
+    /// The options that say so.
+    uid_origin: Option<Origin>,
+    gid_origin: Option<Origin>,
     variables: Variables,
     /// `--pids`, the last of them.
     processes: Option<Asked>,
@@ -175,8 +177,14 @@ impl Making {
             },
             "--unsetenv" => self.variables.unset(value, &origin),
             "--clearenv" => self.variables.clear(&origin),
-            "--uid" => self.uid = id(asked)?,
-            "--gid" => self.gid = id(asked)?,
+            "--uid" => (self.uid, self.uid_origin) = (id(asked)?, Some(origin)),
+            "--gid" => (self.gid, self.gid_origin) = (id(asked)?, Some(origin)),
+            "--id-range" => {
+                set("namespaces.id_range", Node::new(Value::Flag(true), origin.clone()));
+                for capability in OVER_IDS {
+                    append(&mut self.table, "privileges.capabilities", text_of(capability, &origin));
+                }
+            }
             "--hostname" => set("namespaces.hostname", text_of(value, &origin)),
             "--cap-add" => append(&mut self.table, "privileges.capabilities", text_of(value, &origin)),
             "--best-effort" => append(&mut self.table, "privileges.best_effort", text_of(value, &origin)),
@@ -236,8 +244,8 @@ impl Making {
         let default = |reason| Origin::Default(reason);
         let caller = default("who the caller is, as nobody outside");
         put(&mut self.table, "name", text_of(NAME, &default("there is no manifest that gives a name")));
-        put(&mut self.table, "program.user", number(self.uid, &caller));
-        put(&mut self.table, "program.group", number(self.gid, &caller));
+        put(&mut self.table, "program.user", number(self.uid, self.uid_origin.as_ref().unwrap_or(&caller)));
+        put(&mut self.table, "program.group", number(self.gid, self.gid_origin.as_ref().unwrap_or(&caller)));
         let memory = default("nothing of a program that is run once is kept");
         put(&mut self.table, "root.tree", text_of("memory", &memory));
         let name = if self.uid == 0 { "root" } else { &facts.user };

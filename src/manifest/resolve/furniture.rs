@@ -158,6 +158,8 @@ fn outside(context: &Context<'_>, Owner { uid, gid }: Owner) -> Option<Owner> {
             let owner = Owner { uid: known(uid), gid: known(gid) };
             (owner != Owner::default()).then_some(owner)
         }
+        // Made by root inside, with ids as they are inside.
+        Ids::Granted => (Owner { uid, gid } != Owner::default()).then_some(Owner { uid, gid }),
         // There is one user and one group, to whom everything belongs anyway.
         Ids::One => None,
     }

@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 
 use super::accounts::Accounts;
-use super::ids::out_of_range;
+use super::ids::{not_granted, out_of_range};
 use super::run::{Context, Ids, Steps};
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::Manifest;
+use crate::plan::IdMap;
 use crate::plan::ids::COUNT;
 use crate::plan::secure_bits::SecureBits;
 use crate::plan::step::{Action, CapabilitySet};
@@ -40,6 +41,7 @@ pub(super) fn resolve(
     manifest: &Manifest,
     accounts: &Accounts,
     ids: Ids,
+    granted: Option<&IdMap>,
     findings: &mut Vec<Finding>,
 ) -> Identity {
     let mut found = |result: Result<u32, Finding>| {
@@ -92,6 +94,14 @@ pub(super) fn resolve(
         let more = groups.iter().map(|gid| ("group", *gid, &supplementary_origin));
         let beyond = users.chain(more).filter(|(_, id, _)| *id >= COUNT);
         findings.extend(beyond.map(|(what, id, origin)| out_of_range(what, id, origin)));
+    }
+    if let Some(map) = granted {
+        let users = (map.outside_user(uid).is_none()).then_some(("user", uid, &user_origin));
+        let all =
+            [(gid, &group_origin)].into_iter().chain(groups.iter().map(|gid| (*gid, &supplementary_origin)));
+        let groups = all.filter(|(gid, _)| !map.has_group(*gid)).map(|(gid, origin)| ("group", gid, origin));
+        findings
+            .extend(users.into_iter().chain(groups).map(|(what, id, origin)| not_granted(what, id, origin)));
     }
     let account = program.user.as_ref().and_then(|user| accounts.user(&user.value));
     let named = program.user.as_ref().map_or_else(|| "nobody".to_owned(), |user| user.value.to_string());

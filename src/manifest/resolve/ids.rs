@@ -7,12 +7,14 @@
 #![forbid(unsafe_code)]
 
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 use super::accounts::{self, Accounts};
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::Manifest;
 use crate::plan::ids::{COUNT, FIRST};
-use crate::plan::{JailName, Origin};
+use crate::plan::step::Owner;
+use crate::plan::{Account, At, HostPath, IdMap, JailName, Origin};
 use crate::sys::host::Host;
 
 /// The files that are asked, below the root.
@@ -160,6 +162,65 @@ fn entry(fields: &[&str]) -> Option<(String, Range)> {
     Some(((*name).to_owned(), first..=first.checked_add(count.checked_sub(1)?)?))
 }
 
+/// Where the programs are that write an ordinary user's maps. The caller's PATH has no say.
+const MAPPERS: [&str; 2] = ["/usr/bin/newuidmap", "/usr/bin/newgidmap"];
+
+/// The ids that the host grants to an ordinary user, and who maps them.
+pub struct Granted {
+    /// What they are inside.
+    pub map: IdMap,
+    /// newuidmap(1) and newgidmap(1).
+    pub programs: [HostPath; 2],
+    /// Because of what.
+    pub origin: Origin,
+}
+
+/// Those, if the manifest wants them.
+pub(super) fn granted(manifest: &Manifest, host: &Host) -> Result<Option<Granted>, Finding> {
+    let wanted = manifest.namespaces.id_range.as_ref().filter(|wanted| wanted.value);
+    let Some(At { origin, .. }) = wanted else { return Ok(None) };
+    let refused = |why: String, hint: String| {
+        Finding::error("this user has no range of ids to give to the jail", origin).why(why).hint(hint)
+    };
+    let missing = MAPPERS.iter().find(|path| !host.path(Path::new(path)).is_file());
+    let programs = MAPPERS.map(|path| HostPath::parse(path).ok());
+    let (None, [Some(users), Some(groups)]) = (missing, programs) else {
+        return Err(refused(
+            format!("there is no `{}`, which maps ids for ordinary users", missing.unwrap_or(&MAPPERS[0])),
+            "install the package `uidmap` (Debian, Ubuntu) or `shadow-utils`, or leave `id_range` (`once --id-range`) out".into(),
+        ));
+    };
+    let accounts = Accounts::read(host)?;
+    let name = accounts.user(&Account::Id(host.uid)).map(|user| user.name.clone());
+    let own = |text: &[u8]| -> Vec<Range> {
+        let is_own =
+            |(found, _): &(String, Range)| Some(found) == name.as_ref() || found.parse() == Ok(host.uid);
+        accounts::parse(text, entry).into_iter().filter(is_own).map(|(_, range)| range).collect()
+    };
+    let [of_users, of_groups] = ["etc/subuid", "etc/subgid"];
+    let ranges = [own(&accounts::read_file(host, of_users)?), own(&accounts::read_file(host, of_groups)?)];
+    let name = name.unwrap_or_else(|| host.uid.to_string());
+    if let Some(at) = ranges.iter().position(Vec::is_empty) {
+        let file = [of_users, of_groups][at];
+        return Err(refused(
+            format!("no line of `/{file}` is `{name}`'s"),
+            format!(
+                "root grants one: `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}`, with numbers that no other \
+                 line has; or leave `id_range` (`once --id-range`) out"
+            ),
+        ));
+    }
+    let map = IdMap::granted(Owner { uid: host.uid, gid: host.gid }, [&ranges[0], &ranges[1]]);
+    Ok(Some(Granted { map, programs: [users, groups], origin: origin.clone() }))
+}
+
+/// Why an id is none in a jail of an ordinary user's with a range.
+pub(super) fn not_granted(what: &str, id: u32, origin: &Origin) -> Finding {
+    Finding::error(format!("{what} {id} is not among the ids of the jail"), origin)
+        .why("they are 0, the caller, and from 1 on as many as /etc/subuid and /etc/subgid grant to the caller")
+        .hint("choose another one, or have root grant more with usermod(8)")
+}
+
 /// Why an id has no place in a jail's range.
 pub(super) fn out_of_range(what: &str, id: u32, origin: &Origin) -> Finding {
     Finding::error(format!("{what} {id} has no place in the jail's user namespace"), origin)
@@ -248,5 +309,27 @@ mod tests {
         scene.file("etc/subuid", "stockade:4294836224:131071\n");
         scene.file("etc/subgid", "stockade:4294836224:131071\n");
         assert_eq!(first(&scene, "web", &[], None), Ok(4_294_836_224));
+    }
+
+    #[test]
+    fn an_ordinary_user_has_what_its_lines_say() {
+        let scene = Scene::new("ids-of-user");
+        let mut manifest = Manifest::default();
+        let granted =
+            |manifest: &Manifest| granted(manifest, &scene.host).map_err(|finding| finding.why.join(" "));
+        assert!(granted(&manifest).unwrap().is_none());
+        manifest.namespaces.id_range = Some(At { value: true, origin: Origin::Default("asked for") });
+        let why = |manifest: &Manifest| granted(manifest).map(|_| ()).unwrap_err();
+        assert!(why(&manifest).contains("no `/usr/bin/newuidmap`"));
+        scene.file("usr/bin/newuidmap", "").file("usr/bin/newgidmap", "");
+        let own = scene.host.uid;
+        scene.file("etc/passwd", &format!("eve:x:{own}:{own}::/:/bin/sh\n"));
+        scene.file("etc/subuid", "adam:100000:10\n").file("etc/subgid", "eve:100000:10\n");
+        assert_eq!(why(&manifest), "no line of `/etc/subuid` is `eve`'s");
+        scene.file("etc/subuid", &format!("adam:100000:10\neve:200000:10\nadam:5:1\n{own}:300000:20\n"));
+        let found = granted(&manifest).unwrap().unwrap();
+        let outside = [0, 1, 10, 11, 30, 31].map(|uid| found.map.outside_user(uid));
+        assert_eq!(outside, [Some(own), Some(200_000), Some(200_009), Some(300_000), Some(300_019), None]);
+        assert!(found.map.has_group(10) && !found.map.has_group(11));
     }
 }

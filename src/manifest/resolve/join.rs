@@ -25,6 +25,7 @@ pub fn join_steps(run: Run, host: &Host, groups: &[HostPath]) -> Result<Run, Fin
             | Action::EnterControlGroups { .. }
             | Action::MakeUserNamespace { .. }
             | Action::MapIds { .. }
+            | Action::GrantIds { .. }
             | Action::ForbidUserNamespaces
             | Action::MakePrivate
             | Action::CloneRoot { .. }

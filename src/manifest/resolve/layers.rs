@@ -41,10 +41,10 @@ fn user_namespace_state(context: &Context<'_>) -> (Enforcement, Origin) {
     let (wanted, origin) = user_namespace_origin(context.manifest);
     let host = context.host;
     let enforcement = match context.ids {
-        Ids::One | Ids::Range(_) if !may_forbid_user_namespaces(context.manifest, host) => Enforcement::Degraded(
+        Ids::One | Ids::Granted | Ids::Range(_) if !may_forbid_user_namespaces(context.manifest, host) => Enforcement::Degraded(
             "/proc/sys is read-only here, and so the limit on user namespaces made inside cannot be set".into(),
         ),
-        Ids::One | Ids::Range(_) => Enforcement::Enforced,
+        Ids::One | Ids::Granted | Ids::Range(_) => Enforcement::Enforced,
         Ids::Host if wanted && !host.first_user_namespace => Enforcement::Off(
             "stockade runs in a user namespace already: uid 0 inside is uid 0 of that, which is not the host's".into(),
         ),

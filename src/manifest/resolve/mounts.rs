@@ -190,7 +190,7 @@ fn kernel_processes(context: &Context<'_>, mounts: &mut Vec<Planned>) {
 /// /sys, and its covers.
 fn kernel_objects(context: &Context<'_>, mounts: &mut Vec<Planned>) -> Result<(), Vec<Finding>> {
     let (Sys::Masked, origin) = shown_sys(context.manifest) else { return Ok(()) };
-    if context.ids == Ids::One && !network::is_own(context.manifest) {
+    if matches!(context.ids, Ids::One | Ids::Granted) && !network::is_own(context.manifest) {
         return Err(vec![
             Finding::error("an ordinary user's jail cannot have a /sys and the host's network", &origin)
                 .why("it shows network devices, so it is mounted by whoever owns their namespace: the host's root")
@@ -321,7 +321,7 @@ fn of_a_socket(context: &Context<'_>) -> Vec<(&'static str, String)> {
 fn owned_by_root(context: &Context<'_>) -> Vec<(&'static str, String)> {
     match context.ids {
         Ids::Range(first) => vec![("uid", first.to_string()), ("gid", first.to_string())],
-        Ids::Host | Ids::One => Vec::new(),
+        Ids::Host | Ids::One | Ids::Granted => Vec::new(),
     }
 }
 
@@ -329,7 +329,7 @@ fn owned_by_root(context: &Context<'_>) -> Vec<(&'static str, String)> {
 fn owned_by(context: &Context<'_>, owner: Owner) -> Vec<(&'static str, String)> {
     let first = match context.ids {
         Ids::Range(first) => first,
-        Ids::Host => 0,
+        Ids::Host | Ids::Granted => 0,
         Ids::One => return Vec::new(),
     };
     [("uid", owner.uid), ("gid", owner.gid)]
@@ -341,7 +341,13 @@ fn owned_by(context: &Context<'_>, owner: Owner) -> Vec<(&'static str, String)> 
 fn beyond(context: &Context<'_>, owner: Owner, origin: &Origin) -> Vec<Finding> {
     let ids = [("owner", owner.uid), ("group", owner.gid)];
     let beyond = ids.into_iter().filter(|(_, id)| matches!(context.ids, Ids::Range(_)) && *id >= COUNT);
-    beyond.map(|(what, id)| ids::out_of_range(what, id, origin)).collect()
+    let map = context.granted.as_ref().map(|granted| &granted.map);
+    let owner_is_there = map.is_none_or(|map| map.outside_user(owner.uid).is_some());
+    let group_is_there = map.is_none_or(|map| map.has_group(owner.gid));
+    let not_granted = [("owner", owner.uid, owner_is_there), ("group", owner.gid, group_is_there)];
+    let not_granted = not_granted.into_iter().filter(|(.., is_there)| !is_there);
+    let beyond = beyond.map(|(what, id)| ids::out_of_range(what, id, origin));
+    beyond.chain(not_granted.map(|(what, id, _)| ids::not_granted(what, id, origin))).collect()
 }
 
 /// The `[[mounts]]` of the manifest, in its order.

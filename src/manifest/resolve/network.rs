@@ -41,7 +41,9 @@ pub(super) fn enter(context: &Context<'_>, steps: &mut Steps) {
             Ids::Range(_) => {
                 (Action::EnterNetwork, "the network is the jail's own unless the manifest says otherwise")
             }
-            Ids::Host | Ids::One => (Action::LoopbackUp, "a network namespace begins with `lo` down"),
+            Ids::Host | Ids::One | Ids::Granted => {
+                (Action::LoopbackUp, "a network namespace begins with `lo` down")
+            }
         };
         let named = context.manifest.namespaces.network.as_ref();
         let origin = named.map_or(Origin::Default(reason), |network| network.origin.clone());

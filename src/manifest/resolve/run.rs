@@ -6,12 +6,14 @@ use super::accounts::Accounts;
 use super::command::DEFAULT_PATH;
 use super::control_groups::Controls;
 use super::identity::{self, Identity};
+use super::ids::{self, Granted};
 use super::mounts::{self, Planned};
 use super::proc::{self, Covers};
 use super::{circumstances, furniture, landlock, layers, network, passed, standard, system_calls};
 use crate::manifest::finding::Finding;
 use crate::manifest::links::{self, Root};
 use crate::manifest::schema::{Manifest, Proc, Program, ProgramType, Share, Sys};
+use crate::plan::ids::UNMAPPED;
 use crate::plan::step::{
     Action, CEILINGS, Ceiling, IdSpace, Idmap, NOTIFY_DIRECTORY, Namespaces, Owner, RootMethod, SOCKET, Watch,
 };
@@ -29,6 +31,8 @@ pub(super) struct Context<'a> {
     pub(super) tree: &'a HostPath,
     /// What ids inside are outside.
     pub(super) ids: Ids,
+    /// The ids of [`Ids::Granted`].
+    pub(super) granted: Option<Granted>,
     /// The users and groups known to the host, and those the manifest brings; none if it names none.
     pub(super) accounts: &'a Accounts,
     /// The program's ids.
@@ -67,6 +71,11 @@ impl Context<'_> {
         match self.ids {
             Ids::Host => self.identity.uid,
             Ids::One => self.host.uid,
+            Ids::Granted => {
+                let granted =
+                    self.granted.as_ref().and_then(|granted| granted.map.outside_user(self.identity.uid));
+                granted.unwrap_or(UNMAPPED)
+            }
             Ids::Range(first) => first + self.identity.uid,
         }
     }
@@ -86,6 +95,8 @@ pub(super) enum Ids {
     Host,
     /// One user and one group, which are the caller's: an ordinary user has no more to give.
     One,
+    /// The caller, who is root inside, and what the host grants to it: [`Context::granted`].
+    Granted,
     /// As many as there are in [`IdMap::range`], from this one on.
     Range(u32),
 }
@@ -154,16 +165,20 @@ pub fn run_steps(
     let mut findings = Vec::new();
     let ids = layers::user_namespace(manifest, host).and_then(|wanted| {
         Ok(match wanted {
-            false => Ids::Host,
-            true if host.is_root() => Ids::Range(first_id()?),
-            true => Ids::One,
+            false => (Ids::Host, None),
+            true if host.is_root() => (Ids::Range(first_id()?), None),
+            true => match ids::granted(manifest, host)? {
+                Some(granted) => (Ids::Granted, Some(granted)),
+                None => (Ids::One, None),
+            },
         })
     });
-    let ids = ids.unwrap_or_else(|finding| {
+    let (ids, granted) = ids.unwrap_or_else(|finding| {
         findings.push(finding);
-        Ids::Host
+        (Ids::Host, None)
     });
-    let identity = identity::resolve(manifest, accounts, ids, &mut findings);
+    let map = granted.as_ref().map(|granted| &granted.map);
+    let identity = identity::resolve(manifest, accounts, ids, map, &mut findings);
     if !findings.is_empty() {
         return Err(findings);
     }
@@ -172,6 +187,7 @@ pub fn run_steps(
         host,
         tree: tree.path,
         ids,
+        granted,
         accounts,
         identity,
         covers: None,
@@ -224,7 +240,7 @@ fn parent(context: &Context<'_>, mounts: &[Planned], steps: &mut Steps) {
     let new = |share: &Option<At<Share>>| !matches!(share, Some(At { value: Share::Host, .. }));
     let network = network::is_own(context.manifest);
     let mut namespaces = Namespaces {
-        user: context.ids == Ids::One,
+        user: matches!(context.ids, Ids::One | Ids::Granted),
         mount: true,
         pid: true,
         ipc: new(&wanted.ipc),
@@ -278,22 +294,7 @@ fn enter(
     let manifest = context.manifest;
     let own_view = !matches!(manifest.namespaces.cgroup, Some(At { value: Share::Host, .. }));
     context.controls.enter(own_view, steps);
-    if context.ids == Ids::One {
-        let inside = Owner { uid: context.identity.uid, gid: context.identity.gid };
-        let outside = Owner { uid: context.host.uid, gid: context.host.gid };
-        steps.unasked(
-            Phase::Enter,
-            Action::MapIds { map: IdMap::one(inside, outside) },
-            "an ordinary user has one id to give",
-        );
-        if layers::may_forbid_user_namespaces(manifest, context.host) {
-            steps.unasked(
-                Phase::Enter,
-                Action::ForbidUserNamespaces,
-                "a user namespace made inside would give every capability in it",
-            );
-        }
-    }
+    map_ids(context, steps);
     network::connect(context, steps)?;
     circumstances::oom_score(context, steps);
     steps.unasked(Phase::Enter, Action::SetUndumpable, "PID 1 is still a copy of the supervisor");
@@ -344,6 +345,30 @@ fn enter(
         steps.push(Phase::Enter, Action::SetHostname { name: hostname }, &origin);
     }
     Ok(())
+}
+
+/// The maps of an ordinary user's user namespace, which was made with the jail.
+fn map_ids(context: &Context<'_>, steps: &mut Steps) {
+    match (context.ids, &context.granted) {
+        (Ids::Granted, Some(Granted { map, programs, origin })) => {
+            let action = Action::GrantIds { map: map.clone(), programs: programs.clone() };
+            steps.push(Phase::Enter, action, origin);
+        }
+        (Ids::One, _) => {
+            let inside = Owner { uid: context.identity.uid, gid: context.identity.gid };
+            let outside = Owner { uid: context.host.uid, gid: context.host.gid };
+            let action = Action::MapIds { map: IdMap::one(inside, outside) };
+            steps.unasked(Phase::Enter, action, "an ordinary user has one id to give");
+        }
+        _ => return,
+    }
+    if layers::may_forbid_user_namespaces(context.manifest, context.host) {
+        steps.unasked(
+            Phase::Enter,
+            Action::ForbidUserNamespaces,
+            "a user namespace made inside would give every capability in it",
+        );
+    }
 }
 
 /// Into the user namespace that was made beforehand, once nothing is left to do that takes a right on the host.

@@ -134,6 +134,15 @@ pub(super) const JOIN_NAMESPACES: Text = Text {
     without: "The program would run on the host, with the host's files and processes in sight.",
 };
 
+pub(super) const GRANT_IDS: Text = Text {
+    why: "An ordinary user may map one id: its own. Which others are its to map the host's root has written into /etc/subuid and \
+          /etc/subgid, and newuidmap and newgidmap, which are set-user-id, map those and no others. The user is root inside, and the other \
+          ids inside are nobody's outside, so owners can be given away in the jail, and groups be set.",
+    man: &["newuidmap(1)", "newgidmap(1)", "subuid(5)", "user_namespaces(7)"],
+    without: "Every file belongs to one user, and chown(2) to any other fails with EINVAL: package managers, tar as root and daemons \
+              that change to their user stop there.",
+};
+
 pub(super) const CONNECT_NETWORK: Text = Text {
     why: "A network of the jail's own leads nowhere, and joining it to the host's by a bridge takes root on the host. pasta reads the \
           packets that the jail sends to a device of its own, and does with ordinary sockets, with no right but its caller's, what they ask \

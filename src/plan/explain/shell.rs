@@ -69,6 +69,13 @@ pub(super) fn line(action: &Action) -> Option<String> {
             let (user, group) = (first(&map.users), first(&map.groups));
             format!("unshare --user --map-user={user} --map-group={group} \u{2026}")
         }
+        Action::GrantIds { map, programs } => {
+            let line = |program: &crate::plan::HostPath, extents: &[Extent]| {
+                format!("{} $jail {}", word(program.as_path()), join(" ", extents))
+            };
+            let [users, groups] = programs;
+            format!("{} && {}", line(users, &map.users), line(groups, &map.groups))
+        }
         Action::ForbidUserNamespaces => "sysctl --write user.max_user_namespaces=0".into(),
         Action::MakePrivate => "mount --make-rprivate /".into(),
         Action::NewSession => "setsid --wait \u{2026}".into(),
