@@ -32,6 +32,17 @@ pub struct Seen {
     /// Calls whose arguments could not be read, by their names: those of a process that has made itself undumpable, see `PR_SET_DUMPABLE`
     /// in prctl(2), traced by an ordinary user.
     pub unread: BTreeMap<&'static str, Moment>,
+    /// What it lacked; only of a program in a jail.
+    pub lacked: Lacked,
+}
+
+/// What a program in a jail lacked. Of that, the calls that the jail's filter refused are [`Seen::calls`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lacked {
+    /// Paths that were missing or refused, with what was to be done with each.
+    pub files: BTreeMap<PathBuf, BTreeMap<Use, Moment>>,
+    /// Capabilities for want of which a call failed.
+    pub capabilities: BTreeMap<u8, Moment>,
 }
 
 /// Who did something first, by which call and when.

@@ -215,26 +215,25 @@ pub(super) struct Calls {
     places: Vec<(Architecture, Vec<Option<usize>>)>,
     /// What each call of the table names.
     shapes: Vec<Option<Shape>>,
-    /// What every profile lets in: of `default`, `daemon` and `compute` the last has least.
+    /// What needs no telling: what every profile lets in, of which `compute` has least; or what a jail's filter does.
     common: Policy,
 }
 
-impl Default for Calls {
-    fn default() -> Self {
+impl Calls {
+    /// `jail`: what the filter of a jail lets in, if there is one.
+    pub(super) fn new(jail: Option<Policy>) -> Self {
         let mut shapes = vec![None; CALLS.len()];
         for (name, shape) in SHAPES {
             if let Some(at) = table::find(name) {
                 shapes[at] = Some(shape);
             }
         }
-        let common = Policy::profile(Profile::Compute, CapabilitySet::EMPTY);
+        let common = jail.unwrap_or_else(|| Policy::profile(Profile::Compute, CapabilitySet::EMPTY));
         let places = |architecture| (0..NUMBERS).map(|number| position(architecture, number)).collect();
         let places = architectures().iter().map(|each| (*each, places(*each))).collect();
         Self { places, shapes, common }
     }
-}
 
-impl Calls {
     /// The place in the table of a call.
     pub(super) fn find(&self, architecture: Architecture, number: u64) -> Option<usize> {
         let (_, places) = self.places.iter().find(|(each, _)| *each == architecture)?;
@@ -246,7 +245,7 @@ impl Calls {
         self.shapes[at]
     }
 
-    /// Whether there is a profile that refuses it.
+    /// Whether there is a profile that refuses it, or the jail's filter does.
     pub(super) fn is_noted(&self, at: usize, arguments: &[u64; 6]) -> bool {
         self.common.refuses_at(at, arguments).is_some()
     }

@@ -29,6 +29,8 @@ pub(super) struct Credentials {
     pub effective: u64,
     /// Its process.
     pub process: i32,
+    /// The same as the process itself knows it, in its own PID namespace.
+    pub inner: i32,
 }
 
 impl Credentials {
@@ -51,7 +53,18 @@ impl Credentials {
             groups: numbers("Groups"),
             effective: u64::from_str_radix(field("CapEff").trim(), 16).unwrap_or_default(),
             process: field("Tgid").trim().parse().unwrap_or_default(),
+            inner: numbers("NStgid").last().map_or(0, |number| *number as i32),
         }
+    }
+
+    /// Whether it is root in its user namespace, see user_namespaces(7): the first id of its map.
+    pub(super) fn is_root_inside(&self, thread: i32) -> bool {
+        let map = std::fs::read_to_string(format!("/proc/{thread}/uid_map")).unwrap_or_default();
+        let root = map.lines().find_map(|line| {
+            let mut words = line.split_ascii_whitespace();
+            if words.next()? == "0" { words.next()?.parse().ok() } else { None }
+        });
+        root == Some(self.file_user())
     }
 
     /// Whether it has this capability in effect.

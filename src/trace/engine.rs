@@ -11,7 +11,7 @@ use nix::libc;
 use super::launch::Child;
 use super::watch::Watch;
 use super::{Command, Error, Seen};
-use crate::sys::ptrace::{self, Report, Stop, Tick, option};
+use crate::sys::ptrace::{self, Report, Tick, option};
 use crate::sys::signal::{self, SignalSet};
 use crate::sys::{Error as CallError, process};
 
@@ -72,7 +72,7 @@ impl Tracer {
         signal::set_mask(SignalSet(mask.0 | signals.0)).map_err(&failed)?;
         let mut child = Child::make(command, mask)?;
         let mut tracer = Self {
-            watch: Watch::new().map_err(CallError::of("openat"))?,
+            watch: Watch::new(command.jail).map_err(CallError::of("openat"))?,
             first: child.pid,
             ended: None,
             early: HashSet::new(),
@@ -212,8 +212,7 @@ impl Tracer {
         match status >> 16 {
             libc::PTRACE_EVENT_SECCOMP => {
                 let info = ptrace::call_info(pid).map_err(failed)?;
-                let Stop::Entry { number, arguments } = info.stop else { return self.go_on(pid, 0) };
-                self.watch.entry(pid, &info, number, arguments);
+                self.watch.stopped(pid, &info);
                 self.go_on(pid, 0)
             }
             event @ (libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE) => {
@@ -221,7 +220,7 @@ impl Tracer {
                 if !self.stillborn.remove(&child) {
                     self.watch.born(pid, child, event != libc::PTRACE_EVENT_CLONE);
                     if self.early.remove(&child) {
-                        let _ = ptrace::go_on(child, 0);
+                        let _ = self.go_on(child, 0);
                     }
                 }
                 self.go_on(pid, 0)
@@ -239,9 +238,8 @@ impl Tracer {
             // A signal has stopped its process; it is woken up by SIGCONT.
             EVENT_STOP if signal != libc::SIGTRAP => ptrace::listen(pid).map_err(failed),
             0 if signal == libc::SIGTRAP | 0x80 => {
-                if let Stop::Exit(result) = ptrace::call_info(pid).map_err(failed)?.stop {
-                    self.watch.exit(pid, result);
-                }
+                let info = ptrace::call_info(pid).map_err(failed)?;
+                self.watch.stopped(pid, &info);
                 self.go_on(pid, 0)
             }
             0 => self.go_on(pid, signal),

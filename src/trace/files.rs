@@ -7,9 +7,10 @@ use nix::libc;
 use super::calls::{Link, Path, Shape};
 use super::credentials::{Attributes, READ, SEARCH, WRITE};
 use super::pending::{After, DONE, MISSING, Pending, Planned};
+use super::place::link;
 use super::rights::{CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, MKNOD};
-use super::walk::{Found, Walked};
-use super::watch::{Made, Watch, link};
+use super::walk::{Found, From, Walked};
+use super::watch::{Made, Watch};
 use crate::seen::{Kind, Use};
 
 /// `S_ISGID`, `S_ISVTX`
@@ -97,23 +98,30 @@ impl Watch {
         follow: bool,
     ) -> Option<Walked> {
         let base = match directory {
-            Some(number) if number != libc::AT_FDCWD && text[0] != b'/' => {
-                Some(link(&format!("/proc/{}/fd/{number}", made.thread))?)
-            }
+            Some(number) if number != libc::AT_FDCWD && text[0] != b'/' => Some(self.path_of(made, number)?),
             _ => None,
         };
-        let (place, process) = (self.place(made.thread), self.process(made.thread));
-        let from = place.from(base.as_deref(), process);
-        let walked = self.walker(made.thread, &place)?.walk(from, text, follow);
+        let place = self.place(made.thread);
+        let walked = self.walker(&place)?.walk(place.from(base.as_deref()), text, follow);
         self.followed(made, &walked.links);
         Some(walked)
     }
 
     /// What an open descriptor leads to, if that has a path.
     fn descriptor(&mut self, made: &Made, number: i32) -> Option<Walked> {
-        let path = link(&format!("/proc/{}/fd/{number}", made.thread))?;
+        let path = self.path_of(made, number)?;
         let path = if path.is_empty() { b"/".to_vec() } else { path };
-        self.walk_text(made, None, &path, false)
+        // From the top: what /proc tells begins there, whatever the program's root is.
+        let place = self.place(made.thread);
+        let from = From { root: b"", base: b"", process: place.process() };
+        Some(self.walker(&place)?.walk(from, &path, false))
+    }
+
+    /// The path of an open descriptor.
+    fn path_of(&mut self, made: &Made, number: i32) -> Option<Vec<u8>> {
+        let path = link(&format!("/proc/{}/fd/{number}", made.thread))?;
+        let place = self.place(made.thread);
+        Some(self.inside(&place, path))
     }
 
     /// The directories on the way: whether they let it pass, and if not, by which right it might.
@@ -191,8 +199,8 @@ impl Watch {
 
     /// The directory of a path is going to be changed.
     fn needs_directory(&mut self, made: &Made, path: &[u8], pending: &mut Pending) -> Option<Attributes> {
-        let (place, process) = (self.place(made.thread), self.process(made.thread));
-        let parent = self.walker(made.thread, &place)?.parent(path, process)?;
+        let place = self.place(made.thread);
+        let parent = self.walker(&place)?.parent(path, place.process())?;
         self.needs(made, &parent, WRITE | SEARCH, pending);
         Some(parent)
     }

@@ -11,6 +11,10 @@
 //!    more when the call has been made (`pending`).
 //! 4. What is new is recorded with who, which call and when (`record`); the result is a [`Seen`].
 //!
+//! In a jail it is the other way round ([`Command::jail`]): what failed is of interest, and the jail's own filter would answer before ours. So
+//! there is no filter, whoever sets the jail up runs on undisturbed but for new processes, and what is executed in another mount
+//! namespace is the program: it and all it makes stop at the beginning and at the end of every call.
+//!
 //! A program can change its memory between our look and the kernel's: it misleads the record, and nothing else, as nothing is done with
 //! its paths but `lstat` and `readlink` on one component at a time. An ordinary user's program is traced with no_new_privs, without which
 //! the kernel takes no filter, so set-user-id programs do not get their rights; root's is not, and they do.
@@ -19,9 +23,11 @@ mod calls;
 mod credentials;
 mod engine;
 mod files;
+mod jailed;
 mod launch;
 mod memory;
 mod pending;
+mod place;
 mod program;
 mod record;
 mod rights;
@@ -35,6 +41,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+use crate::plan::system_calls::Policy;
 pub use crate::seen::Seen;
 pub use engine::{Happened, Tracer};
 
@@ -47,6 +54,9 @@ pub struct Command {
     pub environment: Option<Vec<(OsString, OsString)>>,
     /// Where it runs; none: where this process does.
     pub directory: Option<PathBuf>,
+    /// The program runs a jail, and what is of interest is the program inside: what it lacks there, where system calls are filtered by this
+    /// policy.
+    pub jail: Option<Policy>,
 }
 
 /// Why a program cannot be traced.

@@ -98,6 +98,19 @@ impl Record {
         });
     }
 
+    /// A path was to be used so, and could not be.
+    pub(super) fn lacked_file(&mut self, named: &Named, of: Use, doer: &Doer) {
+        let moment = self.moment(doer);
+        let path = OsString::from_vec(named.path.clone()).into();
+        self.seen.lacked.files.entry(path).or_default().entry(of).or_insert(moment);
+    }
+
+    /// A call failed for want of a capability.
+    pub(super) fn lacked_capability(&mut self, number: u8, doer: &Doer) {
+        let moment = self.moment(doer);
+        self.seen.lacked.capabilities.entry(number).or_insert(moment);
+    }
+
     /// All of it.
     pub(super) fn finish(self) -> Seen {
         let mut seen = self.seen;

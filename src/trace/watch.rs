@@ -1,9 +1,6 @@
 //! What a traced program does, call by call: from the stops of the engine to the record. It only looks.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -13,12 +10,13 @@ use super::calls::{self, Calls};
 use super::credentials::Credentials;
 use super::memory::Memory;
 use super::pending::{After, Named, Pending};
+use super::place::{Elsewhere, Place, link, mount_namespace};
 use super::program;
 use super::record::{Doer, Record};
-use super::walk::{From, Walker};
-use crate::plan::system_calls::{Architecture, decisive};
+use super::walk::Walker;
+use crate::plan::system_calls::{Architecture, Policy, decisive};
 use crate::seen::{Call, Seen, Use};
-use crate::sys::ptrace::CallInfo;
+use crate::sys::ptrace::{CallInfo, Stop};
 
 /// A call that a thread is about to make.
 #[derive(Clone, Copy, Debug)]
@@ -53,18 +51,11 @@ pub(super) struct Task {
     /// The process it is of.
     pub process: i32,
     pub program: Rc<str>,
-    credentials: Option<Rc<Credentials>>,
-    place: Option<(u64, Rc<Place>)>,
+    /// Whether each of its calls is looked at to its end: it is in a jail.
+    pub jailed: bool,
+    pub credentials: Option<Rc<Credentials>>,
+    pub place: Option<(u64, Rc<Place>)>,
     pending: Option<Pending>,
-}
-
-/// Where a process is: paths as for [`From`].
-#[derive(Clone, Debug)]
-pub(super) struct Place {
-    root: Vec<u8>,
-    directory: Vec<u8>,
-    /// The mount namespace, if it is not this process's own.
-    elsewhere: Option<u64>,
 }
 
 /// All threads, and what was seen of them.
@@ -72,21 +63,24 @@ pub(super) struct Place {
 pub(super) struct Watch {
     pub calls: Calls,
     pub record: Record,
-    tasks: HashMap<i32, Task>,
-    host: Walker,
+    pub tasks: HashMap<i32, Task>,
+    pub host: Walker,
     /// Trees of other mount namespaces, by their inode.
-    others: HashMap<u64, Walker>,
+    pub others: HashMap<u64, Elsewhere>,
+    /// Whether it is what runs in a jail that is looked at.
+    for_jail: bool,
     /// This process's mount namespace.
-    own: u64,
+    pub own: u64,
     /// Counts the changes of anybody's place.
-    epoch: u64,
+    pub epoch: u64,
 }
 
 impl Watch {
-    /// Nobody yet.
-    pub(super) fn new() -> Result<Self, Errno> {
+    /// Nobody yet. `jail`: see [`super::Command::jail`].
+    pub(super) fn new(jail: Option<Policy>) -> Result<Self, Errno> {
         Ok(Self {
-            calls: Calls::default(),
+            calls: Calls::new(jail),
+            for_jail: jail.is_some(),
             record: Record::default(),
             tasks: HashMap::new(),
             host: Walker::below(Path::new("/"))?,
@@ -99,7 +93,8 @@ impl Watch {
     /// The first process, before it executes anything.
     pub(super) fn first(&mut self, process: i32) {
         let program = Rc::from("stockade");
-        self.tasks.insert(process, Task { process, program, credentials: None, place: None, pending: None });
+        let task = Task { process, program, jailed: false, credentials: None, place: None, pending: None };
+        self.tasks.insert(process, task);
     }
 
     /// A thread has made another, or a process.
@@ -148,16 +143,19 @@ impl Watch {
         processes
     }
 
-    /// A call is about to be made. Whether its result is needed.
-    pub(super) fn entry(
-        &mut self,
-        thread: i32,
-        info: &CallInfo,
-        number: u64,
-        mut arguments: [u64; 6],
-    ) -> bool {
-        let Some(architecture) = calls::architecture(info.architecture) else { return false };
-        let Some(at) = self.calls.find(architecture, number) else { return false };
+    /// A thread is at the beginning or at the end of a call.
+    pub(super) fn stopped(&mut self, thread: i32, info: &CallInfo) {
+        match info.stop {
+            Stop::Entry { number, arguments } => self.entry(thread, info, number, arguments),
+            Stop::Exit(result) => self.exit(thread, result),
+            Stop::None => {}
+        }
+    }
+
+    /// A call is about to be made.
+    fn entry(&mut self, thread: i32, info: &CallInfo, number: u64, mut arguments: [u64; 6]) {
+        let Some(architecture) = calls::architecture(info.architecture) else { return };
+        let Some(at) = self.calls.find(architecture, number) else { return };
         let narrow = architecture == Architecture::X86_32;
         if narrow {
             arguments = arguments.map(|argument| u64::from(argument as u32));
@@ -166,38 +164,48 @@ impl Watch {
         if self.calls.is_noted(at, &arguments) {
             let call = Call { architecture, number: number as u32, arguments: decisive(at, &arguments) };
             self.note(&made, call);
+            if self.is_jailed(thread) {
+                // It is not made.
+                return;
+            }
         }
         let mut pending = Pending::new(at);
         if let Err(errno) = self.plan(&made, &mut pending) {
             self.unread(&made, errno);
         }
         if pending.is_empty() {
-            return false;
+            return;
         }
-        if let Some(result) = pending.expected {
+        if let Some(result) = pending.expected.filter(|_| !self.is_jailed(thread)) {
             self.settle(thread, pending, result);
-            return false;
+        } else if let Some(task) = self.tasks.get_mut(&thread) {
+            task.pending = Some(pending);
         }
-        let Some(task) = self.tasks.get_mut(&thread) else { return false };
-        task.pending = Some(pending);
-        true
     }
 
     /// The call that a thread was in has this result.
-    pub(super) fn exit(&mut self, thread: i32, result: i64) {
+    fn exit(&mut self, thread: i32, result: i64) {
         let pending = self.tasks.get_mut(&thread).and_then(|task| task.pending.take());
         if let Some(pending) = pending {
             self.settle(thread, pending, result);
         }
     }
 
-    /// Whether the end of a thread's call is waited for.
+    /// Whether a thread is to stop at the end of its call, or at the next one.
     pub(super) fn is_pending(&self, thread: i32) -> bool {
-        self.tasks.get(&thread).is_some_and(|task| task.pending.is_some())
+        self.tasks.get(&thread).is_some_and(|task| task.pending.is_some() || task.jailed)
+    }
+
+    /// Whether each call of a thread is looked at.
+    fn is_jailed(&self, thread: i32) -> bool {
+        self.tasks.get(&thread).is_some_and(|task| task.jailed)
     }
 
     /// A thread has executed a program, and is stopped before its first instruction.
     pub(super) fn executed(&mut self, thread: i32, info: &CallInfo) {
+        if self.for_jail && !self.is_jailed(thread) {
+            return self.entered(thread, info);
+        }
         let pending = self.tasks.get_mut(&thread).and_then(|task| task.pending.take());
         let Some(pending) = pending else { return };
         let doer = self.doer(thread, pending.at);
@@ -264,6 +272,9 @@ impl Watch {
             }
         }
         if result < 0 {
+            if self.is_jailed(thread) {
+                self.failed(thread, &pending, result, &doer);
+            }
             return;
         }
         for capability in pending.capabilities {
@@ -289,12 +300,6 @@ impl Watch {
         }
     }
 
-    /// Paths may lead elsewhere now.
-    fn forget(&mut self) {
-        self.host.forget();
-        self.others.values_mut().for_each(Walker::forget);
-    }
-
     /// Who a thread is.
     pub(super) fn credentials(&mut self, thread: i32) -> Rc<Credentials> {
         let known = self.tasks.get(&thread).and_then(|task| task.credentials.clone());
@@ -314,34 +319,6 @@ impl Watch {
         Doer { program, call: calls::manual(at), who }
     }
 
-    /// Where a thread is.
-    pub(super) fn place(&mut self, thread: i32) -> Rc<Place> {
-        let epoch = self.epoch;
-        match self.tasks.get(&thread).and_then(|task| task.place.as_ref()) {
-            Some((of, place)) if *of == epoch => return Rc::clone(place),
-            _ => {}
-        }
-        let namespace = mount_namespace(&thread.to_string()).filter(|found| *found != self.own);
-        let found = Rc::new(Place {
-            root: link(&format!("/proc/{thread}/root")).unwrap_or_default(),
-            directory: link(&format!("/proc/{thread}/cwd")).unwrap_or_default(),
-            elsewhere: namespace,
-        });
-        if let Some(task) = self.tasks.get_mut(&thread) {
-            task.place = Some((epoch, Rc::clone(&found)));
-        }
-        found
-    }
-
-    /// The tree that a thread sees.
-    pub(super) fn walker(&mut self, thread: i32, place: &Place) -> Option<&mut Walker> {
-        let Some(namespace) = place.elsewhere else { return Some(&mut self.host) };
-        if let std::collections::hash_map::Entry::Vacant(entry) = self.others.entry(namespace) {
-            entry.insert(Walker::below(Path::new(&format!("/proc/{thread}/root"))).ok()?);
-        }
-        self.others.get_mut(&namespace)
-    }
-
     /// The process of a thread.
     pub(super) fn process(&self, thread: i32) -> i32 {
         self.tasks.get(&thread).map_or(thread, |task| task.process)
@@ -358,31 +335,4 @@ impl Watch {
             self.record.file(&named, Use::Followed, &doer);
         }
     }
-}
-
-impl Place {
-    /// For a walk from a directory, or from the working directory.
-    pub(super) fn from<'a>(&'a self, directory: Option<&'a [u8]>, process: i32) -> From<'a> {
-        From { root: &self.root, base: directory.unwrap_or(&self.directory), process }
-    }
-}
-
-/// The path that a link of /proc tells, without the slash of the root; none if it is no path. One of a directory that was removed
-/// has a word after it.
-pub(super) fn link(path: &str) -> Option<Vec<u8>> {
-    let target = std::fs::read_link(path).ok()?;
-    let target = target.as_os_str().as_bytes();
-    if target.first() != Some(&b'/') {
-        return None;
-    }
-    let path = match target.strip_suffix(b" (deleted)") {
-        Some(path) if std::fs::symlink_metadata(OsStr::from_bytes(target)).is_err() => path,
-        _ => target,
-    };
-    Some(if path == b"/" { Vec::new() } else { path.to_owned() })
-}
-
-/// The inode of a process's mount namespace.
-fn mount_namespace(process: &str) -> Option<u64> {
-    std::fs::metadata(format!("/proc/{process}/ns/mnt")).ok().map(|found| found.ino())
 }

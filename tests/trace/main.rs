@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod files;
+mod jail;
 mod processes;
 mod rights;
 mod sockets;
@@ -63,6 +64,7 @@ fn command(directory: &Dir) -> Command {
         arguments: vec![directory.join("program").into()],
         environment: Some(vec![("PATH".into(), "/usr/bin:/bin".into())]),
         directory: Some(directory.path().into()),
+        ..Command::default()
     }
 }
 

@@ -154,6 +154,7 @@ fn what_is_executed_along_with_a_program_is_told() {
         arguments: super::words(words),
         environment: Some(vec![("PATH".into(), "/usr/bin:/bin".into())]),
         directory: Some(directory.path().into()),
+        ..Command::default()
     };
     let made = std::process::Command::new("chmod").arg("755").arg(directory.join("script")).status().unwrap();
     assert!(made.success());
