@@ -55,9 +55,10 @@ pub fn missing(manifest: &Manifest, steps: &[Step], root: &Root) -> Vec<Finding>
 
 fn finding(file: &Path, line: usize, path: &Path, origin: &Origin) -> Finding {
     let shown = |path: &Path| Escaped(path.as_os_str().as_bytes()).to_string();
-    let hint = match is_key(path) {
-        true => "a secret is never copied unasked: if the program needs it, show it by a mount".to_owned(),
-        false => format!("if the program needs it: `files = [\"{}\"]` under [tree], or a mount", shown(path)),
+    let hint = if is_key(path) {
+        "a secret is never copied unasked: if the program needs it, show it by a mount".to_owned()
+    } else {
+        format!("if the program needs it: `files = [\"{}\"]` under [tree], or a mount", shown(path))
     };
     let (file, path) = (shown(file), shown(path));
     Finding::warning(format!("`{path}` is on this host and not in the jail"), origin)
