@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -43,6 +43,23 @@ pub struct Lacked {
     pub files: BTreeMap<PathBuf, BTreeMap<Use, Moment>>,
     /// Capabilities for want of which a call failed.
     pub capabilities: BTreeMap<u8, Moment>,
+}
+
+impl Seen {
+    /// The same, where programs have these names instead of their paths.
+    #[must_use]
+    pub fn named(mut self, names: &BTreeMap<PathBuf, Rc<str>>) -> Self {
+        let files = self.files.values_mut().flat_map(|file| file.uses.values_mut());
+        let moments = self.executions.iter_mut().map(|execution| &mut execution.moment).chain(files);
+        let moments = moments.chain(self.sockets.values_mut()).chain(self.capabilities.values_mut());
+        let moments = moments.chain(self.users.values_mut()).chain(self.groups.values_mut());
+        for moment in moments.chain(self.calls.values_mut()).chain(self.unread.values_mut()) {
+            if let Some(name) = names.get(Path::new(&*moment.program)) {
+                moment.program = Rc::clone(name);
+            }
+        }
+        self
+    }
 }
 
 /// Who did something first, by which call and when.

@@ -13,8 +13,8 @@ use crate::report::diagnostic::Diagnostic;
 pub(crate) use once::{Once, descriptor_content, parse as once};
 use verbs::Words;
 pub(crate) use verbs::{
-    Build, Check, Doctor, Exec, Export, Freeze, Import, Limit, List, Plan, Run, Serve, Signal, Stats, Stop,
-    Test, Thaw, Verb, Verify, Why,
+    Build, Check, Doctor, Exec, Export, Freeze, Import, Learn, Limit, List, Plan, Run, Serve, Signal, Stats,
+    Stop, Test, Thaw, Verb, Verify, Why,
 };
 
 /// What the command line asks for.
@@ -47,7 +47,7 @@ impl Early {
 
 /// The verbs, and every option with whether it takes a value. Kept by hand because argh tells neither before it parses; a
 /// test compares them with the structs.
-const VERBS: [(&str, &[(&str, bool)]); 20] = [
+const VERBS: [(&str, &[(&str, bool)]); 21] = [
     ("check", &[("--json", false)]),
     ("plan", &[("--explain", false), ("--json", false), ("--all", false), ("--set", true)]),
     (
@@ -97,6 +97,17 @@ const VERBS: [(&str, &[(&str, bool)]); 20] = [
     ("why", &[("--json", false)]),
     ("export", &[("--output", true), ("--set", true)]),
     ("remove", &[]),
+    (
+        "learn",
+        &[
+            ("--output", true),
+            ("--into", true),
+            ("--probe", true),
+            ("--for", true),
+            ("--name", true),
+            ("--prove", false),
+        ],
+    ),
     ("import", &[("--output", true), ("--file", true)]),
 ];
 
@@ -156,6 +167,10 @@ fn meaningful(verb: &Verb, program: Option<&Vec<OsString>>) -> Result<(), Early>
             "no program is named".into(),
             format!("write `stockade exec {} -- PROGRAM`", exec.jail),
         )),
+        Verb::Learn(_) if program.is_none_or(Vec::is_empty) => {
+            Err(usage("no program is named".into(), "write `stockade learn -- PROGRAM ARGUMENTS`"))
+        }
+        Verb::Learn(learn) => meaningful_learn(learn),
         Verb::Run(_) | Verb::Serve(_) | Verb::Plan(_) | Verb::Exec(_) | Verb::Import(_) => Ok(()),
         _ if program.is_some() => Err(usage(
             "`--` and what follows it mean nothing here".into(),
@@ -228,10 +243,27 @@ fn kind_of_value(option: &str) -> &'static str {
         "--keep" | "--max" | "--max-per-source" => "COUNT",
         "--listen" => "WHERE",
         "--generation" => "NUMBER",
-        "--timeout" | "--grace" => "10s",
+        "--timeout" | "--grace" | "--for" => "10s",
         "--user" => "USER",
+        "--probe" => "COMMAND",
+        "--name" => "NAME",
         _ => "FILE",
     }
+}
+
+/// A manifest goes to one place, and what is proved needs one.
+fn meaningful_learn(learn: &Learn) -> Result<(), Early> {
+    if learn.output.is_some() && learn.into.is_some() {
+        let hint = "`--output` makes a new manifest, `--into` adds to one that is there";
+        return Err(usage("`--output` does not go with `--into`".into(), hint));
+    }
+    if learn.prove && learn.output.is_none() && learn.into.is_none() {
+        return Err(usage(
+            "`--prove` needs a manifest's file".into(),
+            "name it with `--output FILE` or `--into FILE`",
+        ));
+    }
+    Ok(())
 }
 
 /// A `build` is of one jail, or with `--all` of none that is named.

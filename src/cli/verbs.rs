@@ -31,6 +31,7 @@ pub(crate) enum Verb {
     Build(Build),
     Run(Run),
     Once(Once),
+    Learn(Learn),
     Import(Import),
     Serve(Serve),
     Test(Test),
@@ -341,6 +342,30 @@ pub(crate) struct Remove {
     /// manifests' paths or names, or names of jails whose manifests are gone
     #[argh(positional, arg_name = "JAIL")]
     pub(crate) jails: Vec<String>,
+}
+
+/// run a program on the host, watch what it uses, and write the manifest of a jail for it: `stockade learn -- PROGRAM`
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "learn")]
+pub(crate) struct Learn {
+    /// where the manifest goes; standard output without it; `-o FILE` for short
+    #[argh(option, arg_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// a manifest that is there already: what it lacks is added, and nothing is taken away
+    #[argh(option, arg_name = "FILE")]
+    pub(crate) into: Option<PathBuf>,
+    /// a command for sh that uses the program while it is watched, repeated until it succeeds; it becomes the manifest's test
+    #[argh(option, arg_name = "COMMAND")]
+    pub(crate) probe: Option<String>,
+    /// for how long the program is watched at most, such as 10s, unless the probe succeeds before or the program ends
+    #[argh(option, long = "for", arg_name = "10s")]
+    pub(crate) duration: Option<String>,
+    /// the jail's name; without it that of the manifest's file, or of the program
+    #[argh(option, arg_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// then build the jail, run it and its test, and add what it lacks, until it does
+    #[argh(switch)]
+    pub(crate) prove: bool,
 }
 
 /// make a manifest of what another tool is told: sections of jailkit's jk_init.ini, or options of bubblewrap after `--`

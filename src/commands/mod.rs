@@ -9,6 +9,7 @@ mod exec;
 mod export;
 mod failure;
 mod import;
+mod learn;
 mod limits;
 mod list;
 mod once;
@@ -38,6 +39,7 @@ pub(crate) fn run(Command { verb, program }: Command) -> Result<u8, Failure> {
         Verb::Build(build) => build::build(&build),
         Verb::Run(run) => run::run(&run, &request(&run.jail, &run.set, program)),
         Verb::Once(options) => once::once(&options),
+        Verb::Learn(options) => learn::learn(&options, program),
         Verb::Import(options) => import::import(&options, program),
         Verb::Serve(serve) => serve::serve(&serve, &request(&serve.jail, &serve.set, program)),
         Verb::Test(test) => suite::test(&test),

@@ -144,9 +144,10 @@ fn placed(text: &str, lines: &[&Line]) -> Result<String, String> {
         Place::Table(list) => Ok(appended(text, &tables(list, lines))),
         Place::Remark(section) => {
             let remarks: String = lines.iter().map(|line| remark(line)).collect();
-            match top.end(section)? {
-                Some(at) => Ok(inserted(text, at, &remarks)),
-                None => Ok(appended(text, &remarks)),
+            match top.end(section) {
+                Ok(Some(at)) => Ok(inserted(text, at, &remarks)),
+                // Of a list of tables there is no one place.
+                Ok(None) | Err(_) => Ok(appended(text, &remarks)),
             }
         }
         Place::Value(section, key) => {
@@ -418,6 +419,7 @@ mod tests {
             Line::entry("tree", "files", "\"/etc/b\"", "read by y"),
             Line::entry("tree", "programs", "\"/bin/x\"", "the program"),
             Line { place: Place::Remark("tree"), value: "files = [\"k\"]".into(), reason: "a key".into() },
+            Line { place: Place::Remark("mounts"), value: "[[mounts]]\na = 1".into(), reason: "b".into() },
         ];
         let expected = "\
 name = \"x\"
@@ -440,6 +442,10 @@ files = [
 # made
 [[mounts]]
 target = \"/run\"
+
+# b
+#     [[mounts]]
+#     a = 1
 ";
         assert_eq!(added("", &lines), expected);
     }

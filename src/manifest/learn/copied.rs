@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::paths::{Paths, Used};
-use super::purpose::{All, Purpose, is_wide};
+use super::purpose::{All, Purpose, is_name_service, is_nothing, is_wide};
 use super::secrets::{self, Secret};
 use super::{Facts, quoted, shown, text};
 use crate::manifest::edit::{Line, Place};
@@ -30,24 +30,87 @@ const MOST: usize = 10_000;
 /// Shared objects that no program of the jail names: plugins.
 pub(super) fn libraries(paths: &Paths, purposes: &All<'_>, covered: &Covered) -> Vec<Line> {
     let root = Root::host();
+    let is_file = |path: &Path| matches!(purposes.get(path), Some(Purpose::File));
+    let of_names = of_name_services(paths);
     let is_plugin = |path: &Path, used: &Used| {
         let named = path.file_name().is_some_and(|name| name.to_string_lossy().contains(".so"));
         used.is(Use::Read)
             && named
             && matches!(libs::describe(&root, path), Ok(Content::Elf { .. }))
             && !covered.has(path)
+            && !of_names.contains(path)
+            && is_file(path)
     };
     let files = purposes.iter().filter(|(_, purpose)| **purpose == Purpose::File);
     let used = files.map(|(path, _)| (*path, &paths.files[*path]));
-    let plugins = used.filter(|(path, used)| is_plugin(path, used));
-    plugins.map(|(path, used)| Line::entry("tree", "libraries", quoted(path), used.reason())).collect()
+    let plugins: BTreeMap<&Path, &Used> = used.filter(|(path, used)| is_plugin(path, used)).collect();
+    // What another one needs comes with that one.
+    let needed: BTreeSet<PathBuf> = plugins.keys().flat_map(|path| needed(&root, path)).collect();
+    let mut by_directory: BTreeMap<&Path, Vec<(&Path, &Used)>> = BTreeMap::new();
+    for (path, used) in plugins.iter().filter(|(path, _)| !needed.contains(**path)) {
+        by_directory.entry(path.parent().unwrap_or(path)).or_default().push((path, used));
+    }
+    by_directory
+        .into_iter()
+        .flat_map(|(directory, plugins)| of_directory("libraries", directory, &plugins))
+        .collect()
+}
+
+/// Lines for files of one directory: those that end alike are on one, if they are many.
+fn of_directory(list: &'static str, directory: &Path, files: &[(&Path, &Used)]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut alike: BTreeMap<&str, Vec<(&str, &Used)>> = BTreeMap::new();
+    for (path, used) in files {
+        match stem_and_ending(path) {
+            Some((stem, ending)) => alike.entry(ending).or_default().push((stem, used)),
+            None => lines.push(Line::entry("tree", list, quoted(path), used.reason())),
+        }
+    }
+    for (ending, files) in alike {
+        if files.len() < MANY {
+            let path = |stem: &str| directory.join(format!("{stem}.{ending}"));
+            let line =
+                |(stem, used): &(&str, &Used)| Line::entry("tree", list, quoted(&path(stem)), used.reason());
+            lines.extend(files.iter().map(line));
+            continue;
+        }
+        let stems: Vec<&str> = files.iter().map(|(stem, _)| *stem).collect();
+        let all = directory.join(format!("{{{}}}.{ending}", stems.join(",")));
+        let reason = format!("{} of them, the first {}", stems.len(), files[0].1.reason());
+        lines.push(Line::entry("tree", list, quoted(&all), reason));
+    }
+    lines
+}
+
+/// A name in its two parts, if both can stand in a pattern as they are.
+fn stem_and_ending(path: &Path) -> Option<(&str, &str)> {
+    let (stem, ending) = path.file_name()?.to_str()?.split_once('.')?;
+    let is_plain =
+        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+    (is_plain(stem) && is_plain(ending)).then_some((stem, ending))
+}
+
+/// The real paths of what an object needs, without itself.
+fn needed(root: &Root, object: &Path) -> Vec<PathBuf> {
+    let closure = libs::closure(root, object).map(|closure| closure.files).unwrap_or_default();
+    let real = closure.into_iter().filter_map(|file| root.real(&file.path).ok());
+    real.filter(|path| path != object).collect()
+}
+
+/// What modules of the host's nsswitch.conf are made of: with the module nobody wants what it needs.
+fn of_name_services(paths: &Paths) -> BTreeSet<PathBuf> {
+    let root = Root::host();
+    let modules = paths.files.keys().filter(|path| is_name_service(path));
+    modules.flat_map(|module| needed(&root, module)).collect()
 }
 
 /// Everything else.
 pub(super) fn lines(paths: &Paths, purposes: &All<'_>, covered: &Covered, facts: &Facts<'_>) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut files = BTreeMap::new();
-    for (path, purpose) in purposes.iter().filter(|(path, _)| !covered.has(path)) {
+    let of_names = of_name_services(paths);
+    let is_left = |path: &Path| !covered.has(path) && !of_names.contains(path);
+    for (path, purpose) in purposes.iter().filter(|(path, _)| is_left(path)) {
         let used = &paths.files[*path];
         match purpose {
             Purpose::File => match secrets::of(path, used) {
@@ -58,26 +121,30 @@ pub(super) fn lines(paths: &Paths, purposes: &All<'_>, covered: &Covered, facts:
             _ => {}
         }
     }
-    lines.extend(data(paths, purposes, covered, facts));
+    let (shown, data) = data(paths, purposes, covered, facts);
+    lines.extend(data);
     let packages = packages(&files);
     let of_package = |path: &Path| packages.iter().any(|(_, _, paths)| paths.contains(path));
     let rest: BTreeMap<_, _> = files.into_iter().filter(|(path, _)| !of_package(path)).collect();
     lines.extend(
         packages.iter().map(|(name, reason, _)| Line::entry("tree", "packages", text(name), reason.clone())),
     );
-    let chosen = chosen(&rest);
-    lines.extend(chosen.iter().map(Choice::line));
-    let below = |path: &Path| chosen.iter().any(|choice| path.starts_with(&choice.path)) || of_package(path);
+    let (chosen, of_files) = chosen(&rest);
+    lines.extend(of_files);
+    let below =
+        |path: &Path| chosen.iter().chain(&shown).any(|above| path.starts_with(above)) || of_package(path);
     for (path, (target, moment)) in &paths.links {
-        let used = paths.files.keys().any(|used| leads(path, target, used));
-        if used && !covered.has(path) && !below(path) {
+        let needed = purposes.iter().filter(|(_, purpose)| **purpose != Purpose::Nothing);
+        let used = needed.into_iter().any(|(used, _)| leads(path, target, used));
+        let is_left = !of_names.iter().any(|file| leads(path, target, file));
+        if used && is_left && !is_nothing(path) && !covered.has(path) && !below(path) {
             let value = format!("{{ path = {}, target = {} }}", quoted(path), quoted(target));
             lines.push(Line::entry("tree", "links", value, super::reason(moment, "followed")));
         }
     }
     for (path, _) in purposes.iter().filter(|(_, purpose)| **purpose == Purpose::Directory) {
-        let within = |choice: &&Choice<'_>| choice.path.starts_with(path);
-        if !covered.leads_to(path) && !below(path) && !chosen.iter().any(|choice| within(&choice)) {
+        let leads_to_chosen = chosen.iter().any(|choice| choice.starts_with(path));
+        if !covered.leads_to(path) && !below(path) && !leads_to_chosen {
             lines.push(directory(path, &paths.files[*path], facts));
         }
     }
@@ -103,8 +170,13 @@ fn kept_apart(path: &Path, used: &Used, secret: Secret, facts: &Facts<'_>) -> Li
     Line { place: Place::Remark("mounts"), value: format!("[[mounts]]\n{value}"), reason }
 }
 
-/// Data of the host's: the directory it is in, shown as it is.
-fn data(paths: &Paths, purposes: &All<'_>, covered: &Covered, facts: &Facts<'_>) -> Vec<Line> {
+/// Data of the host's: the directory it is in, shown as it is. With the places.
+fn data(
+    paths: &Paths,
+    purposes: &All<'_>,
+    covered: &Covered,
+    facts: &Facts<'_>,
+) -> (Vec<PathBuf>, Vec<Line>) {
     let mut places: BTreeMap<PathBuf, &Used> = BTreeMap::new();
     let all = purposes.iter().filter(|(path, purpose)| **purpose == Purpose::Data && !covered.has(path));
     for (path, _) in all {
@@ -113,20 +185,23 @@ fn data(paths: &Paths, purposes: &All<'_>, covered: &Covered, facts: &Facts<'_>)
         let directory = if is_directory { path } else { path.parent().unwrap_or(path) };
         // Of what belongs to everybody, the file alone.
         let place = if is_wide(directory) { *path } else { directory };
-        if used.now.is_some() && !is_wide(place) {
+        // Unless the command names it.
+        let is_named = facts.command.iter().skip(1).any(|word| Path::new(word) == place);
+        if used.now.is_some() && (is_named || !is_wide(place)) {
             places.entry(place.to_owned()).or_insert(used);
         }
     }
-    let tops =
-        places.keys().filter(|place| !place.ancestors().skip(1).any(|above| places.contains_key(above)));
-    tops.map(|place| {
+    let is_top = |place: &&PathBuf| !place.ancestors().skip(1).any(|above| places.contains_key(above));
+    let tops: Vec<PathBuf> = places.keys().filter(is_top).cloned().collect();
+    let line = |place: &PathBuf| {
         if secrets::is_key(place) {
             return kept_apart(place, places[place], Secret::Key, facts);
         }
         let value = format!("source = {0}\ntarget = {0}", quoted(place));
         Line { place: Place::Table("mounts"), value, reason: format!("data: {}", places[place].reason()) }
-    })
-    .collect()
+    };
+    let lines = tops.iter().map(line).collect();
+    (tops, lines)
 }
 
 /// An empty directory that is only looked at or entered.
@@ -177,9 +252,9 @@ impl Choice<'_> {
     }
 }
 
-/// Files by their names, or the directories they are in.
-fn chosen<'a>(files: &BTreeMap<&Path, &'a Used>) -> Vec<Choice<'a>> {
-    let mut by_directory: BTreeMap<&Path, Vec<(&Path, &'a Used)>> = BTreeMap::new();
+/// Files by their names, or the directories they are in: what is chosen, and the lines of it.
+fn chosen(files: &BTreeMap<&Path, &Used>) -> (Vec<PathBuf>, Vec<Line>) {
+    let mut by_directory: BTreeMap<&Path, Vec<(&Path, &Used)>> = BTreeMap::new();
     for (path, used) in files {
         let is_directory = used.now.as_ref().is_some_and(fs::Metadata::is_dir);
         let directory = if is_directory { Some(*path) } else { path.parent() };
@@ -187,24 +262,21 @@ fn chosen<'a>(files: &BTreeMap<&Path, &'a Used>) -> Vec<Choice<'a>> {
             by_directory.entry(directory).or_default().push((path, used));
         }
     }
-    let mut chosen: Vec<Choice<'a>> = Vec::new();
-    for (directory, members) in by_directory {
-        if chosen.iter().any(|choice| directory.starts_with(&choice.path)) {
+    let (mut chosen, mut lines): (Vec<PathBuf>, Vec<Line>) = (Vec::new(), Vec::new());
+    for (directory, mut members) in by_directory {
+        if chosen.iter().any(|choice| directory.starts_with(choice)) {
             continue;
         }
         if let Some(choice) = whole(directory, &members) {
-            chosen.push(choice);
+            lines.push(choice.line());
+            chosen.push(choice.path);
             continue;
         }
-        let alone = members.into_iter().filter(|(path, _)| *path != directory);
-        chosen.extend(alone.map(|(path, used)| Choice {
-            path: path.to_owned(),
-            secrets: Vec::new(),
-            used,
-            read: 1,
-        }));
+        members.retain(|(path, _)| *path != directory);
+        chosen.extend(members.iter().map(|(path, _)| (*path).to_owned()));
+        lines.extend(of_directory("files", directory, &members));
     }
-    chosen
+    (chosen, lines)
 }
 
 /// A directory in the place of what was read of it.
@@ -267,7 +339,9 @@ fn packages(files: &BTreeMap<&Path, &Used>) -> Vec<(String, String, BTreeSet<Pat
     let mut owned: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();
     // Files of one directory are mostly of one package: each is asked for one by one only where the first one's is another.
     let mut of_directory: BTreeMap<PathBuf, Option<String>> = BTreeMap::new();
-    for path in files.keys() {
+    // Configuration is the administrator's, whoever brought it.
+    let of_packages = files.iter().filter(|(path, used)| !path.starts_with("/etc") && !used.is(Use::Listed));
+    for (path, _) in of_packages {
         let directory = path.parent().unwrap_or(path).to_owned();
         let package = of_directory.entry(directory).or_insert_with(|| package_of(&root, path));
         if let Some(package) = package {

@@ -5,7 +5,7 @@
 //! 1. `paths` follows the links of every path that was used, so that each thing is known by one name, and keeps the links.
 //! 2. `purpose` says of each what it is for: a device, a switch such as `dns`, something written, a program, data, a secret.
 //! 3. What is written becomes mounts (`written`): memory for what may be lost, the host's own directory for what may not.
-//!    Rights, ids, network and system calls are `rights`.
+//!    Rights, ids, network and system calls are `rights`, variables `environment`.
 //! 4. That much is a manifest already. It is resolved as any other is ([`Covered`]), and what the tree has by then nobody needs to
 //!    list: libraries, loaders, interpreters, links.
 //! 5. The rest is copied (`copied`): a file by its name, a directory or a package where much of one was read; what must not be copied
@@ -14,12 +14,14 @@
 //! Every line has its reason: who did what, by which call and when.
 
 mod copied;
+mod environment;
 mod paths;
 mod purpose;
 mod rights;
 mod secrets;
 mod written;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -30,12 +32,14 @@ use super::resolve::covered::Covered;
 use super::resolve::tree::{Nodes, tree_steps};
 use crate::plan::Source;
 use crate::plan::quote::Escaped;
-use crate::seen::{Moment, Seen, Use};
+use crate::seen::{Kind, Moment, Seen, Use};
 use crate::sys::host::Host;
+pub use environment::{environment, of_caller};
 pub(super) use secrets::is_key;
 
 use paths::Paths;
 use purpose::Purpose;
+use secrets::Secret;
 
 /// What is known beside what was seen.
 pub struct Facts<'a> {
@@ -51,10 +55,12 @@ pub struct Facts<'a> {
     pub forking: bool,
     /// The command that tried it.
     pub probe: Option<String>,
-    /// Names in the caller's environment.
-    pub environment: Vec<String>,
+    /// The status with which it ended by itself.
+    pub status: Option<i32>,
+    /// Variables of the caller's, see [`of_caller`].
+    pub environment: Vec<(String, String)>,
     /// Secrets that it cannot do without.
-    pub trusted: &'a [PathBuf],
+    pub trusted: Vec<PathBuf>,
     /// The host.
     pub host: &'a Host,
     /// The host's accounts.
@@ -63,15 +69,14 @@ pub struct Facts<'a> {
 
 /// The text of a manifest for what was seen: a new one, or one that is there already with what it lacks.
 pub fn propose(seen: &Seen, facts: &Facts<'_>, there: &str) -> Result<String, Vec<Finding>> {
+    let seen = &seen.clone().named(&called(seen));
     let paths = Paths::of(seen, facts);
-    let purposes = paths.files.iter().map(|(path, used)| (path.as_path(), purpose::of(path, used))).collect();
+    let purposes = purpose::all(&paths);
     let mut lines = beginning(seen, facts, &paths, &purposes);
-    lines.extend(written::lines(&paths, &purposes, facts));
+    lines.extend(environment::lines(seen, facts, &paths));
+    lines.extend(written::lines(seen, &paths, &purposes, facts));
     lines.extend(rights::lines(seen, facts, &lines, &paths));
-    let programs = purposes.iter().filter(|(_, purpose)| **purpose == Purpose::Program);
-    lines.extend(
-        programs.map(|(path, _)| Line::entry("tree", "programs", quoted(path), paths.files[*path].reason())),
-    );
+    lines.extend(programs(seen, &paths));
     let draft = |lines: &[Line]| edit::add(there, &edit::unsaid(there, lines)).0;
     let covered = covered(&draft(&lines), facts)?;
     let libraries = copied::libraries(&paths, &purposes, &covered);
@@ -82,7 +87,7 @@ pub fn propose(seen: &Seen, facts: &Facts<'_>, there: &str) -> Result<String, Ve
         self::covered(&draft(&lines), facts)?
     };
     lines.extend(copied::lines(&paths, &purposes, &covered, facts));
-    Ok(draft(&lines))
+    Ok(draft(&deduplicated(lines)))
 }
 
 /// What a draft's tree has already, by resolving it as any manifest is.
@@ -96,6 +101,46 @@ fn covered(text: &str, facts: &Facts<'_>) -> Result<Covered, Vec<Finding>> {
     Ok(Covered::of(manifest, &made.steps))
 }
 
+/// What programs were called as, by their paths: one that has several names is known to people by the one it was called by.
+fn called(seen: &Seen) -> BTreeMap<PathBuf, Rc<str>> {
+    let mut names = BTreeMap::new();
+    for execution in &seen.executions {
+        let own = execution.path.as_os_str();
+        let word = execution.arguments.first().map_or(own, |word| word.as_os_str());
+        let name = Path::new(word).file_name().unwrap_or(own).to_string_lossy();
+        names.entry(execution.path.clone()).or_insert_with(|| name.trim_start_matches('-').into());
+    }
+    names
+}
+
+/// What was executed. Loaders and interpreters come with what they are for.
+fn programs(seen: &Seen, paths: &Paths) -> Vec<Line> {
+    let mut known: Vec<&Path> = Vec::new();
+    let mut lines = Vec::new();
+    for (at, execution) in seen.executions.iter().enumerate() {
+        let path = execution.path.as_path();
+        let is_there = paths.files.get(path).is_none_or(|used| used.kind == Kind::Regular);
+        if is_there && !known.contains(&path) {
+            known.push(path);
+            let by_somebody = || reason(&execution.moment, "executed");
+            let why = if at == 0 { "the program".to_owned() } else { by_somebody() };
+            lines.push(Line::entry("tree", "programs", quoted(path), why));
+        }
+    }
+    lines
+}
+
+/// Keys and the like that were read and are left out.
+pub fn secrets(seen: &Seen, facts: &Facts<'_>) -> Vec<PathBuf> {
+    let paths = Paths::of(seen, facts);
+    let read = paths.files.iter().filter(|(path, used)| {
+        used.is(Use::Read)
+            && purpose::of(path, used) == Purpose::File
+            && secrets::of(path, used) == Secret::Key
+    });
+    read.map(|(path, _)| path.clone()).collect()
+}
+
 /// What stands first: the name, the command, and what is chosen by one word.
 fn beginning(seen: &Seen, facts: &Facts<'_>, paths: &Paths, purposes: &purpose::All<'_>) -> Vec<Line> {
     let command: Vec<String> = facts.command.iter().map(|word| text(word)).collect();
@@ -106,7 +151,7 @@ fn beginning(seen: &Seen, facts: &Facts<'_>, paths: &Paths, purposes: &purpose::
             "program",
             "command",
             format!("[{}]", command.join(", ")),
-            format!("what was learned from: {program}"),
+            format!("the program is {program}"),
         ),
     ];
     if facts.forking {
@@ -144,6 +189,8 @@ fn beginning(seen: &Seen, facts: &Facts<'_>, paths: &Paths, purposes: &purpose::
     if let Some(probe) = &facts.probe {
         let command = format!("[\"sh\", \"-c\", {}]", text(probe));
         lines.push(Line::value("test", "command", command, "the probe it was learned with"));
+    } else if let Some(status) = facts.status.filter(|_| !facts.forking) {
+        lines.push(Line::value("test", "status", status.to_string(), "how it ended when it was learned"));
     }
     deduplicated(lines)
 }

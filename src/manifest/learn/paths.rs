@@ -36,7 +36,9 @@ impl Used {
     pub(super) fn changed(&self) -> Option<(Use, &Moment)> {
         const CHANGES: [Use; 5] = [Use::Made, Use::Written, Use::Removed, Use::Owned, Use::Moded];
         let changes = CHANGES.into_iter().filter_map(|one| Some((one, self.uses.get(&one)?)));
-        changes.min_by_key(|(_, moment)| moment.at)
+        // What was to be made and is there already comes to the same.
+        let found = self.uses.get(&Use::Looked).filter(|moment| moment.call.starts_with("mkdir"));
+        changes.chain(found.map(|moment| (Use::Made, moment))).min_by_key(|(_, moment)| moment.at)
     }
 
     /// The use that says most of why it is needed.

@@ -1,10 +1,10 @@
 //! What a path is for, by where it is and what was done with it. Where things are is hier(7)'s matter.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use super::paths::Used;
+use super::paths::{Paths, Used};
 use crate::manifest::host_files::HostFiles;
 use crate::plan::step::DEVICES;
 use crate::seen::{Kind, Use};
@@ -36,7 +36,7 @@ pub(super) enum Purpose {
 }
 
 /// What the kernel shows, what is synthesised, what only the host's own tools use.
-const NOTHING: [&str; 25] = [
+const NOTHING: [&str; 26] = [
     "/proc",
     "/sys",
     "/etc/group",
@@ -48,6 +48,7 @@ const NOTHING: [&str; 25] = [
     "/etc/ld.so.conf.d",
     "/etc/ld.so.nohwcap",
     "/etc/ld.so.preload",
+    "/etc/locale.alias",
     "/etc/nsswitch.conf",
     "/etc/passwd",
     "/etc/passwd-",
@@ -74,6 +75,21 @@ const PROGRAMS: [&str; 6] =
 /// The largest file that is copied because it was looked at.
 const LOOKED_AT: u64 = 1 << 20;
 
+/// What all paths are for.
+pub(super) fn all(paths: &Paths) -> All<'_> {
+    let mut all: All<'_> = paths.files.iter().map(|(path, used)| (path.as_path(), of(path, used))).collect();
+    // The C library reads this list of its converters at every start, and few programs convert anything.
+    let lists: Vec<&Path> =
+        all.keys().filter(|path| path.ends_with("gconv/gconv-modules.cache")).copied().collect();
+    for list in lists {
+        let converters = list.parent().unwrap_or(list);
+        if !all.keys().any(|path| *path != list && *path != converters && path.starts_with(converters)) {
+            all.insert(list, Purpose::Nothing);
+        }
+    }
+    all
+}
+
 /// What a path is for.
 pub(super) fn of(path: &Path, used: &Used) -> Purpose {
     let below = |places: &[&str]| places.iter().any(|place| path.starts_with(place));
@@ -83,7 +99,10 @@ pub(super) fn of(path: &Path, used: &Used) -> Purpose {
     if path == Path::new("/") || below(&NOTHING) || used.uses.keys().all(|one| *one == Use::Missing) {
         return Purpose::Nothing;
     }
-    if used.changed().is_some() || is_for_change(path) {
+    if is_searched(path, used) || is_name_service(path) {
+        return Purpose::Nothing;
+    }
+    if used.changed().is_some() || is_for_change(path) || is_somebodys(path, used) {
         return Purpose::Written;
     }
     if used.uses.keys().all(|one| matches!(one, Use::Missing | Use::Refused)) {
@@ -106,9 +125,29 @@ pub(super) fn of(path: &Path, used: &Used) -> Purpose {
     }
 }
 
+/// Directories that are gone through for what may be there: the C library does so for users that systemd makes up.
+fn is_searched(path: &Path, used: &Used) -> bool {
+    ["/run", "/usr/lib", "/usr/local", "/usr/local/lib"].iter().any(|place| path == Path::new(place))
+        && used.changed().is_none()
+}
+
+/// A module of the host's nsswitch.conf; a jail has one of its own.
+pub(super) fn is_name_service(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"libnss_"))
+}
+
 /// Places where whatever is used is somebody's to write: a jail has its own.
 fn is_for_change(path: &Path) -> bool {
     ["/tmp", "/var/tmp"].iter().any(|place| path.starts_with(place)) || path.starts_with("/run")
+}
+
+/// Whether a directory for state belongs to somebody, who will write to it sooner or later.
+fn is_somebodys(path: &Path, used: &Used) -> bool {
+    let for_state = ["/var/cache", "/var/lib", "/var/log", "/var/spool"];
+    used.kind == Kind::Directory
+        && !is_wide(path)
+        && for_state.iter().any(|place| path.starts_with(place))
+        && used.now.as_ref().is_some_and(|now| now.uid() != 0)
 }
 
 /// Whether a file that was only looked at is part of the answer: not a program.
@@ -154,9 +193,14 @@ fn host(path: &Path) -> Option<&'static str> {
         .next()
 }
 
+/// Whether nothing is said of a path, or of a link there.
+pub(super) fn is_nothing(path: &Path) -> bool {
+    NOTHING.iter().any(|place| path.starts_with(place))
+}
+
 /// Whether a directory belongs to everybody: nothing is shown whole because of one file in it.
 pub(super) fn is_wide(directory: &Path) -> bool {
-    const WIDE: [&str; 22] = [
+    const WIDE: [&str; 26] = [
         "/",
         "/etc",
         "/home",
@@ -169,6 +213,10 @@ pub(super) fn is_wide(directory: &Path) -> bool {
         "/usr",
         "/usr/lib",
         "/usr/local",
+        "/usr/local/bin",
+        "/usr/local/etc",
+        "/usr/local/lib",
+        "/usr/local/share",
         "/usr/sbin",
         "/usr/bin",
         "/usr/share",

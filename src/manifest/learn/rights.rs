@@ -5,21 +5,20 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::paths::Paths;
-use super::{Facts, reason, shown, text};
+use super::{Facts, reason, text};
 use crate::manifest::edit::{Line, Place};
 use crate::manifest::root::Root;
 use crate::plan::Account;
 use crate::plan::capability;
 use crate::plan::step::CapabilitySet;
 use crate::plan::system_calls::profiles::Profile;
-use crate::plan::system_calls::{CALLS, Policy, position};
+use crate::plan::system_calls::{CALLS, Errno, Policy, position};
 use crate::seen::{Call, Moment, Seen, Socket, Use};
 
 /// Capabilities that a jail is given when the program has used them. All of them count in its own user namespace only.
-const GIVEN: [&str; 13] = [
+const GIVEN: [&str; 12] = [
     "CHOWN",
     "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
     "FOWNER",
     "FSETID",
     "IPC_LOCK",
@@ -38,6 +37,9 @@ const OF_THE_NETWORK: [&str; 2] = ["NET_BIND_SERVICE", "NET_RAW"];
 /// What is tried by everybody who is root, and not missed.
 const NOT_MISSED: [&str; 5] = ["SETPCAP", "SYS_ADMIN", "SYS_NICE", "SYS_PTRACE", "SYS_RESOURCE"];
 
+/// From here on the kernel chooses ports, see ip(7).
+const CHOSEN: u16 = 32768;
+
 /// The largest file in which names of users are looked for.
 const MOST: u64 = 8 << 20;
 
@@ -52,8 +54,7 @@ pub(super) fn lines(seen: &Seen, facts: &Facts<'_>, so_far: &[Line], paths: &Pat
     let network = network(seen);
     let (capabilities, missed) = capabilities(seen);
     lines.extend(missed);
-    let of_network = capabilities.iter().any(|(name, _)| OF_THE_NETWORK.contains(name));
-    if facts.host.is_root() && network.is_some() && !of_network {
+    if facts.host.is_root() && network.is_some() && has_user_namespace(seen) {
         let why = "its rights count in a user namespace of its own, and nowhere else";
         lines.push(Line::value("namespaces", "user", "true", why));
     }
@@ -65,8 +66,12 @@ pub(super) fn lines(seen: &Seen, facts: &Facts<'_>, so_far: &[Line], paths: &Pat
     );
     let set = capabilities.iter().filter_map(|(name, _)| capability::number(name));
     lines.extend(system_calls(seen, set.fold(CapabilitySet::EMPTY, CapabilitySet::with)));
-    lines.extend(environment(seen, facts));
     lines
+}
+
+/// Whether root's jail can have a user namespace: not where a right is for the host's network.
+pub(super) fn has_user_namespace(seen: &Seen) -> bool {
+    !capabilities(seen).0.iter().any(|(name, _)| OF_THE_NETWORK.contains(name))
 }
 
 /// The users and groups that it changed to, looked up, or owns something as.
@@ -89,7 +94,10 @@ fn accounts(seen: &Seen, facts: &Facts<'_>, so_far: &[Line], paths: &Paths) -> V
     else {
         return lines;
     };
-    let words = words(seen, facts, paths);
+    let words = words(facts, paths);
+    let program = seen.executions.first().map(|first| first.path.as_path());
+    let own = program.map_or_else(BTreeSet::new, own_names);
+    let is_named = |name: &str| words.contains(name.as_bytes()) || own.contains(name.as_bytes());
     let is_new = |name: &str, lines: &[Line]| {
         let value = text(name);
         let said = |line: &Line| {
@@ -97,13 +105,13 @@ fn accounts(seen: &Seen, facts: &Facts<'_>, so_far: &[Line], paths: &Paths) -> V
         };
         !["root", "nobody", "nogroup"].contains(&name) && !lines.iter().chain(so_far).any(said)
     };
-    for user in facts.accounts.users.iter().filter(|user| words.contains(user.name.as_bytes())) {
+    for user in facts.accounts.users.iter().filter(|user| is_named(&user.name)) {
         if is_new(&user.name, &lines) {
             lines.push(Line::entry("tree", "users", text(&user.name), reason(looked, "probably looked up")));
         }
     }
     let read = paths.files.get(Path::new("/etc/group")).and_then(|used| used.uses.get(&Use::Read));
-    for group in facts.accounts.groups.iter().filter(|group| words.contains(group.name.as_bytes())) {
+    for group in facts.accounts.groups.iter().filter(|group| is_named(&group.name)) {
         let brought = facts
             .accounts
             .users
@@ -121,28 +129,44 @@ fn accounts(seen: &Seen, facts: &Facts<'_>, so_far: &[Line], paths: &Paths) -> V
     lines
 }
 
-/// Words of the command, of the configuration that was read, and whole texts in the program: among them are the names of the users that
-/// it looked up, of which no system call tells.
-fn words(seen: &Seen, facts: &Facts<'_>, paths: &Paths) -> BTreeSet<Vec<u8>> {
+/// Words of the command, and of lines of its configuration that are about users: among them are the names of those that it looked up, of
+/// which no system call tells.
+fn words(facts: &Facts<'_>, paths: &Paths) -> BTreeSet<Vec<u8>> {
+    const ABOUT: [&[u8]; 4] = [b"user", b"group", b"owner", b"uid"];
     let root = Root::host();
     let mut words: BTreeSet<Vec<u8>> = BTreeSet::new();
     let apart = |byte: &u8| !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-    for word in &facts.command {
-        words.extend(word.as_bytes().split(apart).map(<[u8]>::to_vec));
-    }
+    // `-u bind`, `--user=bind:bind`, but not `daemon off;`.
+    let parts = facts.command.iter().flat_map(|word| word.split(['=', ':', '.']));
+    words.extend(parts.map(|part| part.as_bytes().to_vec()));
     let read = paths.files.iter().filter(|(path, used)| path.starts_with("/etc") && used.is(Use::Read));
     let accounts = ["/etc/passwd", "/etc/group", "/etc/services"].map(Path::new);
     for (path, _) in read.filter(|(path, _)| !accounts.contains(&path.as_path())) {
         let text = root.read(path, MOST).unwrap_or_default();
-        let lines = text.split(|byte| *byte == b'\n');
-        let said = lines.filter(|line| !line.trim_ascii_start().starts_with(b"#"));
-        words.extend(said.flat_map(|line| line.split(apart)).map(<[u8]>::to_vec));
-    }
-    for execution in &seen.executions {
-        let text = root.read(&execution.path, MOST).unwrap_or_default();
-        words.extend(text.split(|byte| *byte == 0).filter(|word| word.len() < 32).map(<[u8]>::to_vec));
+        for line in text
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !matches!(line.trim_ascii_start().first(), Some(b'#' | b';')))
+        {
+            let lower = line.to_ascii_lowercase();
+            let is_about = |what: &&[u8]| lower.windows(what.len()).any(|part| part == *what);
+            if ABOUT.iter().any(is_about) {
+                words.extend(line.split(apart).map(<[u8]>::to_vec));
+            }
+        }
     }
     words
+}
+
+/// Texts in a program that are like its own name: `_chrony` in `chronyd`, `ftp` in `vsftpd`.
+fn own_names(program: &Path) -> BTreeSet<Vec<u8>> {
+    let name = program.file_name().unwrap_or_default().as_encoded_bytes().to_owned();
+    let text = Root::host().read(program, MOST).unwrap_or_default();
+    let is_like = |word: &&[u8]| {
+        let word = word.trim_ascii_start();
+        let word = word.strip_prefix(b"_").unwrap_or(word);
+        word.len() > 2 && name.windows(word.len()).any(|part| part == word)
+    };
+    text.split(|byte| *byte == 0).filter(is_like).map(<[u8]>::to_vec).collect()
 }
 
 /// What it can have of the capabilities that it used, and a remark on the rest.
@@ -151,7 +175,12 @@ fn capabilities(seen: &Seen) -> (Vec<(&'static str, &Moment)>, Vec<Line>) {
     let mut missed = Vec::new();
     for (number, moment) in &seen.capabilities {
         let Some(name) = capability::NAMES.get(usize::from(*number)) else { continue };
+        // What reading past the modes of files needs, this one gives too, without opening any file by its number.
         let name = name.trim_start_matches("CAP_");
+        let name = if name == "DAC_READ_SEARCH" { "DAC_OVERRIDE" } else { name };
+        if given.iter().any(|(known, _)| *known == name) {
+            continue;
+        }
         if GIVEN.contains(&name) {
             given.push((name, moment));
         } else if !NOT_MISSED.contains(&name) {
@@ -180,7 +209,14 @@ fn network(seen: &Seen) -> Option<Line> {
             Socket::Abstract(_) | Socket::Family(_) => None,
         }
     };
-    let (what, moment) = seen.sockets.iter().find_map(|(socket, moment)| Some((told(socket)?, moment)))?;
+    // What is listened on tells more than what is asked from a port of the kernel's choice.
+    let rank = |(socket, moment): &(&Socket, &Moment)| match socket {
+        Socket::Bound { address, .. } => (u16::from(address.port() >= CHOSEN), moment.at),
+        _ => (2, moment.at),
+    };
+    let (socket, moment) =
+        seen.sockets.iter().filter(|(socket, _)| told(socket).is_some()).min_by_key(rank)?;
+    let what = told(socket)?;
     Some(Line::value("namespaces", "network", "\"host\"", reason(moment, &what)))
 }
 
@@ -205,7 +241,12 @@ fn system_calls(seen: &Seen, capabilities: CapabilitySet) -> Vec<Line> {
         None => "the smallest: it called nothing else".to_owned(),
     };
     let mut lines = vec![Line::value("privileges", "system_calls", text(profile.name()), why)];
-    lines.extend(fewest.into_iter().map(|(call, moment)| Line {
+    let nearest = policy(profile);
+    // What is answered as by an older kernel is done another way.
+    let is_missed =
+        |call: &Call| nearest.refuses(call.architecture, call.number, &call.arguments) == Some(Errno::EPERM);
+    let missed = fewest.into_iter().filter(|(call, _)| is_missed(call));
+    lines.extend(missed.map(|(call, moment)| Line {
         place: Place::Remark("privileges"),
         value: format!("system_calls = [\"{}\", \"{}\"]", profile.name(), name(call)),
         reason: format!(
@@ -219,34 +260,4 @@ fn system_calls(seen: &Seen, capabilities: CapabilitySet) -> Vec<Line> {
 /// A call's name.
 fn name(call: &Call) -> &'static str {
     position(call.architecture, call.number).map_or("an unknown call", |at| CALLS[at].name)
-}
-
-/// Variables of the caller's that the program has the name of. Their values stay where they are.
-fn environment(seen: &Seen, facts: &Facts<'_>) -> Vec<Line> {
-    const GIVEN: [&str; 13] = [
-        "_",
-        "HOME",
-        "LANG",
-        "LOGNAME",
-        "LS_COLORS",
-        "MAIL",
-        "OLDPWD",
-        "PATH",
-        "PWD",
-        "SHELL",
-        "SHLVL",
-        "TERM",
-        "USER",
-    ];
-    let Some(first) = seen.executions.first() else { return Vec::new() };
-    let text_of = Root::host().read(&first.path, MOST).unwrap_or_default();
-    let texts: BTreeSet<&[u8]> = text_of.split(|byte| *byte == 0).collect();
-    let named = facts
-        .environment
-        .iter()
-        .filter(|name| !GIVEN.contains(&name.as_str()) && texts.contains(name.as_bytes()));
-    let program = shown(&first.path);
-    named
-        .map(|name| Line::entry("program", "pass_environment", text(name), format!("{program} has its name")))
-        .collect()
 }

@@ -41,6 +41,9 @@ const NAMES: [&str; 20] = [
     "sudoers.d",
 ];
 
+/// Parts of the names of what is not everybody's to read that tell what it is.
+const PARTS: [&str; 6] = ["credential", "key", "passw", "pwd", "secret", "token"];
+
 /// How a key in its text form begins, see RFC 7468.
 const MARK: &[u8] = b"PRIVATE KEY-----";
 
@@ -56,7 +59,8 @@ pub(super) fn of(path: &Path, used: &Used) -> Secret {
     if now.mode() & 0o004 != 0 || !now.is_file() {
         return Secret::No;
     }
-    Secret::Private
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    if PARTS.iter().any(|part| name.contains(part)) { Secret::Key } else { Secret::Private }
 }
 
 /// Whether it is a key, whoever may read it.

@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 
 use super::paths::{Paths, Used};
 use super::purpose::{All, Purpose, is_wide};
+use super::rights::has_user_namespace;
 use super::{Facts, quoted, reason, shown, text, word};
 use crate::manifest::edit::{Line, Place};
 use crate::plan::Account;
-use crate::seen::{Kind, Use};
+use crate::seen::{Kind, Seen, Use};
 
 /// A place that is written to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kept {
     /// In memory: what is there is gone with the jail.
     Memory,
@@ -24,13 +25,29 @@ enum Kept {
     Host {
         /// With sockets that are for clients outside.
         sockets: bool,
+        /// With files that are root's, changed by root.
+        roots: bool,
     },
     /// Nowhere: what cannot be had.
     Nowhere,
 }
 
+impl Kept {
+    /// What does for both.
+    const fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Host { sockets, roots }, Self::Host { sockets: more, roots: of_root }) => {
+                Self::Host { sockets: sockets || more, roots: roots || of_root }
+            }
+            // What sockets are in is the host's directory.
+            (Self::Memory, Self::Host { sockets: true, .. }) => other,
+            _ => self,
+        }
+    }
+}
+
 /// The mounts, parents first.
-pub(super) fn lines(paths: &Paths, purposes: &All<'_>, facts: &Facts<'_>) -> Vec<Line> {
+pub(super) fn lines(seen: &Seen, paths: &Paths, purposes: &All<'_>, facts: &Facts<'_>) -> Vec<Line> {
     let mut places: BTreeMap<PathBuf, (Kept, String)> = BTreeMap::new();
     for (path, _) in purposes.iter().filter(|(_, purpose)| **purpose == Purpose::Written) {
         let used = &paths.files[*path];
@@ -38,12 +55,11 @@ pub(super) fn lines(paths: &Paths, purposes: &All<'_>, facts: &Facts<'_>) -> Vec
         let why = used.changed().map_or_else(|| used.reason(), |(one, moment)| reason(moment, word(one)));
         let why = if place == *path { why } else { format!("{} {why}", shown(path)) };
         match places.get_mut(&place) {
-            // What sockets are in is the host's directory.
-            Some((known, _)) if kept == (Kept::Host { sockets: true }) => *known = kept,
-            Some(_) => {}
+            Some((known, _)) => *known = known.and(kept),
             None => _ = places.insert(place, (kept, why)),
         }
     }
+    let squashes = facts.host.is_root() && has_user_namespace(seen);
     let kept_below = |place: &Path| {
         place.ancestors().skip(1).any(|above| {
             places.get(above).is_some_and(|(kept, _)| match kept {
@@ -55,7 +71,7 @@ pub(super) fn lines(paths: &Paths, purposes: &All<'_>, facts: &Facts<'_>) -> Vec
         })
     };
     let chosen = places.iter().filter(|(place, (kept, _))| *kept == Kept::Nowhere || !kept_below(place));
-    chosen.map(|(place, (kept, why))| line(place, kept, why, facts)).collect()
+    chosen.map(|(place, (kept, why))| line(place, *kept, why, squashes, facts)).collect()
 }
 
 /// The place to be mounted because of a path, and how.
@@ -68,7 +84,8 @@ fn place(path: &Path, used: &Used, paths: &Paths) -> Option<(PathBuf, Kept)> {
     let is_directory = used.kind == Kind::Directory
         || used.kind == Kind::Nothing && used.now.as_ref().is_some_and(std::fs::Metadata::is_dir);
     // A directory that is only given an owner, or gone through, is a place itself; what is made needs the one it is made in.
-    let is_itself = is_directory && !(used.is(Use::Made) && used.kind == Kind::Nothing);
+    let is_made = used.changed().is_some_and(|(one, _)| one == Use::Made);
+    let is_itself = is_directory && !is_made;
     let first = if is_itself { path } else { path.parent()? };
     // Up to what was there before the program.
     let was_there = |place: &&Path| {
@@ -78,18 +95,33 @@ fn place(path: &Path, used: &Used, paths: &Paths) -> Option<(PathBuf, Kept)> {
     if path.starts_with("/run") {
         let sockets = used.is(Use::Made) && used.kind == Kind::Nothing && is_bound(used);
         if sockets && place != Path::new("/run") {
-            return Some((place, Kept::Host { sockets }));
+            return Some((place.clone(), Kept::Host { sockets, roots: is_roots(used, &place) }));
         }
         return Some((place, Kept::Memory));
     }
     if !is_wide(&place) {
         let is_cache = path.starts_with("/var/cache") && !reads_what_was_there(&place, paths);
-        return Some((place, if is_cache { Kept::Memory } else { Kept::Host { sockets: is_bound(used) } }));
+        let roots = is_roots(used, &place);
+        return Some((
+            place,
+            if is_cache { Kept::Memory } else { Kept::Host { sockets: is_bound(used), roots } },
+        ));
     }
     // The file alone, if it is there to be shown; or the directory below the wide one that was made.
     let own = path.ancestors().find(|above| above.parent() == Some(&*place))?.to_owned();
     let there = std::fs::symlink_metadata(&own).is_ok_and(|now| now.is_file() || now.is_dir());
-    Some((own, if there { Kept::Host { sockets: false } } else { Kept::Nowhere }))
+    let roots = is_roots(used, &own);
+    Some((own, if there { Kept::Host { sockets: false, roots } } else { Kept::Nowhere }))
+}
+
+/// Whether root changes what is root's: a file, or a directory in which it makes one.
+fn is_roots(used: &Used, place: &Path) -> bool {
+    let by_root = used.changed().is_some_and(|(_, moment)| moment.uid == 0);
+    let owner = match &used.now {
+        Some(now) if used.kind == Kind::Regular => Some(now.uid()),
+        _ => std::fs::metadata(place).map(|now| now.uid()).ok(),
+    };
+    by_root && owner == Some(0)
 }
 
 /// Whether it is a socket that others connect to.
@@ -104,7 +136,7 @@ fn reads_what_was_there(place: &Path, paths: &Paths) -> bool {
 }
 
 /// The lines of one mount.
-fn line(place: &Path, kept: &Kept, why: &str, facts: &Facts<'_>) -> Line {
+fn line(place: &Path, kept: Kept, why: &str, squashes: bool, facts: &Facts<'_>) -> Line {
     let target = quoted(place);
     let (value, kind) = match kept {
         Kept::Nowhere => {
@@ -117,16 +149,32 @@ fn line(place: &Path, kept: &Kept, why: &str, facts: &Facts<'_>) -> Line {
                 reason: format!("{}: {why}", shown(place)),
             };
         }
-        Kept::Memory => {
-            (memory(place, &target, facts), if place.starts_with("/run") { "run" } else { "tmp" })
-        }
-        Kept::Host { sockets } => {
-            let sockets = if *sockets { "\nsockets   = true" } else { "" };
-            let value = format!("source    = {target}\ntarget    = {target}\nread_only = false{sockets}");
+        Kept::Memory => (memory(place, &target, facts), kind_of_memory(place)),
+        Kept::Host { sockets, roots } => {
+            // Keys under each other, as a person aligns them.
+            let squash = roots && squashes;
+            let width = if squash { 11 } else { 9 };
+            let line = |key: &str, value: &str| format!("{key:width$} = {value}\n");
+            let mut value = line("source", &target) + &line("target", &target) + &line("read_only", "false");
+            if sockets {
+                value += &line("sockets", "true");
+            }
+            if squash {
+                value += &line("root_squash", "false");
+            }
             (value, if place.starts_with("/var/log") { "log" } else { "state" })
         }
     };
     Line { place: Place::Table("mounts"), value, reason: format!("{kind}: {why}") }
+}
+
+/// What a place in memory is.
+fn kind_of_memory(place: &Path) -> &'static str {
+    match place {
+        _ if place.starts_with("/run") => "run",
+        _ if place.starts_with("/var/cache") => "cache",
+        _ => "tmp",
+    }
 }
 
 /// A mount in memory, with the owner and the mode of the host's directory.

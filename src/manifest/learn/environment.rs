@@ -1,0 +1,110 @@
+//! The environment: no system call tells of a variable that is read, so the program is watched with hardly more than a jail has, and of the
+//! rest the manifest keeps what the program or its configuration has the name of.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::paths::Paths;
+use super::{Facts, shown, text};
+use crate::manifest::edit::Line;
+use crate::manifest::resolve::command::DEFAULT_PATH;
+use crate::manifest::root::Root;
+use crate::plan::Account;
+use crate::seen::{Seen, Use};
+
+/// What tells of the caller's session, and is nothing to a program that runs by itself.
+const OF_THE_SESSION: [&str; 14] = [
+    "COLORTERM",
+    "EDITOR",
+    "LANG",
+    "LANGUAGE",
+    "LS_COLORS",
+    "MAIL",
+    "OLDPWD",
+    "PAGER",
+    "PWD",
+    "SHELL",
+    "SHLVL",
+    "TERM",
+    "VISUAL",
+    "_",
+];
+
+/// Families of such names.
+const FAMILIES: [&str; 9] =
+    ["DBUS_", "LC_", "LESS", "NOTIFY_", "SSH_", "STOCKADE_", "SUDO_", "WATCHDOG_", "XDG_"];
+
+/// Parts of names whose values are not for a file.
+const SECRET: [&str; 6] = ["AUTH", "CREDENTIAL", "KEY", "PASS", "SECRET", "TOKEN"];
+
+/// What every jail has, by its own.
+const OWN: [&str; 4] = ["HOME", "LOGNAME", "PATH", "USER"];
+
+/// The largest file that is looked through.
+const MOST: u64 = 8 << 20;
+
+/// The environment to watch a program in: a jail's, and of the caller's what is not of the session.
+pub fn environment(facts: &Facts<'_>) -> Vec<(OsString, OsString)> {
+    let user = facts.accounts.user(&Account::Id(facts.host.uid));
+    let name = user.map_or_else(|| facts.host.uid.to_string(), |user| user.name.clone());
+    let home = user.map_or("/", |user| user.home.as_str());
+    let own = [("HOME", home), ("LOGNAME", &name), ("PATH", DEFAULT_PATH), ("USER", &name)];
+    let own = own.into_iter().map(|(name, value)| (name.into(), value.into()));
+    own.chain(facts.environment.iter().map(|(name, value)| (name.into(), value.into()))).collect()
+}
+
+/// The caller's variables that are not of the session.
+pub fn of_caller() -> Vec<(String, String)> {
+    let is_wanted = |name: &str| {
+        !OF_THE_SESSION.contains(&name)
+            && !OWN.contains(&name)
+            && !FAMILIES.iter().any(|family| name.starts_with(family))
+    };
+    let all = std::env::vars_os();
+    let all = all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    all.filter(|(name, _)| is_wanted(name)).collect()
+}
+
+/// The variables that are kept, with who names them.
+pub(super) fn lines(seen: &Seen, facts: &Facts<'_>, paths: &Paths) -> Vec<Line> {
+    let mut open = Vec::new();
+    let mut lines = Vec::new();
+    let mut by = BTreeSet::new();
+    for (name, value) in &facts.environment {
+        let Some(who) = named_by(name, seen, paths) else { continue };
+        if SECRET.iter().any(|part| name.to_ascii_uppercase().contains(part)) {
+            let why = format!("{who} has its name; its value is the caller's");
+            lines.push(Line::entry("program", "pass_environment", text(name), why));
+        } else {
+            open.push(format!("{name} = {}", text(value)));
+            by.insert(who);
+        }
+    }
+    if !open.is_empty() {
+        let by: Vec<String> = by.into_iter().collect();
+        let value = format!("{{ {} }}", open.join(", "));
+        lines.push(Line::value("program", "environment", value, format!("named by {}", by.join(", "))));
+    }
+    lines
+}
+
+/// The program or the configuration that has a variable's name: a program as a text of its own, a configuration behind a `$`.
+fn named_by(name: &str, seen: &Seen, paths: &Paths) -> Option<String> {
+    let read = |path: &Path| Root::host().read(path, MOST).unwrap_or_default();
+    let has_text = |path: &&Path| read(path).split(|byte| *byte == 0).any(|text| text == name.as_bytes());
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let refers = |path: &&Path| {
+        let text = read(path);
+        [format!("${name}"), format!("${{{name}")].iter().any(|wanted| {
+            let ends = |at: usize| text.get(at + wanted.len()).is_none_or(|next| !is_word(*next));
+            let mut found = text.windows(wanted.len()).enumerate();
+            found.any(|(at, part)| part == wanted.as_bytes() && ends(at))
+        })
+    };
+    let mut programs = seen.executions.iter().map(|execution| execution.path.as_path());
+    let configuration =
+        paths.files.iter().filter(|(path, used)| path.starts_with("/etc") && used.is(Use::Read));
+    let mut configuration = configuration.map(|(path, _)| path.as_path());
+    programs.find(has_text).or_else(|| configuration.find(refers)).map(shown)
+}
