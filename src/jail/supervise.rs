@@ -139,15 +139,7 @@ impl Supervisor<'_> {
                     relay.resume();
                 }
             }
-            for at in 0..self.outputs.len() {
-                self.outputs[at].pass()?;
-                // As the kernel tells a program that writes a file itself, and before it sees that nobody reads.
-                if self.outputs[at].is_full() {
-                    self.take_all(&mut reported)?;
-                    self.signal_group(libc::SIGXFSZ)?;
-                    self.outputs[at].close();
-                }
-            }
+            self.pass_outputs(&mut reported)?;
             if let Some(log) = &mut self.log {
                 log.pass()?;
             }
@@ -335,6 +327,20 @@ impl Supervisor<'_> {
             Report::Read { offset } => {
                 lseek(process::standard_descriptor(0), offset, Whence::SeekSet)
                     .map_err(sys::Error::of("lseek"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes what the program has written on to files of the caller's.
+    fn pass_outputs(&mut self, reported: &mut Option<Report>) -> Result<(), Error> {
+        for at in 0..self.outputs.len() {
+            self.outputs[at].pass()?;
+            // As the kernel tells a program that writes a file itself, and before it sees that nobody reads.
+            if self.outputs[at].is_full() {
+                self.take_all(reported)?;
+                self.signal_group(libc::SIGXFSZ)?;
+                self.outputs[at].close();
             }
         }
         Ok(())
