@@ -18,6 +18,7 @@ mod memory;
 mod network;
 mod options;
 mod overlay;
+mod programs;
 mod saved;
 mod terminal;
 
