@@ -17,6 +17,11 @@ pub mod tree;
 
 use std::ffi::OsString;
 
+/// The words after `once` as options and command, or what is said instead: for `tests/fuzz/`, which sees what is public only.
+pub fn once_words(words: Vec<OsString>) -> Result<(Vec<manifest::once::Asked>, Vec<OsString>), String> {
+    cli::once_words(words)
+}
+
 /// The whole program: command line (with the program's own name first) → command → exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     // Before anything is opened: a standard descriptor that the caller closed would else become a file of ours.

@@ -77,7 +77,7 @@ macro_rules! survive {
 }
 
 survive! {
-    manifest manifest_resolve libraries elf ld_so_cache script dlopen_note record accounts packages glob value proc archive report
+    manifest manifest_resolve once libraries elf ld_so_cache script dlopen_note record accounts packages glob value proc archive report
     running subordinate
 }
 

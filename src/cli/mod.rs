@@ -10,7 +10,7 @@ use argh::FromArgs;
 use crate::error::{self, Failure, exit};
 use crate::manifest::{Request, suggest};
 use crate::report::diagnostic::Diagnostic;
-pub(crate) use once::{Once, descriptor_content, parse as once};
+pub(crate) use once::{Once, descriptor_content, parse as once, words as once_words};
 use verbs::Words;
 pub(crate) use verbs::{
     Build, Check, Doctor, Exec, Export, Freeze, Import, Learn, Limit, List, Plan, Run, Serve, Signal, Stats,

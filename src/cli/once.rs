@@ -11,6 +11,7 @@ use argh::{CommandInfo, EarlyExit, FromArgs, SubCommand};
 use super::{Early, usage};
 use crate::manifest::once::Asked;
 use crate::manifest::suggest;
+use crate::report::diagnostic::{self, Style};
 use crate::sys;
 
 /// An option: its name, what stands after it, and its help.
@@ -201,6 +202,14 @@ pub(crate) fn parse(words: Vec<OsString>) -> Result<Once, Early> {
         ));
     }
     Ok(found)
+}
+
+/// The same without what belongs to a command line: its options and its command, or the text that is shown instead.
+pub(crate) fn words(words: Vec<OsString>) -> Result<(Vec<Asked>, Vec<OsString>), String> {
+    parse(words).map(|found| (found.options, found.command)).map_err(|early| match early {
+        Early::Answer(text) => text,
+        Early::Usage(failure) => diagnostic::texts(&failure.diagnostics, "", Style::PLAIN),
+    })
 }
 
 /// One option, with as many of the further words as it takes.

@@ -7,6 +7,7 @@ mod archive;
 mod elf;
 mod libraries;
 mod manifest;
+mod once;
 mod parts;
 mod place;
 mod reference;
@@ -36,6 +37,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "manifest", body: manifest::load, seeds: manifest::seeds, words: manifest::words },
     Target { name: "manifest_resolve", body: resolve::resolve, seeds: resolve::seeds, words: resolve::words },
+    Target { name: "once", body: once::options, seeds: once::seeds, words: once::words },
     Target { name: "libraries", body: libraries::closure, seeds: libraries::seeds, words: libraries::words },
     Target { name: "elf", body: elf::read, seeds: elf::seeds, words: elf::words },
     Target { name: "ld_so_cache", body: ld_so_cache, seeds: seeds::ld_so_cache, words: seeds::none },

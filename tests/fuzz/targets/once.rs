@@ -1,0 +1,3 @@
+#![no_main]
+
+stockade_fuzz::target!("once");
