@@ -13,6 +13,7 @@ mod learn;
 mod limits;
 mod list;
 mod once;
+mod overlay;
 mod pid_file;
 mod prepare;
 mod remove;

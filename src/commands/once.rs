@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::overlay::Overlays;
 use super::prepare::{Jail, Result};
 use super::run;
 use crate::cli::{Once, descriptor_content};
@@ -34,10 +35,15 @@ pub(super) fn once(options: &Once) -> Result<u8> {
     let report = options.value("--report");
     let report = report.map(|place| report_file(place).map(|file| (place, file))).transpose()?;
     let jail = Jail::of(loaded, Vec::new()).map_err(|failure| failure.code(exit::FAILED))?;
+    let overlays = Overlays::of(options, &jail.loaded.manifest)?;
     let tell = |program| outputs.tell(program);
     let mut course = Course::default();
-    let result = run::run_unrecorded(&jail, outputs.listens().then_some(&tell), &mut course);
-    let result = result.map_err(|failure| failure.code(exit::FAILED));
+    let result =
+        run::run_unrecorded(&jail, outputs.listens().then_some(&tell), overlays.as_ref(), &mut course);
+    let mut result = result.map_err(|failure| failure.code(exit::FAILED));
+    if let (Ok(code), Some(overlays)) = (&mut result, &overlays) {
+        (*code, course.changes) = overlays.finish(*code);
+    }
     let code = result.as_ref().map_or(exit::FAILED, |code| *code);
     outputs.end(code);
     if options.value("-v").is_some() {

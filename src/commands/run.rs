@@ -11,6 +11,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
 use super::background::{self, Background};
+use super::overlay::Overlays;
 use super::pid_file::PidFile;
 use super::prepare::{Jail, Result};
 use super::{diagnose, failure, limits};
@@ -46,9 +47,15 @@ pub(super) fn run(options: &cli::Run, request: &Request) -> Result<u8> {
     run(None)
 }
 
-/// Runs a jail that nobody else is to find; `listener` is told the program's process when it has been executed.
-pub(super) fn run_unrecorded(jail: &Jail, listener: Option<&dyn Fn(i32)>, course: &mut Course) -> Result<u8> {
-    let waiting = Waiting { listener, is_recorded: false, ..Waiting::for_nobody() };
+/// Runs a jail that nobody else is to find; `listener` is told the program's process when it has been executed, and `overlays` get what
+/// was written to them.
+pub(super) fn run_unrecorded(
+    jail: &Jail,
+    listener: Option<&dyn Fn(i32)>,
+    overlays: Option<&Overlays>,
+    course: &mut Course,
+) -> Result<u8> {
+    let waiting = Waiting { listener, overlays, is_recorded: false, ..Waiting::for_nobody() };
     attempt(jail, None, &waiting, course)
 }
 
@@ -78,7 +85,16 @@ fn reported(options: &cli::Run, request: &Request, background: Option<&Backgroun
     let pid_file = options.pid_file.as_deref().map(|path| PidFile::open(Path::new(path)));
     let pid_file = pid_file.transpose().map_err(|error| not_written(&error))?;
     let (manager, kind, told) = (manager(), jail.kind(), Cell::new(false));
-    let waiting = Waiting { pid_file, background, manager, kind, told, listener: None, is_recorded: true };
+    let waiting = Waiting {
+        pid_file,
+        background,
+        manager,
+        kind,
+        told,
+        listener: None,
+        overlays: None,
+        is_recorded: true,
+    };
     let mut course = Course::default();
     let result = attempt(&jail, options.generation, &waiting, &mut course);
     if let Some((path, mut file)) = report {
@@ -118,6 +134,8 @@ struct Waiting<'a> {
     told: Cell<bool>,
     /// Whoever else is told the program's process.
     listener: Option<&'a dyn Fn(i32)>,
+    /// Who gets what was written to overlays.
+    overlays: Option<&'a Overlays>,
     /// Whether others are to find the run.
     is_recorded: bool,
 }
@@ -132,6 +150,7 @@ impl Waiting<'_> {
             kind: ProgramType::Simple,
             told: Cell::new(false),
             listener: None,
+            overlays: None,
             is_recorded: true,
         }
     }
@@ -208,6 +227,7 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
     let record = jail.notice(tree, &plan.steps, program.keeps_init()).filter(|_| waiting.is_recorded);
     // What killed supervisors have left is in the same places.
     jail::sweep(&plan.steps);
+    waiting.overlays.map_or(Ok(()), |overlays| overlays.open(&plan.steps))?;
     let began = Instant::now();
     let result = jail::run_as(
         &program,
@@ -218,6 +238,9 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
             manager: waiting.manager.as_ref(),
         },
     );
+    if let Some(overlays) = waiting.overlays {
+        overlays.take(program.layers());
+    }
     if let Some(manager) = &waiting.manager {
         manager.stopping();
     }

@@ -12,6 +12,8 @@
 //!             voluntary_switches, involuntary_switches: of context; bytes_read, bytes_written: by read(2), write(2) and their like,
 //!             null where the kernel does not count them; blocks_read, blocks_written: of 512 bytes, from and to disks. null if
 //!             nothing was executed
+//! changes     what was written to overlays: added, modified, deleted: how many paths; committed: how many of them were applied to the host;
+//!             paths[]: change, path (as in `plan --json`). null if there was no overlay, or its layer was not looked at (`run`)
 //! ended_by    the limit that ended it, by its key in a manifest (runtime_max, cpu_time_max, cpu_time, file_size, memory), or null
 //! ended       how (exited, signaled, timed_out, or failed: nothing was executed), status (exited) or signal (signaled)
 //! message     the same in words
@@ -23,13 +25,14 @@
 //! exitcode, exitsig (status, signal in ended), killed and status TO (ended_by), message.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::libc;
 use serde_json::{Value, json};
 
 use super::amount;
-use super::json::layers;
+use super::json::{layers, text};
 use crate::plan::step::Clock;
 use crate::plan::{ControlLimit, Enforcement, JailName, LayerState};
 
@@ -90,6 +93,26 @@ pub struct Course {
     pub used: Option<Used>,
     /// How much time on processors it was allowed.
     pub cpu_time: Option<Duration>,
+    /// What was written to overlays, if there were any.
+    pub changes: Option<Changes>,
+}
+
+/// What was written to overlays.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// By path.
+    pub paths: Vec<Changed>,
+    /// How many of them were applied to the host's directories.
+    pub committed: usize,
+}
+
+/// A path that is not as it is on the host.
+#[derive(Debug)]
+pub struct Changed {
+    /// What became of it: added, modified, deleted.
+    pub what: &'static str,
+    /// As the program says it.
+    pub path: PathBuf,
 }
 
 impl Default for Course {
@@ -101,6 +124,7 @@ impl Default for Course {
             ended: Ended::Failed,
             used: None,
             cpu_time: None,
+            changes: None,
         }
     }
 }
@@ -166,6 +190,16 @@ pub struct LimitHit {
     pub times: u64,
 }
 
+/// What was written to overlays.
+fn changes(changes: &Changes) -> Value {
+    let count = |what: &str| changes.paths.iter().filter(|changed| changed.what == what).count();
+    let path = |changed: &Changed| json!({ "change": changed.what, "path": text(&changed.path) });
+    json!({
+        "added": count("added"), "modified": count("modified"), "deleted": count("deleted"),
+        "committed": changes.committed, "paths": changes.paths.iter().map(path).collect::<Vec<_>>(),
+    })
+}
+
 /// The report.
 pub fn json(jail: &JailName, course: &Course, exit_code: u8) -> Value {
     let limit = |hit: &LimitHit| {
@@ -195,6 +229,7 @@ pub fn json(jail: &JailName, course: &Course, exit_code: u8) -> Value {
     json!({
         "format": 1, "jail": jail.as_str(), "layers": layers(&course.layers),
         "network": course.network, "limits": limits, "ended": ended,
-        "ended_by": course.ended_by(), "message": course.message(), "used": used, "exit_code": exit_code,
+        "ended_by": course.ended_by(), "message": course.message(), "used": used,
+        "changes": course.changes.as_ref().map(changes), "exit_code": exit_code,
     })
 }

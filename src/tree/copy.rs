@@ -400,7 +400,7 @@ fn may_have_holes(stat: &FileStat) -> bool {
 }
 
 /// The next stretch of data at or after `at`, see lseek(2), `SEEK_DATA`; empty and at the end when only a hole follows.
-fn next_data(file: &File, at: u64, size: u64) -> Result<(u64, u64), Cause> {
+pub(super) fn next_data(file: &File, at: u64, size: u64) -> Result<(u64, u64), Cause> {
     let seek = |at: u64, whence| lseek(file, at as libc::off_t, whence);
     let start = match seek(at, Whence::SeekData) {
         Err(Errno::ENXIO) => return Ok((size, size)),

@@ -40,6 +40,7 @@ mod ids;
 mod place;
 pub mod record;
 mod remove;
+pub mod scratch;
 mod store;
 mod trust;
 mod verify;

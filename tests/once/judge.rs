@@ -156,6 +156,7 @@ impl Case {
         };
         json!({
             "format": 1, "jail": "once", "ended": ended, "ended_by": self.by, "exit_code": self.code(),
+            "changes": null,
             "message": self.message(), "network": "none", "layers": LAYERS.map(|layer| [layer, "enforced"]), "limits": limits, "used": null,
         })
     }

@@ -1,8 +1,12 @@
 //! `--overlay`: what the program sees and does, and that the host's directory stays as it is.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
 
 use crate::common::{Dir, Need, needs};
 use crate::{once, place};
@@ -128,4 +132,198 @@ fn an_overlay_is_saved_and_run() {
     let run = dir.stockade(["run", "./saved.toml"]).env("STOCKADE_RUN_DIR", dir.join("run"));
     run.expect(0, "below\nchanged\nempty\nkept\nlink\nnew\n", "");
     assert_eq!(state(&dir.join("work")), before);
+}
+
+/// What a build might do: every kind of change.
+const CHANGES: &str = "echo new >> changed; rm gone; rm -r below; mkdir below; echo a > below/added; ln -s added l2; mv kept moved; \
+                       chmod 700 empty; mkfifo pipe; : >> empty/x; touch 'a\nb'; rm link; mkdir link; mkdir -m 0 shut; mkdir new; \
+                       echo x > new/x; chmod 0 new/x; ln new/x new/y";
+
+/// The same as `--changes` tells it; `{w}` is the directory.
+const CHANGED: &str = "A \"{w}/a\\nb\"\nA {w}/below/added\nD {w}/below/one\nD {w}/below/two\nM {w}/changed\nM {w}/empty\nD {w}/gone\n\
+                       D {w}/kept\nA {w}/l2\nM {w}/link\nA {w}/moved\nA {w}/new\nA {w}/new/x\nA {w}/new/y\nA {w}/pipe\nA {w}/shut\n";
+
+/// A run in the directory `work` of a place, below a layer, with these options.
+fn over(dir: &Dir, options: &[&str], script: &str) -> crate::common::Command {
+    let words = options.iter().copied().chain(["--overlay", "."]).chain(["sh", "-c", script]);
+    let mut command = once(dir, words);
+    command.inner.current_dir(dir.join("work"));
+    command
+}
+
+/// The path of that directory in a text.
+fn placed(dir: &Dir, text: &str) -> String {
+    text.replace("{w}", &dir.join("work").display().to_string())
+}
+
+#[test]
+fn changes_are_listed_and_dropped() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = work("overlay-changes");
+    let before = state(dir.path());
+    let listed = placed(&dir, CHANGED);
+    for options in [&["--changes"][..], &["--changes", "--discard"], &["--commit", "--changes", "--discard"]]
+    {
+        over(&dir, options, CHANGES).expect(0, &listed, "");
+        assert_eq!(state(dir.path()), before);
+    }
+    over(&dir, &["--discard"], CHANGES).expect(0, "", "");
+    // What is only opened or read is no change.
+    over(&dir, &["--changes"], ": >> changed; cat kept > /dev/null; echo x > y; rm y").expect(0, "", "");
+    // The list is told whatever the program's exit code is.
+    let one = placed(&dir, "M {w}/changed\n");
+    over(&dir, &["--changes"], "echo x > changed; exit 3").expect(3, &one, "");
+    assert_eq!(state(dir.path()), before);
+}
+
+#[test]
+fn changes_are_committed() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = work("overlay-commit");
+    let pipe = placed(
+        &dir,
+        "error: cannot commit `{w}/pipe`\n  why: it is a named pipe\n\
+         hint: only directories, files and symbolic links are: make it outside, if it is needed\n",
+    );
+    over(&dir, &["--commit"], CHANGES).expect(125, "", &pipe);
+    let list = "find . -mindepth 1 ! -name 'a?b' \\( -type d -printf '%y %m %p\\n' -o -printf '%y %m %s %n %p %l\\n' \\) | LC_ALL=C sort; \
+                cat changed";
+    let list = Command::new("sh").args(["-c", list]).current_dir(dir.join("work")).output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&list.stdout),
+        "d 0 ./shut\nd 700 ./empty\nd 755 ./below\nd 755 ./link\nd 755 ./new\nf 0 2 2 ./new/x \nf 0 2 2 ./new/y \n\
+         f 644 2 1 ./below/added \nf 644 2 1 ./empty/x \nf 644 5 1 ./moved \nf 644 8 1 ./changed \nl 777 5 1 ./l2 added\nold\nnew\n"
+    );
+    assert!(dir.join("work/a\nb").is_file());
+    // Nothing is left to be told of.
+    let note = placed(&dir, "A {w}/z\n");
+    over(&dir, &["--commit", "--changes"], "echo z > z").expect(0, &note, "");
+    over(&dir, &["--changes"], "cat z").expect(0, "z\n", "");
+}
+
+#[test]
+fn a_program_that_fails_commits_nothing() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = work("overlay-failed");
+    let before = state(dir.path());
+    over(&dir, &["--commit"], "echo x > changed; exit 3").expect(
+        3,
+        "",
+        "note: nothing is committed, as the program ended with exit code 3\n",
+    );
+    over(&dir, &["--commit", "--timeout", "1s"], "echo x > changed; sleep 100").expect(
+        124,
+        "",
+        "note: nothing is committed, as the program ended with exit code 124\n",
+    );
+    over(&dir, &["--commit"], "exit 3").expect(3, "", "");
+    assert_eq!(state(dir.path()), before);
+    let hint = "hint: write --overlay DIR for the directory whose changes are meant\n";
+    for option in ["--commit", "--changes"] {
+        let expected = format!("error: `{option}` has nothing to be about\n{hint}");
+        once(&dir, [option, "true"]).expect(2, "", &expected);
+    }
+}
+
+#[test]
+fn what_the_host_changes_meanwhile_stays() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = work("overlay-conflict");
+    let script = "echo ready; read line; echo ours > changed; echo ours > kept; rm -r below; echo ours > new";
+    let mut command = over(&dir, &["--commit"], script).inner;
+    let mut run =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(run.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    dir.write("work/changed", "theirs\n").write("work/below/two", "theirs\n").write("work/new", "theirs\n");
+    run.stdin.take().unwrap().write_all(b"go\n").unwrap();
+    let output = run.wait_with_output().unwrap();
+    let told = |path: &str, what: &str| {
+        format!(
+            "error: cannot commit `{{w}}/{path}`\n  why: the host's {what} since the program was started\n\
+             hint: the host's is kept as it is: run the program again\n\n"
+        )
+    };
+    let expected =
+        ["below", "changed", "new"].map(|path| told(path, "was changed")).concat() + "3 errors in {w}\n";
+    assert_eq!(String::from_utf8_lossy(&output.stderr), placed(&dir, &expected));
+    assert_eq!(output.status.code(), Some(125));
+    let read = |path: &str| fs::read_to_string(dir.join("work").join(path)).unwrap();
+    assert_eq!(
+        [read("changed"), read("below/two"), read("new"), read("kept")],
+        ["theirs\n", "theirs\n", "theirs\n", "ours\n"]
+    );
+}
+
+#[test]
+fn changes_are_reported() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = work("overlay-report");
+    let report = |options: &[&str], script: &str| -> Value {
+        over(&dir, &[options, &["--report", "../report"]].concat(), script).expect(0, "", "");
+        serde_json::from_str(&fs::read_to_string(dir.join("report")).unwrap()).unwrap()
+    };
+    let path = |change: &str, path: &str| json!({ "change": change, "path": placed(&dir, path) });
+    let paths = [path("modified", "{w}/changed"), path("deleted", "{w}/gone"), path("added", "{w}/new")];
+    let expected = |committed: u32| json!({ "added": 1, "modified": 1, "deleted": 1, "committed": committed, "paths": paths });
+    let script = "echo x > changed; rm gone; echo x > new";
+    assert_eq!(report(&[], script)["changes"], expected(0));
+    assert_eq!(report(&["--commit"], script)["changes"], expected(3));
+    let mut command = once(&dir, ["--report", "report", "true"]);
+    assert!(command.inner.status().unwrap().success());
+    let without: Value = serde_json::from_str(&fs::read_to_string(dir.join("report")).unwrap()).unwrap();
+    assert_eq!(without["changes"], Value::Null);
+}
+
+#[test]
+fn owners_are_those_on_the_host() {
+    if !needs(Need::Root) {
+        return;
+    }
+    let dir = work("overlay-owners");
+    for path in ["work/changed", "work/below"] {
+        std::os::unix::fs::chown(dir.join(path), Some(1000), Some(50)).unwrap();
+    }
+    let script = "stat -c %u:%g changed kept; echo x >> changed; chmod 750 below; echo x > mine; echo x > theirs; ln -s x link2; \
+                  mkdir d; chown 33:44 theirs d; chown -h 33:44 link2";
+    let options = ["--commit", "--cap-add", "CHOWN", "--cap-add", "FOWNER", "--cap-add", "DAC_OVERRIDE"];
+    over(&dir, &options, script).expect(0, "1000:50\n0:0\n", "");
+    let owner = |path: &str| {
+        let found = fs::symlink_metadata(dir.join("work").join(path)).unwrap();
+        (found.uid(), found.gid())
+    };
+    assert_eq!([owner("changed"), owner("below")], [(1000, 50); 2]);
+    assert_eq!([owner("theirs"), owner("d"), owner("link2")], [(33, 44); 3]);
+    assert_eq!([owner("mine"), owner(".")], [(0, 0); 2]);
+}
+
+#[test]
+fn a_killed_supervisor_leaves_nothing() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = work("overlay-killed");
+    let before = state(dir.path());
+    let mut command = over(&dir, &["--commit"], "echo x > changed; echo ready; sleep 1000").inner;
+    let mut run = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(run.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    run.kill().unwrap();
+    run.wait().unwrap();
+    // Until nobody of the jail has it open any more.
+    assert_eq!(output.read_line(&mut line).unwrap(), 0);
+    assert_eq!(state(dir.path()), before);
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(dir.path().to_str().unwrap()), "{mounts}");
 }

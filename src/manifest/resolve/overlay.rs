@@ -61,6 +61,6 @@ pub(super) fn what(context: &Context<'_>, source: HostPath, size: Option<Size>, 
     let size = size.unwrap_or(TMPFS_SIZE);
     let mut layer = vec![("size", size.to_string()), ("mode", "0700".into())];
     layer.extend(inodes.or(tmpfs_inodes(size)).map(|inodes| ("nr_inodes", inodes.to_string())));
-    let own_ids = context.ids == Ids::One || !context.host.first_user_namespace;
+    let own_ids = matches!(context.ids, Ids::One | Ids::Granted) || !context.host.first_user_namespace;
     What::Overlay { source, idmap: context.translated(IdSpace::Jail), layer, own_ids }
 }
