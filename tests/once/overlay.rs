@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+use stockade::sys::fs::list_xattrs;
 
-use crate::common::{Dir, Need, needs};
+use crate::common::{Dir, Need, compile_static, needs};
 use crate::{once, place};
 
 /// Everything in a directory: type, mode, owner, size, time and content of each.
@@ -199,6 +200,8 @@ fn changes_are_committed() {
          f 644 2 1 ./below/added \nf 644 2 1 ./empty/x \nf 644 5 1 ./moved \nf 644 8 1 ./changed \nl 777 5 1 ./l2 added\nold\nnew\n"
     );
     assert!(dir.join("work/a\nb").is_file());
+    // Or the directory could not be removed after the test.
+    fs::set_permissions(dir.join("work/shut"), fs::Permissions::from_mode(0o700)).unwrap();
     // Nothing is left to be told of.
     let note = placed(&dir, "A {w}/z\n");
     over(&dir, &["--commit", "--changes"], "echo z > z").expect(0, &note, "");
@@ -326,4 +329,49 @@ fn a_killed_supervisor_leaves_nothing() {
     assert_eq!(state(dir.path()), before);
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains(dir.path().to_str().unwrap()), "{mounts}");
+}
+
+#[test]
+fn what_a_hostile_program_leaves_does_no_harm() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = work("overlay-hostile");
+    dir.write("outside/canary", "sings\n");
+    compile_static(&dir.join("work/hostile"), include_str!("overlay.c"));
+    let rights: &[&str] = &["SYS_ADMIN", "MKNOD", "SETFCAP", "DAC_OVERRIDE", "FOWNER", "CHOWN", "FSETID"];
+    let rights = rights.iter().flat_map(|name| ["--cap-add", name]);
+    let options: Vec<&str> = if nix::unistd::geteuid().is_root() { rights.collect() } else { Vec::new() };
+    let output = over(&dir, &[&options[..], &["--changes", "--commit"]].concat(), "./hostile").output();
+    assert_eq!(output.code, Some(125), "{}{}", output.stdout, output.stderr);
+    // A line of it is a path, and nobody's terminal is told anything.
+    assert!(
+        output.stdout.lines().all(|line| line.starts_with("A ") || line.starts_with("M ")),
+        "{}",
+        output.stdout
+    );
+    assert!(!(output.stdout + &output.stderr).contains('\x1b'));
+    let told: Vec<&str> = output.stderr.lines().filter_map(|line| line.strip_prefix("  why: ")).collect();
+    let deep = "its path is longer than 4095 bytes";
+    assert!(told.contains(&deep) && told.contains(&"it is a named pipe"), "{told:?}");
+    assert!(told.iter().all(|why| [deep, "it is a named pipe", "it is a device"].contains(why)), "{told:?}");
+    // Nothing of the host's is gone or hidden, and no right, no device and no order to an overlayfs has come to it.
+    for entry in walkdir::WalkDir::new(dir.join("work")) {
+        let entry = entry.unwrap();
+        let (path, kind) = (entry.path(), entry.file_type());
+        assert!(kind.is_dir() || kind.is_file() || kind.is_symlink(), "{path:?}");
+        if !kind.is_symlink() {
+            assert_eq!(entry.metadata().unwrap().mode() & 0o6000, 0, "{path:?}");
+            let mut names = [0; 4096];
+            let length = list_xattrs(fs::File::open(path).unwrap(), &mut names).unwrap();
+            let names = String::from_utf8_lossy(&names[..length]).into_owned();
+            assert!(!names.contains("overlay") && !names.contains("capability"), "{path:?}: {names}");
+        }
+        assert!(!entry.file_name().to_string_lossy().starts_with(".stockade"), "{path:?}");
+    }
+    let read = |path: &str| fs::read_to_string(dir.join(path)).unwrap();
+    assert_eq!([read("work/below/one"), read("work/kept"), read("work/gone")], ["1\n", "kept\n", "gone\n"]);
+    assert_eq!(read("outside/canary"), "sings\n");
+    assert_eq!(fs::metadata(dir.join("work/new/file")).unwrap().nlink(), 51);
+    assert_eq!(fs::read_link(dir.join("work/new/etc")).unwrap(), Path::new("/etc"));
 }
