@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use common::{Need, needs};
 use nix::errno::Errno;
 use stockade::jail::{self, End, Program};
 use stockade::manifest::resolve::accounts::Accounts;
@@ -64,7 +65,7 @@ impl Fixture {
     fn new(name: &str) -> Self {
         let directory = common::Dir::new(name);
         let tree = directory.path().join("tree");
-        for below in ["dev", "proc", "shared"] {
+        for below in ["dev", "proc", "shared", "overlay"] {
             fs::create_dir_all(tree.join(below)).unwrap();
         }
         for device in ["null", "zero", "full", "random", "urandom"] {
@@ -88,6 +89,22 @@ impl Fixture {
             executable: None,
         };
         manifest.mounts.push(At { value: shared, origin: Origin::CommandLine("test".into()) });
+        if needs(Need::Overlays) {
+            let source = directory.path().join("below");
+            fs::create_dir(&source).unwrap();
+            let overlay = Mount {
+                target: JailPath::parse("/overlay").unwrap(),
+                kind: MountKind::Overlay {
+                    source: HostPath::parse(source).unwrap(),
+                    size: None,
+                    inodes: None,
+                    sockets: false,
+                },
+                read_only: None,
+                executable: None,
+            };
+            manifest.mounts.push(At { value: overlay, origin: Origin::CommandLine("test".into()) });
+        }
         // Devices are shown one by one, as for an ordinary user, so that the fixture needs no mknod.
         let host =
             Host { device_nodes: false, standard: [Descriptor::PIPE; 3], ..Host::current(Path::new("/")) };

@@ -282,6 +282,10 @@ fn every_kind_of_step_does_what_its_plan_says() {
     let has_groups = ["memory", "pids"].iter().all(|name| control_groups::available(&host, name).is_ok());
     let groups = if has_groups { "memory = \"64M\"\ntasks = 50" } else { "" };
     let shared = dir.join("shared").display().to_string();
+    let overlay = format!(
+        "[[mounts]]\ntype = \"overlay\"\nsource = \"{shared}\"\ntarget = \"/overlay\"\nsize = \"1M\""
+    );
+    let overlay = if needs(Need::Overlays) { overlay } else { String::new() };
     dir.write("input", "given\n");
     for (name, method, init, user, standard, namespaces) in [
         ("pivot", "pivot", true, "daemon", Standard::Plain, ""),
@@ -322,11 +326,7 @@ fn every_kind_of_step_does_what_its_plan_says() {
                 source = "{shared}"
                 target = "/writable"
                 read_only = false
-                [[mounts]]
-                type = "overlay"
-                source = "{shared}"
-                target = "/overlay"
-                size = "1M"
+                {overlay}
                 [[mounts]]
                 source = "/sys"
                 target = "/host-sys"

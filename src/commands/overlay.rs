@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
@@ -209,9 +210,12 @@ fn told(source: &HostPath, trouble: &Trouble, what: &str) -> Diagnostic {
         Why::Special(_) => {
             failed.hint("only directories, files and symbolic links are: make it outside, if it is needed")
         }
-        Why::Call(error) => match sys::shortage(error.errno) {
-            Some(hint) => failed.hint(hint),
-            None => failed,
+        Why::Call(error) => match (error.errno, sys::shortage(error.errno)) {
+            (Errno::EACCES | Errno::EPERM, _) => failed.hint(
+                "it is applied with your own rights: see the mode and the owner of it, and of the directory it is in",
+            ),
+            (_, Some(hint)) => failed.hint(hint),
+            _ => failed,
         },
         Why::Deep => failed,
     }

@@ -170,7 +170,13 @@ pub(crate) enum Need {
     Narrow,
     /// To be able to make control groups.
     ControlGroups,
+    /// Overlays with all that they can do: as an ordinary user, since Linux 6.6.
+    Overlays,
 }
+
+/// Makes an overlay in a mount namespace of its own, and in it a directory in place of one that was there before.
+const OVERLAY: &str = "mount -t tmpfs layer /tmp && cd /tmp && mkdir -p l/d u w m && \
+                       mount -t overlay -o lowerdir=l,upperdir=u,workdir=w$0 overlay m && rmdir m/d && mkdir m/d";
 
 impl Need {
     /// Why it is not met, if it is not.
@@ -197,6 +203,18 @@ impl Need {
                 let wanted = ["memory", "pids", "cpu"];
                 let missing = wanted.into_iter().find_map(|controller| available(&host, controller).err());
                 missing.map(|missing| format!("needs control groups ({missing})"))
+            }
+            Self::Overlays => {
+                let (own, option): (&[&str], _) =
+                    if is_root() { (&[], "") } else { (&["--user", "--map-root-user"], ",userxattr") };
+                let works = std::process::Command::new("unshare")
+                    .args(own)
+                    .args(["--mount", "sh", "-c", OVERLAY, option])
+                    .stderr(Stdio::null())
+                    .status()
+                    .is_ok_and(|status| status.success());
+                (!works)
+                    .then(|| "needs overlays (overlayfs; as an ordinary user on a tmpfs, Linux 6.6)".into())
             }
             Self::Narrow => {
                 let place = Dir::new("narrow");

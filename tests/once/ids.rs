@@ -80,6 +80,33 @@ once "$stockade" once --id-range --ro . -- sh -c '
 }
 
 #[test]
+fn an_overlay_takes_owners_and_the_caller_commits_as_itself() {
+    if !needs(Need::Overlays) {
+        return;
+    }
+    let script = r#"
+mkdir own; echo x > own/file; chown -R 65534:65534 own
+once "$stockade" once --id-range --overlay own --changes --commit --chdir "$PWD/own" -- sh -c '
+    echo y >> file; chown 1:2 file; mkdir d; touch d/x; chown -R 5:6 d; echo z > private; chown 5:6 private; chmod 600 private'
+echo $?
+stat -c '%u:%g %a %n' own/*
+"#;
+    let found = granted("ids-overlay", "65534:100000:10\n", script).map(|found| {
+        let place = found.stdout.split(' ').nth(1).and_then(|path| path.strip_suffix("/own/d\nA"));
+        let place = place.unwrap_or_default().to_owned();
+        let placed = |text: String| text.replace(&place, "{place}");
+        Output { stdout: placed(found.stdout), stderr: placed(found.stderr), code: found.code }
+    });
+    expect(
+        found,
+        "A {place}/own/d\nA {place}/own/d/x\nM {place}/own/file\nA {place}/own/private\n125\n\
+         65534:65534 755 own/d\n65534:65534 644 own/file\n",
+        "error: cannot commit `{place}/own/private`\n  why: openat2(2): Permission denied (EACCES)\n\
+         hint: it is applied with your own rights: see the mode and the owner of it, and of the directory it is in\n",
+    );
+}
+
+#[test]
 fn the_caller_is_root_inside_or_whom_it_wants_to_be() {
     let script = r#"
 mkdir own; chown 65534:65534 own

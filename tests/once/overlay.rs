@@ -32,9 +32,14 @@ fn work(name: &str) -> Dir {
     dir
 }
 
+/// Whether there can be any here.
+fn can() -> bool {
+    needs(Need::UserNamespaces) && needs(Need::Overlays)
+}
+
 #[test]
 fn changes_are_seen_inside_and_not_on_the_host() {
-    if !needs(Need::UserNamespaces) {
+    if !can() {
         return;
     }
     let dir = work("overlay-seen");
@@ -59,7 +64,7 @@ fn changes_are_seen_inside_and_not_on_the_host() {
 
 #[test]
 fn what_an_overlay_can_take_is_limited() {
-    if !needs(Need::UserNamespaces) {
+    if !can() {
         return;
     }
     let dir = work("overlay-size");
@@ -80,7 +85,7 @@ fn what_an_overlay_can_take_is_limited() {
 
 #[test]
 fn what_cannot_be_below_a_layer_is_told() {
-    if !needs(Need::UserNamespaces) {
+    if !can() {
         return;
     }
     let dir = work("overlay-wrong");
@@ -113,7 +118,7 @@ fn what_cannot_be_below_a_layer_is_told() {
 
 #[test]
 fn an_overlay_is_saved_and_run() {
-    if !needs(Need::UserNamespaces) {
+    if !can() {
         return;
     }
     let dir = work("overlay-save");
@@ -159,7 +164,7 @@ fn placed(dir: &Dir, text: &str) -> String {
 
 #[test]
 fn changes_are_listed_and_dropped() {
-    if !needs(Need::UserNamespaces) {
+    if !can() {
         return;
     }
     let dir = work("overlay-changes");
@@ -181,7 +186,7 @@ fn changes_are_listed_and_dropped() {
 
 #[test]
 fn changes_are_committed() {
-    if !needs(Need::UserNamespaces) {
+    if !can() {
         return;
     }
     let dir = work("overlay-commit");
@@ -210,7 +215,7 @@ fn changes_are_committed() {
 
 #[test]
 fn a_program_that_fails_commits_nothing() {
-    if !needs(Need::UserNamespaces) {
+    if !can() {
         return;
     }
     let dir = work("overlay-failed");
@@ -236,7 +241,7 @@ fn a_program_that_fails_commits_nothing() {
 
 #[test]
 fn what_the_host_changes_meanwhile_stays() {
-    if !needs(Need::UserNamespaces) {
+    if !can() {
         return;
     }
     let dir = work("overlay-conflict");
@@ -268,7 +273,7 @@ fn what_the_host_changes_meanwhile_stays() {
 
 #[test]
 fn changes_are_reported() {
-    if !needs(Need::UserNamespaces) {
+    if !can() {
         return;
     }
     let dir = work("overlay-report");
@@ -290,7 +295,7 @@ fn changes_are_reported() {
 
 #[test]
 fn owners_are_those_on_the_host() {
-    if !needs(Need::Root) {
+    if !can() || !needs(Need::Root) {
         return;
     }
     let dir = work("overlay-owners");
@@ -312,7 +317,7 @@ fn owners_are_those_on_the_host() {
 
 #[test]
 fn a_killed_supervisor_leaves_nothing() {
-    if !needs(Need::UserNamespaces) {
+    if !can() {
         return;
     }
     let dir = work("overlay-killed");
@@ -333,7 +338,7 @@ fn a_killed_supervisor_leaves_nothing() {
 
 #[test]
 fn what_a_hostile_program_leaves_does_no_harm() {
-    if !needs(Need::UserNamespaces) {
+    if !can() {
         return;
     }
     let dir = work("overlay-hostile");

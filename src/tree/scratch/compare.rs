@@ -271,7 +271,9 @@ pub(super) fn open_own(layer: BorrowedFd<'_>, path: &Path, flags: OFlag) -> Resu
         return Err(called("openat2")(failed));
     };
     let parent = beneath(layer, parent, OFlag::O_PATH | OFlag::O_DIRECTORY).map_err(called("openat2"))?;
-    fchmodat(&parent, name, Mode::S_IRWXU, FchmodatFlags::NoFollowSymlink).map_err(called("fchmodat"))?;
+    // It may be another's, where the caller has more than one id to give.
+    fchmodat(&parent, name, Mode::S_IRWXU, FchmodatFlags::NoFollowSymlink)
+        .map_err(|_| called("openat2")(failed))?;
     open().map(|(opened, _)| opened).map_err(called("openat2"))
 }
 
