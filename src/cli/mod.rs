@@ -13,8 +13,8 @@ use crate::report::diagnostic::Diagnostic;
 pub(crate) use once::{Once, descriptor_content, parse as once, words as once_words};
 use verbs::Words;
 pub(crate) use verbs::{
-    Build, Check, Doctor, Exec, Export, Freeze, Import, Learn, Limit, List, Plan, Run, Serve, Signal, Stats,
-    Stop, Test, Thaw, Verb, Verify, Why,
+    Build, Check, Diagnose, Doctor, Exec, Export, Freeze, Import, Learn, Limit, List, Plan, Run, Serve,
+    Signal, Stats, Stop, Test, Thaw, Verb, Verify, Why,
 };
 
 /// What the command line asks for.
@@ -47,7 +47,7 @@ impl Early {
 
 /// The verbs, and every option with whether it takes a value. Kept by hand because argh tells neither before it parses; a
 /// test compares them with the structs.
-const VERBS: [(&str, &[(&str, bool)]); 21] = [
+const VERBS: [(&str, &[(&str, bool)]); 22] = [
     ("check", &[("--json", false)]),
     ("plan", &[("--explain", false), ("--json", false), ("--all", false), ("--set", true)]),
     (
@@ -94,6 +94,7 @@ const VERBS: [(&str, &[(&str, bool)]); 21] = [
     ("limit", &[]),
     ("freeze", &[]),
     ("thaw", &[]),
+    ("diagnose", &[("--for", true), ("--apply", false), ("--set", true)]),
     ("why", &[("--json", false)]),
     ("export", &[("--output", true), ("--set", true)]),
     ("remove", &[]),
@@ -171,7 +172,12 @@ fn meaningful(verb: &Verb, program: Option<&Vec<OsString>>) -> Result<(), Early>
             Err(usage("no program is named".into(), "write `stockade learn -- PROGRAM ARGUMENTS`"))
         }
         Verb::Learn(learn) => meaningful_learn(learn),
-        Verb::Run(_) | Verb::Serve(_) | Verb::Plan(_) | Verb::Exec(_) | Verb::Import(_) => Ok(()),
+        Verb::Run(_)
+        | Verb::Serve(_)
+        | Verb::Plan(_)
+        | Verb::Exec(_)
+        | Verb::Import(_)
+        | Verb::Diagnose(_) => Ok(()),
         _ if program.is_some() => Err(usage(
             "`--` and what follows it mean nothing here".into(),
             "only `stockade run JAIL -- ARGUMENTS` passes them on",

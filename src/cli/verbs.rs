@@ -32,6 +32,7 @@ pub(crate) enum Verb {
     Run(Run),
     Once(Once),
     Learn(Learn),
+    Diagnose(Diagnose),
     Import(Import),
     Serve(Serve),
     Test(Test),
@@ -366,6 +367,24 @@ pub(crate) struct Learn {
     /// then build the jail, run it and its test, and add what it lacks, until it does
     #[argh(switch)]
     pub(crate) prove: bool,
+}
+
+/// run a jail, and tell what its program lacks in it and which line of the manifest gives that; what follows `--` is added to its arguments
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand, name = "diagnose")]
+pub(crate) struct Diagnose {
+    /// for how long it runs at most, such as 10s; without it until it ends
+    #[argh(option, long = "for", arg_name = "10s")]
+    pub(crate) duration: Option<String>,
+    /// add the lines to the manifest
+    #[argh(switch)]
+    pub(crate) apply: bool,
+    /// change a value of the manifest, as in `program.nice=5`
+    #[argh(option, arg_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// a manifest's path or name
+    #[argh(positional, arg_name = "JAIL")]
+    pub(crate) jail: String,
 }
 
 /// make a manifest of what another tool is told: sections of jailkit's jk_init.ini, or options of bubblewrap after `--`

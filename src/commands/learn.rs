@@ -199,7 +199,7 @@ impl Probe<'_> {
 }
 
 /// A program that cannot be watched.
-fn cannot(error: &trace::Error) -> Failure {
+pub(super) fn cannot(error: &trace::Error) -> Failure {
     let failed = Diagnostic::error("the program cannot be watched").why(error.to_string());
     let failed = Diagnostic { hint: error.hint().map(str::to_owned), ..failed };
     Failure::new(failed, exit::FAILED)
@@ -217,7 +217,7 @@ fn texts(program: &[OsString]) -> Result<Vec<String>> {
 }
 
 /// A time of an option.
-fn span(text: &str) -> Result<Duration> {
+pub(super) fn span(text: &str) -> Result<Duration> {
     Span::parse(text).map(|Span(duration)| duration).map_err(|why| {
         let wrong = Diagnostic::error(format!("`--for {text}` is not a time")).why(why);
         Failure::new(wrong.hint("write `--for 10s`"), exit::USAGE)

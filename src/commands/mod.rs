@@ -12,6 +12,7 @@ mod import;
 mod learn;
 mod limits;
 mod list;
+mod obstacle;
 mod once;
 mod overlay;
 mod pid_file;
@@ -40,6 +41,9 @@ pub(crate) fn run(Command { verb, program }: Command) -> Result<u8, Failure> {
         Verb::Build(build) => build::build(&build),
         Verb::Run(run) => run::run(&run, &request(&run.jail, &run.set, program)),
         Verb::Once(options) => once::once(&options),
+        Verb::Diagnose(options) => {
+            diagnose::diagnose(&options, &request(&options.jail, &options.set, program))
+        }
         Verb::Learn(options) => learn::learn(&options, program),
         Verb::Import(options) => import::import(&options, program),
         Verb::Serve(serve) => serve::serve(&serve, &request(&serve.jail, &serve.set, program)),

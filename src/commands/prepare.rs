@@ -90,7 +90,7 @@ impl Jail {
     }
 
     /// The users and groups known to the host, and those the manifest brings.
-    fn accounts(&self) -> Result<Accounts> {
+    pub(super) fn accounts(&self) -> Result<Accounts> {
         Accounts::of(&self.loaded.manifest, &self.host).map_err(|finding| self.findings(vec![finding]))
     }
 

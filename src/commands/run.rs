@@ -14,7 +14,7 @@ use super::background::{self, Background};
 use super::overlay::Overlays;
 use super::pid_file::PidFile;
 use super::prepare::{Jail, Result};
-use super::{diagnose, failure, limits};
+use super::{failure, limits, obstacle};
 use crate::cli;
 use crate::error::{self, Failure, exit};
 use crate::jail::state::Unwritten;
@@ -404,7 +404,7 @@ fn not_done(
     let mut finding = failure::of_step(steps, step, error, jail.name.as_str(), &jail.host);
     if let (Some(finding), Some(Action::ChangeDirectory { path })) =
         (&mut finding, steps.get(step).map(|step| &step.action))
-        && let Some(found) = diagnose::no_directory(steps, tree.as_path(), path, error.errno)
+        && let Some(found) = obstacle::no_directory(steps, tree.as_path(), path, error.errno)
     {
         finding.why.extend(found.why);
         finding.hint = found.hint.or(finding.hint.take());
@@ -415,7 +415,7 @@ fn not_done(
 /// For an exit code that looks like the loader's: what the loader missed.
 fn explain_loader(end: End, jail: &Jail, steps: &[Step], tree: &HostPath, command: &JailPath) {
     if end == End::Exited(NOT_FOUND.into())
-        && let Some(found) = diagnose::missing_libraries(steps, tree.as_path(), command)
+        && let Some(found) = obstacle::missing_libraries(steps, tree.as_path(), command)
     {
         let mut finding = Finding::plain(format!("`{command}` could not be loaded"));
         (finding.why, finding.hint) = (found.why, found.hint);
@@ -453,7 +453,7 @@ fn not_executed(
     tree: &HostPath,
     program: &JailPath,
 ) -> Finding {
-    let found = diagnose::refused(steps, tree.as_path(), program, error.errno);
+    let found = obstacle::refused(steps, tree.as_path(), program, error.errno);
     let mut finding = failure::of_step(steps, step, error, jail.name.as_str(), &jail.host)
         .unwrap_or_else(|| Finding::plain(format!("cannot execute `{program}`")));
     finding.why.extend(found.why);

@@ -20,6 +20,7 @@ impl Watch {
             return;
         }
         let Some(at) = table::find("execve") else { return };
+        self.record.begin();
         let doer = self.doer(thread, at);
         let place = self.place(thread);
         let path = link(&format!("/proc/{thread}/exe")).unwrap_or_default();

@@ -15,6 +15,7 @@
 
 mod copied;
 mod environment;
+mod lacked;
 mod paths;
 mod purpose;
 mod rights;
@@ -35,6 +36,7 @@ use crate::plan::quote::Escaped;
 use crate::seen::{Kind, Moment, Seen, Use};
 use crate::sys::host::Host;
 pub use environment::{environment, of_caller};
+pub use lacked::{Lack, lacks};
 pub(super) use secrets::is_key;
 
 use paths::Paths;

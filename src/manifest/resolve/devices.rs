@@ -22,6 +22,11 @@ pub enum Nodes {
 
 /// The devices of a manifest that names none: what nearly every program takes for granted, and none that could do harm.
 const DEFAULT_DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
+/// Whether a manifest that names no device has this one.
+pub(in crate::manifest) fn is_default(name: &str) -> bool {
+    DEFAULT_DEVICES.contains(&name)
+}
+
 /// Links into /proc that programs take for granted, see fd(4).
 const STANDARD_LINKS: [(&str, &str); 4] = [
     ("/dev/fd", "/proc/self/fd"),

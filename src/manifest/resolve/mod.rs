@@ -18,7 +18,7 @@ pub mod command;
 mod content;
 pub mod control_groups;
 pub(in crate::manifest) mod covered;
-mod devices;
+pub(super) mod devices;
 mod draft;
 mod expand;
 mod files;
@@ -48,7 +48,7 @@ mod shared;
 mod sockets;
 pub mod standard;
 mod sys;
-mod system_calls;
+pub mod system_calls;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

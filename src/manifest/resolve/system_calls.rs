@@ -47,38 +47,46 @@ pub(super) fn layer(context: &Context<'_>) -> (Enforcement, Origin) {
     }
 }
 
-/// What the program may call, with the manifest's words for it; none where there is no filter.
-fn policy(context: &Context<'_>) -> Option<(String, Policy, Origin)> {
-    let manifest = context.manifest;
-    let (wanted, origin) = wanted(manifest);
+/// The words of a manifest, and what a filter made of them answers by: every call is let in where there is no filter.
+pub fn of(manifest: &Manifest) -> (Vec<String>, Policy) {
     let capabilities = identity::capabilities(manifest);
-    let (words, policy) = match wanted {
-        _ if !context.host.seccomp => return None,
-        SystemCalls::Profile(Profile::All) => return None,
-        SystemCalls::Profile(profile) => (profile.name().to_owned(), Policy::profile(profile, capabilities)),
+    let (words, mut policy) = match wanted(manifest).0 {
+        SystemCalls::Profile(profile) => {
+            (vec![profile.name().to_owned()], Policy::profile(profile, capabilities))
+        }
         SystemCalls::List(list) => {
-            let words: Vec<&str> = list.iter().map(|(word, _)| word.as_str()).collect();
-            (words.join(" "), Policy::list(list.iter().map(|(_, entry)| *entry), capabilities))
+            let policy = Policy::list(list.iter().map(|(_, entry)| *entry), capabilities);
+            (list.into_iter().map(|(word, _)| word).collect(), policy)
         }
     };
-    Some((words, policy, origin))
+    policy.persona = circumstances::persona(manifest).1 as u32;
+    if !circumstances::no_core_is_piped(manifest) {
+        policy.open(Decision::CoreLimit);
+    }
+    (words, policy)
+}
+
+/// What the program may call, with the manifest's words for it; none where there is no filter.
+fn policy(context: &Context<'_>) -> Option<(String, Policy, Origin)> {
+    let (wanted, origin) = wanted(context.manifest);
+    if !context.host.seccomp || matches!(wanted, SystemCalls::Profile(Profile::All)) {
+        return None;
+    }
+    let (words, policy) = of(context.manifest);
+    Some((words.join(" "), policy, origin))
 }
 
 /// The step that installs the filter, if there is one: last of all, or, without no_new_privs, while there is CAP_SYS_ADMIN.
 pub(super) fn filter(context: &Context<'_>, program: &JailPath) -> Result<Option<Step>, Finding> {
     let manifest = context.manifest;
     let privileged = !identity::no_new_privileges(manifest);
-    let (Some(native), Some((words, mut policy, origin))) = (Architecture::NATIVE, policy(context)) else {
+    let (Some(native), Some((words, policy, origin))) = (Architecture::NATIVE, policy(context)) else {
         return Ok(None);
     };
     if privileged && !matches!(wanted(manifest).0, SystemCalls::Profile(Profile::Default | Profile::Daemon)) {
         return Err(Finding::error("this filter cannot be had without no_new_privs", &origin)
             .why("seccomp(2): without it the filter is installed while the jail still has CAP_SYS_ADMIN, and would hold the rest of the set-up too")
             .hint("leave `no_new_privileges` out, or write `system_calls = \"daemon\"`"));
-    }
-    policy.persona = circumstances::persona(manifest).1 as u32;
-    if !circumstances::no_core_is_piped(manifest) {
-        policy.open(Decision::CoreLimit);
     }
     let (architectures, origin) = architectures(context, native, program, origin)?;
     let filter = Filter::new(words, policy, refusal(manifest), architectures);

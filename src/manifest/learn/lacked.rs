@@ -1,0 +1,202 @@
+//! What a program lacked in its jail, and for each the lines of the manifest that give it: `diagnose`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::paths::{Paths, Used};
+use super::purpose::{self, Purpose, is_wide};
+use super::{Facts, is_key, quoted, reason, shown, text, written};
+use crate::manifest::edit::{Line, Place};
+use crate::manifest::resolve::{devices, system_calls};
+use crate::manifest::schema::Manifest;
+use crate::plan::capability;
+use crate::plan::step::DEVICES;
+use crate::plan::system_calls::{CALLS, Decision, Errno, Rule, position};
+use crate::seen::{Call, Kind, Moment, Seen, Use};
+
+/// One thing that was lacking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// What, and for whom.
+    pub what: String,
+    /// What gives it.
+    pub lines: Vec<Line>,
+    /// What to do where no line does.
+    pub hint: Option<String>,
+}
+
+/// Everything that was lacking: paths that the host has, capabilities, system calls.
+pub fn lacks(seen: &Seen, facts: &Facts<'_>, manifest: &Manifest) -> Vec<Lack> {
+    let mut lacks: Vec<Lack> = seen
+        .lacked
+        .files
+        .iter()
+        .filter_map(|(path, uses)| {
+            let file = seen.files.get(path)?;
+            let refused = file.uses.contains_key(&Use::Refused);
+            self::path(path, uses, refused, seen, facts, manifest)
+        })
+        .collect();
+    lacks.extend(seen.lacked.capabilities.iter().filter_map(|(number, moment)| {
+        let name = capability::NAMES.get(usize::from(*number))?;
+        let why = reason(moment, "missed");
+        let line = Line::entry("privileges", "capabilities", text(name), why.clone());
+        Some(Lack { what: format!("capability {name} is {why}"), lines: vec![line], hint: None })
+    }));
+    lacks.extend(calls(seen, manifest));
+    lacks
+}
+
+/// A path that was missing or refused; nothing if it is the same on the host, or if every jail is so.
+fn path(
+    path: &Path,
+    wanted: &BTreeMap<Use, Moment>,
+    refused: bool,
+    seen: &Seen,
+    facts: &Facts<'_>,
+    manifest: &Manifest,
+) -> Option<Lack> {
+    let now = std::fs::metadata(path).ok();
+    let used = Used { kind: now.as_ref().map_or(Kind::Nothing, kind), uses: wanted.clone(), now };
+    let changed = used.changed().is_some();
+    if used.now.is_none() && !(changed && path.parent().is_some_and(Path::is_dir)) {
+        return None;
+    }
+    let what = format!(
+        "`{}` is {}: to be {}",
+        shown(path),
+        if refused { "refused" } else { "missing" },
+        used.reason()
+    );
+    let lack = |lines: Vec<Line>| Some(Lack { what: what.clone(), lines, hint: None });
+    let hint = |hint: &str| Some(Lack { what: what.clone(), lines: Vec::new(), hint: Some(hint.to_owned()) });
+    if path.starts_with("/proc") || path.starts_with("/sys") {
+        let opened = used.is(Use::Read) || used.is(Use::Listed) || changed;
+        return opened.then(|| {
+            hint("a jail sees little of /proc and /sys on purpose; see `proc` and `sys` under [root]")
+        })?;
+    }
+    if refused && !changed {
+        return hint(
+            "it is in the jail, and its mode is in the way: give it an `owner` or a `mode` under [tree], or choose another `user`",
+        );
+    }
+    if is_key(path) {
+        return hint("a secret is never copied unasked: if the program needs it, show it by a mount");
+    }
+    let why = used.reason();
+    if used.is(Use::Connected) && !path.starts_with("/dev") {
+        return match path.parent().filter(|directory| !is_wide(directory)) {
+            Some(place) => lack(vec![mount(place, "\nsockets = true", why)]),
+            None => hint("show it by a mount, with `sockets = true`"),
+        };
+    }
+    match purpose::of(path, &used) {
+        Purpose::Nothing => None,
+        Purpose::Device(name) => lack(device(name, &why, manifest)),
+        Purpose::OtherDevice => hint("it is not among the devices that a jail can have"),
+        Purpose::Host(name) => lack(vec![Line::entry("tree", "host", text(name), why)]),
+        Purpose::Written => {
+            let paths = Paths { files: [(path.to_owned(), used)].into(), links: BTreeMap::new() };
+            let purposes = [(path, Purpose::Written)].into();
+            lack(written::lines(seen, &paths, &purposes, facts))
+        }
+        Purpose::Data => {
+            let place = if used.kind == Kind::Directory { path } else { path.parent()? };
+            lack(vec![mount(if is_wide(place) { path } else { place }, "", why)])
+        }
+        Purpose::Program => lack(vec![Line::entry("tree", "programs", quoted(path), why)]),
+        Purpose::File => lack(vec![Line::entry("tree", place_of(path), quoted(path), why)]),
+        Purpose::Directory if used.is(Use::Listed) && !is_wide(path) => {
+            lack(vec![Line::entry("tree", "files", quoted(path), why)])
+        }
+        Purpose::Directory => {
+            lack(vec![Line::entry("tree", "directories", format!("{{ path = {} }}", quoted(path)), why)])
+        }
+    }
+}
+
+/// The list that a file is named in.
+fn place_of(path: &Path) -> &'static str {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if name.ends_with(".so") || name.contains(".so.") { "libraries" } else { "files" }
+}
+
+/// A place of the host's, shown.
+fn mount(place: &Path, more: &str, why: String) -> Line {
+    let value = format!("source = {0}\ntarget = {0}{more}", quoted(place));
+    Line { place: Place::Table("mounts"), value, reason: why }
+}
+
+/// A device. A list that is written takes the place of the one that every jail has, so that has to be in it.
+fn device(name: &str, why: &str, manifest: &Manifest) -> Vec<Line> {
+    let entry = |name: &str, why: &str| Line::entry("tree", "devices", text(name), why);
+    let mut lines = Vec::new();
+    if manifest.tree.devices.is_none() {
+        let default = DEVICES.iter().filter(|device| devices::is_default(device.name));
+        lines.extend(default.map(|device| entry(device.name, "as in every jail")));
+    }
+    lines.push(entry(name, why));
+    lines
+}
+
+/// The calls that the jail's filter refused. What it answers as an older kernel would, or pretends, says nothing: programs go on.
+fn calls(seen: &Seen, manifest: &Manifest) -> Vec<Lack> {
+    let (words, policy) = system_calls::of(manifest);
+    let mut refused: Vec<(usize, Option<Decision>, &Call, &Moment)> = Vec::new();
+    for (call, moment) in &seen.calls {
+        let Some(at) = position(call.architecture, call.number) else { continue };
+        match policy.refuses_at(at, &call.arguments) {
+            Some((_, Errno::ENOSYS | Errno::Success)) | None => {}
+            Some((decision, _)) => refused.push((at, decision, call, moment)),
+        }
+    }
+    let opened = refused.iter().filter_map(|(at, decision, ..)| opens(*at, *decision));
+    let mut all = words;
+    for word in opened {
+        if !all.contains(&word) {
+            all.push(word);
+        }
+    }
+    let all: Vec<String> = all.iter().map(|word| text(word)).collect();
+    let list = format!("[{}]", all.join(", "));
+    let lack = |(at, decision, _, moment): (usize, Option<Decision>, &Call, &Moment)| {
+        let why = reason(moment, "wanted");
+        let about = decision.map_or_else(String::new, |decision| format!(" ({})", decision.reason().name));
+        let what = format!("system call `{}`{about} is refused: {why}", CALLS[at].name);
+        let mut lines = Vec::new();
+        if opens(at, decision).is_some() {
+            lines.push(Line::value("privileges", "system_calls", list.clone(), why.clone()));
+        }
+        let has = |number: &u8| manifest.privileges.capabilities.iter().any(|given| given.value == *number);
+        let capability = decision.and_then(|decision| decision.reason().capability);
+        if let Some(number) = capability.filter(|number| !has(number)) {
+            let name = capability::NAMES[usize::from(number)];
+            lines.push(Line::entry("privileges", "capabilities", text(name), why));
+        }
+        let hint = lines.is_empty().then(|| "only `system_calls = \"all\"` lets it in".to_owned());
+        Lack { what, lines, hint }
+    };
+    refused.into_iter().map(lack).collect()
+}
+
+/// The word of a list that lets a call in: its own, or that of the group for the decision in its way.
+fn opens(at: usize, decision: Option<Decision>) -> Option<String> {
+    match (decision, CALLS[at].rule) {
+        (None, _) | (_, Rule::Refuse(..)) => Some(CALLS[at].name.to_owned()),
+        (Some(decision), _) => decision.reason().groups.first().map(|group| format!("@{group}")),
+    }
+}
+
+/// What is there.
+fn kind(now: &std::fs::Metadata) -> Kind {
+    use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+    match now.file_type() {
+        kind if kind.is_dir() => Kind::Directory,
+        kind if kind.is_socket() => Kind::Socket,
+        kind if kind.is_fifo() => Kind::Fifo,
+        kind if kind.is_char_device() => Kind::Character(now.rdev()),
+        kind if kind.is_block_device() => Kind::Block(now.rdev()),
+        _ => Kind::Regular,
+    }
+}
