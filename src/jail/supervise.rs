@@ -135,7 +135,7 @@ impl Supervisor<'_> {
                 if input {
                     relay.pass_input()?;
                 }
-                if relay.is_in_background() {
+                if relay.is_watched() {
                     relay.resume();
                 }
             }
@@ -225,7 +225,7 @@ impl Supervisor<'_> {
             .chain(self.processor_time.as_ref().map(ProcessorTime::next))
             .min()
             .map(|next| next.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
-        let glance = self.relay.as_ref().filter(|relay| relay.is_in_background()).map(|_| GLANCE);
+        let glance = self.relay.as_ref().filter(|relay| relay.is_watched()).map(|_| GLANCE);
         let pause = self.log.as_ref().and_then(Log::pause);
         let silence = self.inbox.as_ref().and_then(Inbox::pause);
         let others = glance.into_iter().chain(self.announcement.glance()).chain(pause).chain(silence);
@@ -354,6 +354,11 @@ impl Supervisor<'_> {
                 return Ok(());
             }
             (libc::SIGCONT, Some(relay)) => relay.resume(),
+            (libc::SIGINT | libc::SIGQUIT | libc::SIGTSTP, Some(relay))
+                if !by_process && relay.signal(number) =>
+            {
+                return Ok(());
+            }
             _ => {}
         }
         self.look_after_background();

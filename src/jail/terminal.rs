@@ -24,6 +24,8 @@ pub(super) struct Relay {
     saved: Option<Termios>,
     /// Whether the caller's terminal is raw now.
     raw: bool,
+    /// Whether others have the caller's terminal as well, as a pager has behind the program in a pipeline: see [`Relay::follow`].
+    shares: bool,
     /// What was typed and the program's terminal had no room for yet. Not waited for: the program may itself be waiting for its
     /// output to be taken.
     typed: Vec<u8>,
@@ -39,7 +41,9 @@ impl Relay {
         let output =
             process::standard_descriptor([1, 2].into_iter().find(|fd| onto.contains(fd)).unwrap_or(0));
         let modes = terminal::modes(output).map_err(Error::of("ioctl"))?;
+        let shares = input.is_some() && !onto.contains(&1);
         match input {
+            Some(_) if shares => terminal::set_modes(slave.as_fd(), &terminal::external(&modes)),
             Some(_) => terminal::set_modes(slave.as_fd(), &modes),
             // Nobody makes the caller's terminal raw then, and it adds the carriage returns itself.
             None => terminal::set_modes(slave.as_fd(), &terminal::raw(&modes)),
@@ -60,6 +64,7 @@ impl Relay {
             output,
             saved,
             raw: false,
+            shares,
             typed: Vec::new(),
             closed: false,
         })
@@ -85,20 +90,56 @@ impl Relay {
     /// Where to read what is typed, once the program has got what was typed before; not while another job has the terminal, which
     /// would stop this process (SIGTTIN).
     pub(super) fn input(&self) -> Option<BorrowedFd<'static>> {
-        self.input.filter(|_| self.raw && self.typed.is_empty())
+        let is_ours = |input: &BorrowedFd<'_>| {
+            self.raw || self.shares && is_foreground(*input) && terminal::is_canonical(*input)
+        };
+        self.input.filter(|_| self.typed.is_empty()).filter(is_ours)
     }
 
-    /// Whether another job has the caller's terminal.
-    pub(super) fn is_in_background(&self) -> bool {
-        self.input.is_some() && !self.raw
+    /// Whether it is to be looked now and then who has the caller's terminal, and how: no signal tells.
+    pub(super) fn is_watched(&self) -> bool {
+        self.input.is_some() && (self.shares || !self.raw)
     }
 
     /// Makes the caller's terminal raw if this process is in its foreground, and passes its size on.
     pub(super) fn resume(&mut self) {
         self.resize();
-        if let (Some(input), Some(saved)) = (self.input, &self.saved) {
+        if self.shares {
+            self.follow();
+        } else if let (Some(input), Some(saved)) = (self.input, &self.saved) {
             self.raw = is_foreground(input) && terminal::set_modes(input, &terminal::raw(saved)).is_ok();
         }
+    }
+
+    /// Where others have the caller's terminal as well it stays as it is: it edits lines, its keys are signals, and what is written to it
+    /// looks as it should. Lines are read from it while nobody has made it raw, and the program's terminal takes them as they are
+    /// (`EXTPROC`). Only for a program that wants to see each key, or not to have them shown, it is raw for so long.
+    fn follow(&mut self) {
+        let Some(input) = self.input else { return };
+        let Ok(own) = terminal::modes(self.master.as_fd()) else { return };
+        let wants_keys = !terminal::is_usual(&own);
+        let done = match terminal::modes(input) {
+            Ok(callers)
+                if wants_keys && !self.raw && is_foreground(input) && terminal::is_usual(&callers) =>
+            {
+                let raw = terminal::raw_input(&callers);
+                self.saved = Some(callers);
+                self.raw = terminal::set_modes(input, &raw).is_ok();
+                terminal::set_external(self.master.as_fd(), &own, false)
+            }
+            _ if !wants_keys && self.raw => {
+                self.suspend();
+                terminal::set_external(self.master.as_fd(), &own, true)
+            }
+            _ => Ok(()),
+        };
+        // A program's terminal that has gone needs no modes.
+        if done.is_err() {}
+    }
+
+    /// Passes a key's signal on that the caller's terminal has made of it; whether that is for this to do.
+    pub(super) fn signal(&self, number: i32) -> bool {
+        !self.raw && terminal::signal_foreground(self.master.as_fd(), number).is_ok()
     }
 
     /// Gives the caller's terminal back as it was.
@@ -129,6 +170,12 @@ impl Relay {
             Err(Errno::EIO) if !is_foreground(input) => {
                 self.raw = false;
                 Ok(())
+            }
+            // The key for the end of a file, which a terminal that has gone also looks like.
+            Ok(0) if self.shares && !terminal::has_hung_up(input) => {
+                let modes = terminal::modes(self.master.as_fd()).map_err(Error::of("ioctl"))?;
+                self.typed.push(terminal::end_of_file(&modes));
+                self.pass_input_on()
             }
             Ok(0) | Err(Errno::EIO) => {
                 self.input = None;

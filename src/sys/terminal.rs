@@ -5,7 +5,10 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, 
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::termios::{self, SetArg, Termios};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::termios::{
+    self, InputFlags, LocalFlags, OutputFlags, SetArg, SpecialCharacterIndices, Termios,
+};
 
 use super::{Error, check};
 
@@ -77,6 +80,62 @@ pub fn raw(modes: &Termios) -> Termios {
     termios::cfmakeraw(&mut raw);
     raw
 }
+
+/// What a terminal does with keys that nobody has told it otherwise: it edits lines, shows them, and makes signals.
+const USUAL: LocalFlags = LocalFlags::ICANON.union(LocalFlags::ECHO).union(LocalFlags::ISIG);
+
+/// Whether these modes are so.
+pub fn is_usual(modes: &Termios) -> bool {
+    modes.local_flags.contains(USUAL)
+}
+
+/// Whether a terminal hands out lines.
+pub fn is_canonical(fd: BorrowedFd<'_>) -> bool {
+    modes(fd).is_ok_and(|modes| modes.local_flags.contains(LocalFlags::ICANON))
+}
+
+/// Raw for what is typed, and what is written stays as it is.
+pub fn raw_input(modes: &Termios) -> Termios {
+    let mut raw = raw(modes);
+    raw.output_flags = modes.output_flags;
+    raw
+}
+
+/// Modes of a terminal whose lines another has edited and shown, and whose output another completes (`EXTPROC`, ioctl_tty(2)).
+pub fn external(modes: &Termios) -> Termios {
+    let mut external = modes.clone();
+    external.local_flags |= USUAL | LocalFlags::IEXTEN | LocalFlags::EXTPROC;
+    external.input_flags |= InputFlags::ICRNL;
+    external.output_flags -= OutputFlags::OPOST;
+    external
+}
+
+/// Sets whether another edits the lines of a terminal that has these modes.
+pub fn set_external(fd: BorrowedFd<'_>, modes: &Termios, external: bool) -> Result<(), Errno> {
+    let mut modes = modes.clone();
+    modes.local_flags.set(LocalFlags::EXTPROC, external);
+    set_modes(fd, &modes)
+}
+
+/// The key that ends a file.
+pub fn end_of_file(modes: &Termios) -> u8 {
+    modes.control_chars[SpecialCharacterIndices::VEOF as usize]
+}
+
+/// Whether nobody plays a terminal any more.
+pub fn has_hung_up(fd: BorrowedFd<'_>) -> bool {
+    let mut ready = [PollFd::new(fd, PollFlags::empty())];
+    poll(&mut ready, PollTimeout::ZERO).is_ok()
+        && ready[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
+}
+
+/// `TIOCSIG`: a signal for the foreground of the terminal that is played by this master.
+pub fn signal_foreground(master: BorrowedFd<'_>, number: i32) -> Result<(), Errno> {
+    ioctl(master, TIOCSIG, number.into()).map(drop)
+}
+
+/// `_IOW('T', 0x36, int)`, whose argument is the number itself.
+const TIOCSIG: libc::Ioctl = 0x4004_5436;
 
 /// Copies rows and columns from one terminal to another; the program's group gets SIGWINCH if they changed.
 pub fn copy_size(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {

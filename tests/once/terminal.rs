@@ -216,11 +216,53 @@ fn exit_codes_and_pipes_are_those_of_a_shell() {
         (format!("{}; echo $?", line("-- sh -c 'exit 3'")), "3\n"),
         (format!("{}; echo $?", line("-- sh -c 'kill -KILL $$'")), "137\n"),
         (format!("echo text | {} | tr t T; echo ${{PIPESTATUS[*]}}", line("-- cat -")), "TexT\n0 0 0\n"),
-        (format!("{} | head -n 1; echo ${{PIPESTATUS[*]}}", line("-- yes < /dev/null")), "y\n141 0\n"),
+        (format!("{} | head -n 1; echo ${{PIPESTATUS[*]}}", line("-- yes")), "y\n141 0\n"),
         (format!("true | {}; echo $?", line("-- sh -c 'test -t 0 || test -t 1 && echo half'")), "half\n0\n"),
     ] {
         assert_eq!(window.ask(&command), expected, "{command}");
     }
+}
+
+/// The terminal is not the program's alone there: a pager reads its keys, and the shell its line when the program has ended.
+#[test]
+fn in_a_pipeline_others_have_the_terminal_too() {
+    let Some(mut window) = Window::open("tty-pipeline") else { return };
+    let modes = window.ask("stty -g");
+    // As a pager does, while the program would read as well.
+    let pager = "sh -c 'read -r x; stty -icanon -echo < /dev/tty; echo \"$x\"; key=$(dd bs=1 count=1 2>&- < /dev/tty); \
+        stty icanon echo < /dev/tty; echo \"key $key\"'";
+    window.start(&format!("{} | {pager}", line("-- sh -c 'echo words; read -r x; echo $x; sleep 1000'")));
+    window.wait_for("\nwords");
+    window.text("k");
+    window.wait_for("\nwords\nkey k");
+    window.key("C-c");
+    assert_eq!(window.answer().trim_end(), "words\nkey k\n^C");
+    assert_eq!(window.ask("stty -g"), modes);
+    // Lines are read until the end of a file is typed, also after a stop.
+    window.start(&format!("{} | cat", line("-- cat")));
+    window.line("one");
+    window.wait_for("\none\none");
+    for word in ["two", "three"] {
+        window.key("C-z");
+        window.answer();
+        window.start("fg");
+        window.wait_for("once -- cat | cat");
+        window.line(word);
+        window.wait_for(&format!("\n{word}\n{word}"));
+    }
+    window.key("C-d");
+    window.answer();
+    // Each line that is written begins at the left.
+    let both = format!("{} | cat", line("-- sh -c 'echo one >&2; echo two >&2'"));
+    assert_eq!(window.ask(&both), "one\ntwo\n");
+    // What is not to be seen is not.
+    let secret = "-- sh -c 'stty -echo; echo ask >&2; read -r x; stty echo; echo \"got $x\"' | cat";
+    window.start(&line(secret));
+    window.wait_for("\nask");
+    until("raw modes", || window.is_raw().then_some(()));
+    window.line("secret");
+    assert_eq!(window.answer(), "ask\ngot secret\n");
+    assert_eq!(window.ask("stty -g"), modes);
 }
 
 /// With TIOCSTI a program types what the shell that started it then reads (CVE-2017-5226).
