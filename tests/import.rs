@@ -101,6 +101,12 @@ fn what_cannot_be_imported_is_told() {
         "",
         "error: there is no section `bas`\n  why: in `jk_init.ini`\nhint: did you mean `base`?\n",
     );
+    dir.stockade(["import", "bwrap", "--", "--overlay", "rw", "work", "/d", "true"]).expect(
+        2,
+        "",
+        "error: `--overlay RWSRC WORKDIR DEST` cannot be imported\n\
+         hint: write --overlay-src SRC and --tmp-overlay DEST for a layer that is dropped, or --bind for none\n",
+    );
     dir.stockade(["import", "bwrap", "--", "--argv0", "x", "true"]).expect(
         2,
         "",

@@ -71,5 +71,12 @@ fn bwrap(words: Vec<OsString>) -> Result<String> {
         cli::Early::Usage(failure) => failure,
         cli::Early::Answer(_) => usage("bwrap"),
     })?;
+    // The same word, and another thing: a layer on the host that is kept.
+    if options.options.iter().any(|asked| asked.name == "--overlay") {
+        let failed = Diagnostic::error("`--overlay RWSRC WORKDIR DEST` cannot be imported");
+        let hint =
+            "write --overlay-src SRC and --tmp-overlay DEST for a layer that is dropped, or --bind for none";
+        return Err(Failure::new(failed.hint(hint), exit::USAGE));
+    }
     once::as_text(&options)
 }

@@ -43,6 +43,9 @@ impl Wanted {
     }
 }
 
+/// How many messages about paths are written: a program can leave ten thousand pipes.
+const MOST_TOLD: usize = 1000;
+
 /// The overlays of a run whose layers are to be looked at.
 pub(super) struct Overlays {
     wanted: Wanted,
@@ -145,6 +148,10 @@ impl Overlays {
         if !wrong.is_empty() {
             let sources = self.watched.borrow();
             let sources = sources.iter().map(|watched| shown(watched.source.as_path()).to_string());
+            let more = wrong.split_off(wrong.len().min(MOST_TOLD)).len();
+            if more > 0 {
+                wrong.push(Diagnostic::error(format!("{more} more cannot be told or committed")));
+            }
             error::eprint_all(&wrong, &sources.collect::<Vec<_>>().join(", "));
             failed = exit::FAILED;
         }

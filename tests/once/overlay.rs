@@ -337,6 +337,20 @@ fn a_killed_supervisor_leaves_nothing() {
 }
 
 #[test]
+fn a_flood_of_what_is_not_applied_is_counted() {
+    if !can() {
+        return;
+    }
+    let dir = work("overlay-flood");
+    let output = over(&dir, &["--commit"], "seq 1 1500 | xargs mkfifo; echo x > z").output();
+    assert_eq!((output.code, output.stdout.as_str()), (Some(125), ""));
+    assert_eq!(output.stderr.lines().filter(|line| *line == "  why: it is a named pipe").count(), 1000);
+    let end = placed(&dir, "\nerror: 500 more cannot be told or committed\n\n1001 errors in {w}\n");
+    assert!(output.stderr.ends_with(&end), "{}", &output.stderr[output.stderr.len() - 200..]);
+    assert!(dir.join("work/z").is_file());
+}
+
+#[test]
 fn what_a_hostile_program_leaves_does_no_harm() {
     if !can() {
         return;

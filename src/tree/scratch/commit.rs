@@ -55,19 +55,19 @@ pub fn commit(layer: &Layer<'_>, changes: &[Change], since: TimeSpec) -> Committ
         since,
         is_root: geteuid().is_root(),
         linked: HashMap::new(),
-        failed: Vec::new(),
+        failed: None,
         directories: Vec::new(),
         committed: Committed::default(),
     };
     // By path: a directory comes before what is in it.
     for change in changes {
-        if commit.failed.iter().any(|failed| change.path.starts_with(failed)) {
+        if commit.failed.is_some_and(|failed| change.path.starts_with(failed)) {
             commit.committed.within += 1;
             continue;
         }
         if let Err(why) = commit.apply(change) {
             if change.node == Node::Directory {
-                commit.failed.push(&change.path);
+                commit.failed = Some(&change.path);
             }
             commit.committed.troubles.push(Trouble { path: change.path.clone(), why });
         }
@@ -90,8 +90,8 @@ struct Commit<'a> {
     is_root: bool,
     /// Where a file of the layer with several names was written first, by its number there.
     linked: HashMap<u64, (&'a Path, (u64, u64))>,
-    /// Directories that could not be made.
-    failed: Vec<&'a Path>,
+    /// The last directory that could not be made: what is in it comes next.
+    failed: Option<&'a Path>,
     /// Those whose mode and owner are still to be set.
     directories: Vec<&'a Change>,
     committed: Committed,
