@@ -65,6 +65,7 @@ const KNOWN: &[Known] = &[
     option("--root", &["DIR"], "what is in DIR is the root, and nothing of the host's own is shown"),
     option("--rw-root", &[], "with --root: writable"),
     option("--no-root-squash", &[], "started by root: root inside is root on what is shown writable, and can leave set-user-id files there"),
+    option("--landlock-only", &[], "where user namespaces are refused: the program stays in the host's tree and namespaces, and Landlock and the filter of system calls alone hold it"),
     option("--bare", &[], "nothing is shown but what options say, as with bubblewrap"),
 
     headline("The program:"),

@@ -1,6 +1,8 @@
 //! A step that failed, as a message: what was to be done, on which path and because of which manifest line, why it failed, and
 //! what to do about it.
 
+use std::path::Path;
+
 use nix::errno::Errno;
 
 use crate::manifest::finding::Finding;
@@ -131,6 +133,9 @@ fn purpose(action: &Action) -> String {
         Action::AllowAccess { beneath: Beneath::Mount(target), .. } => {
             format!("make a Landlock rule for `{target}`")
         }
+        Action::AllowAccess { beneath: Beneath::Host(path), .. } => {
+            format!("make a Landlock rule for `{path}`")
+        }
         Action::AllowAccess { beneath: Beneath::Descriptor(number), .. } => {
             format!("make a Landlock rule for descriptor {number}")
         }
@@ -193,17 +198,16 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
             format!("{}(2) came with Linux 5.13: `best_effort = [\"landlock\"]` under [privileges] goes on without", error.call)
         }
         (_, Errno::ENOSYS | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE) => return general(error),
-        (Action::Clone { .. }, Errno::EPERM) if !host.is_root() => {
-            "user namespaces are refused to this user: see kernel.unprivileged_userns_clone, \
-             kernel.apparmor_restrict_unprivileged_userns and user.max_user_namespaces in sysctl(8), or run as root"
-                .into()
+        // Where AppArmor restricts them one can be made, and nothing done in it.
+        (Action::Clone { .. }, Errno::EPERM | Errno::ENOSPC | Errno::EUSERS)
+        | (Action::MapIds { .. } | Action::LoopbackUp, Errno::EPERM | Errno::EACCES)
+            if !host.is_root() =>
+        {
+            no_user_namespaces(host)
         }
         (Action::Clone { .. } | Action::MakeUserNamespace { .. }, Errno::EPERM) if error.call == "clone" => {
-            "making namespaces needs CAP_SYS_ADMIN, which root lacks inside many containers".into()
-        }
-        (Action::Clone { .. }, Errno::ENOSPC | Errno::EUSERS) if !host.is_root() => {
-            "user namespaces are forbidden here, or too many are in use: raise user.max_user_namespaces and its like \
-             with sysctl(8), or run as root"
+            "making namespaces needs CAP_SYS_ADMIN, which root lacks inside many containers; `stockade once --landlock-only` goes \
+             without them, with less around the program"
                 .into()
         }
         (Action::Clone { .. }, Errno::ENOSPC | Errno::EUSERS) => {
@@ -342,6 +346,41 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
         _ => return of_ids(action, error),
     };
     Some(text)
+}
+
+/// Settings that refuse user namespaces to ordinary users, what they are where they do, and the cure.
+const REFUSING: [(&str, &str, &str); 3] = [
+    (
+        "user/max_user_namespaces",
+        "0",
+        "user.max_user_namespaces is 0: `sysctl user.max_user_namespaces=10000`",
+    ),
+    (
+        "kernel/unprivileged_userns_clone",
+        "0",
+        "kernel.unprivileged_userns_clone is 0: `sysctl kernel.unprivileged_userns_clone=1`",
+    ),
+    (
+        "kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "kernel.apparmor_restrict_unprivileged_userns is 1: give stockade a profile of AppArmor with `userns,`, or \
+         `sysctl kernel.apparmor_restrict_unprivileged_userns=0`",
+    ),
+];
+
+/// Why an ordinary user gets no user namespace, as far as the host says so, and what to do.
+fn no_user_namespaces(host: &Host) -> String {
+    let setting = |name: &str| std::fs::read_to_string(host.path(&Path::new("/proc/sys").join(name)));
+    let refusing =
+        REFUSING.iter().find(|(name, value, _)| setting(name).is_ok_and(|found| found.trim_end() == *value));
+    let cure = refusing.map_or(
+        "the filter of a container refuses them, or too many are in use (user.max_user_namespaces): start stockade outside, or give \
+         the container `seccomp=unconfined`",
+        |(.., cure)| cure,
+    );
+    format!(
+        "user namespaces are refused to this user: {cure}; or run as root, or, with less around the program, `stockade once --landlock-only`"
+    )
 }
 
 /// What to do about a user namespace or about owners that are to be translated.

@@ -21,6 +21,7 @@ use crate::jail::state::Unwritten;
 use crate::jail::{self, End, Manager, Notice, Peaks, Program, Started};
 use crate::manifest::Request;
 use crate::manifest::finding::Finding;
+use crate::manifest::resolve::hosts_tree;
 use crate::manifest::resolve::run::{Run, Tree};
 use crate::manifest::resolve::standard;
 use crate::manifest::schema::ProgramType;
@@ -216,6 +217,9 @@ fn attempt(jail: &Jail, generation: Option<u64>, waiting: &Waiting<'_>, course: 
 }
 
 fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Course) -> Result<u8> {
+    if jail.loaded.manifest.root.is_hosts() {
+        error::note(&format!("note: {}", hosts_tree::LACKS));
+    }
     let Some((command, made)) = jail.program(tree)? else { return Ok(NOT_FOUND) };
     let Run { steps, layers, watch } = jail.run_steps(&Tree { path: tree, made: &made }, &command)?;
     let plan = jail.plan(steps, layers)?;

@@ -194,7 +194,15 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
             Ok(())
         }
         Operation::AllowAccess { ruleset, beneath, access } => {
+            if let Parent::Host(path) = beneath {
+                let place = open(path, OFlag::O_PATH)?;
+                return lent(&program.slots[*ruleset], |ruleset| {
+                    landlock::allow_beneath(ruleset, place.as_fd(), *access)
+                })
+                .map_err(Error::of("landlock_add_rule"));
+            }
             lent(&program.slots[*ruleset], |ruleset| match beneath {
+                Parent::Host(_) => Err(Errno::EBADF),
                 Parent::Slot(slot) => {
                     lent(&program.slots[*slot], |mount| landlock::allow_beneath(ruleset, mount, *access))
                 }

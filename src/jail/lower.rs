@@ -42,6 +42,7 @@ impl Program {
             joined: Cell::new(None),
             pasta: None,
             grant: None,
+            adopts: false,
             slots: Vec::new(),
             terminal: Vec::new(),
             outputs: Vec::new(),
@@ -100,6 +101,7 @@ impl Program {
                 }
                 Action::JoinNamespaces { namespaces, tree } => {
                     joined = true;
+                    program.adopts = false;
                     Operation::JoinNamespaces {
                         kinds: clone_flags(*namespaces),
                         tree: text(index, tree.as_path())?,
@@ -122,6 +124,7 @@ impl Program {
                 Action::EnterUserNamespace => Operation::EnterUserNamespace,
                 Action::Clone { namespaces } => {
                     program.namespaces = clone_flags(*namespaces);
+                    program.adopts = *namespaces == Namespaces::default();
                     program.prepared = program.operations.len();
                     continue;
                 }
@@ -233,6 +236,7 @@ impl Program {
                     beneath: match beneath {
                         Beneath::Mount(target) if joined => Parent::Path(text(index, target.as_path())?),
                         Beneath::Mount(target) => Parent::Slot(slot_of(index, &detached, target)?.1),
+                        Beneath::Host(path) => Parent::Host(text(index, path.as_path())?),
                         Beneath::Descriptor(number) => Parent::Standard(*number),
                     },
                     access: access.0,

@@ -282,10 +282,16 @@ fn supervise(
     ends: Ends<'_>,
 ) -> Result<End, Error> {
     let _record = notice.record.map(state::Draft::write).transpose()?;
+    if program.adopts {
+        process::adopt_orphans().map_err(sys::Error::of("prctl"))?;
+    }
     let result = start(program, watch, notice, &child, ends).and_then(|supervisor| {
         drop(child);
         supervisor.run()
     });
+    if program.adopts {
+        processes::end_children();
+    }
     // While there is a record that tells of them.
     program.groups.finish();
     result

@@ -6,6 +6,8 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nix::libc;
+
 use crate::sys::process;
 
 /// One process.
@@ -88,6 +90,31 @@ pub(super) fn oldest_child(parent: i32) -> Option<(i32, OwnedFd)> {
         let found = Process::read(pid)?;
         (found.parent == parent && found.state != 'Z').then_some((pid, pidfd))
     })
+}
+
+/// How often it is looked for children that are left. Each time all that there are are killed, so that more come only while they fork
+/// faster than that.
+const ROUNDS: usize = 1000;
+
+/// Ends what the program of a jail without a PID namespace has left behind, which this process has inherited: all of its children.
+pub(super) fn end_children() {
+    let own = std::process::id();
+    for _ in 0..ROUNDS {
+        let path = format!("/proc/self/task/{own}/children");
+        let children = std::fs::read_to_string(path).unwrap_or_default();
+        let children: Vec<i32> = children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+        if children.is_empty() {
+            break;
+        }
+        // All are killed before any is waited for: none is left that could go on forking. A child's number is its own until then.
+        for kill in [true, false] {
+            for pid in &children {
+                let done =
+                    if kill { process::kill(*pid, libc::SIGKILL) } else { process::wait(*pid).map(drop) };
+                debug_assert!(done.is_ok(), "{done:?}");
+            }
+        }
+    }
 }
 
 /// The processes in a jail, of all that there are: what has descended from PID 1, which orphans come to, and what has joined it.

@@ -24,6 +24,7 @@ use crate::sys;
 use crate::sys::process::PointerArray;
 
 /// What the child does, in order, and what its first operation needs of clone(2).
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Program {
     /// Flags of clone(2).
     pub(super) namespaces: libc::c_int,
@@ -41,6 +42,8 @@ pub struct Program {
     pub(super) pasta: Option<pasta::Wanted>,
     /// The programs that map ids for it.
     pub(super) grant: Option<grant::Wanted>,
+    /// Whether there is no PID namespace whose end would end all of its processes: the supervisor inherits them and ends them itself.
+    pub(super) adopts: bool,
     /// Detached mounts on their way from the host's tree to the jail's.
     pub(super) slots: Vec<Cell<Option<OwnedFd>>>,
     /// The descriptors that become the program's own terminal.
@@ -217,6 +220,8 @@ pub(super) enum Parent {
     Slot(usize),
     /// A standard descriptor.
     Standard(i32),
+    /// What is at this path of the host's.
+    Host(CString),
     /// The mount at this path of a jail that was joined.
     Path(CString),
 }

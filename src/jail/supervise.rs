@@ -170,21 +170,7 @@ impl Supervisor<'_> {
         {
             timed_out = Some(Clock::Processors);
         }
-        if let Some(relay) = &mut self.relay {
-            while relay.pass_output()? {}
-        }
-        for output in &mut self.outputs {
-            output.finish()?;
-        }
-        if let Some(log) = &mut self.log {
-            log.finish()?;
-        }
-        if let Some(inbox) = &mut self.inbox {
-            inbox.finish()?;
-        }
-        if let Some(connection) = &mut self.connection {
-            connection.finish();
-        }
+        self.pass_the_rest()?;
         let raw = process::wait(self.first.pid).map_err(sys::Error::of("wait4"))?;
         self.collected = true;
         let end = match reported {
@@ -213,6 +199,26 @@ impl Supervisor<'_> {
             return Some(Clock::Wall);
         }
         self.processor_time.take_if(|time| time.is_over(self.first.pid)).map(|_| Clock::Processors)
+    }
+
+    /// What is left to be passed on when PID 1 has ended.
+    fn pass_the_rest(&mut self) -> Result<(), Error> {
+        if let Some(relay) = &mut self.relay {
+            while relay.pass_output()? {}
+        }
+        for output in &mut self.outputs {
+            output.finish()?;
+        }
+        if let Some(log) = &mut self.log {
+            log.finish()?;
+        }
+        if let Some(inbox) = &mut self.inbox {
+            inbox.finish()?;
+        }
+        if let Some(connection) = &mut self.connection {
+            connection.finish();
+        }
+        Ok(())
     }
 
     /// Waits for something to happen: PID 1's end, a signal, a report, the program's terminal, the caller's input. Without a

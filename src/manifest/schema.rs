@@ -319,7 +319,12 @@ pub struct Root {
 impl Root {
     /// Whether the tree is made in memory at every start, and nothing of it is kept.
     pub fn is_in_memory(&self) -> bool {
-        self.tree.as_ref().is_some_and(|tree| tree.value == RootTree::Memory)
+        self.tree.as_ref().is_some_and(|tree| matches!(tree.value, RootTree::Memory | RootTree::Host))
+    }
+
+    /// Whether there is none, and the program stays in the host's.
+    pub fn is_hosts(&self) -> bool {
+        self.tree.as_ref().is_some_and(|tree| tree.value == RootTree::Host)
     }
 }
 
@@ -328,6 +333,8 @@ impl Root {
 pub enum RootTree {
     /// `disk`: in the state directory, where a build has put it. The default.
     Disk,
+    /// `host`: none of its own, and no namespaces.
+    Host,
     /// `memory`: in a file system of the jail's own, made at every start.
     Memory,
 }

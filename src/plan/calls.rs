@@ -165,9 +165,21 @@ impl Action {
                 let parent = match beneath {
                     Beneath::Mount(_) => "<mount>".to_owned(),
                     Beneath::Descriptor(number) => number.to_string(),
+                    Beneath::Host(_) => "<place>".to_owned(),
                 };
                 let attr = format!("{{allowed_access={access}, parent_fd={parent}}}");
-                vec![call("landlock_add_rule", format!("<ruleset>, LANDLOCK_RULE_PATH_BENEATH, {attr}, 0"))]
+                let add =
+                    call("landlock_add_rule", format!("<ruleset>, LANDLOCK_RULE_PATH_BENEATH, {attr}, 0"));
+                match beneath {
+                    Beneath::Host(path) => {
+                        let open = call(
+                            "openat",
+                            format!("AT_FDCWD, {}, O_RDONLY|O_CLOEXEC|O_PATH", text(path.as_path())),
+                        );
+                        vec![open, add, call("close", "<place>")]
+                    }
+                    _ => vec![add],
+                }
             }
             Self::CloneRoot { tree, flags, idmap } => clone_tree(tree.as_path(), *flags, false, *idmap),
             Self::EnterRoot { tree, method } => {

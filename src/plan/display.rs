@@ -259,6 +259,7 @@ impl fmt::Display for Subject<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Beneath::Mount(target) => jail(target).fmt(f),
+            Beneath::Host(path) => write!(f, "host {}", host(path)),
             Beneath::Descriptor(number) => write!(f, "descriptor {number}"),
         }
     }

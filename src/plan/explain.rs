@@ -90,6 +90,7 @@ impl Action {
             Self::RelayOutput { .. } => &enter::RELAY_OUTPUT,
             Self::CreateRuleset { .. } => &confine::CREATE_RULESET,
             Self::AllowAccess { beneath: Beneath::Mount(_), .. } => &confine::ALLOW_MOUNT,
+            Self::AllowAccess { beneath: Beneath::Host(_), .. } => &confine::ALLOW_HOST,
             Self::AllowAccess { beneath: Beneath::Descriptor(_), .. } => &confine::ALLOW_DESCRIPTOR,
             Self::EnterRoot { method: RootMethod::Pivot, .. } => &enter::ROOT_PIVOT,
             Self::EnterRoot { method: RootMethod::Move, .. } => &enter::ROOT_MOVE,
@@ -229,6 +230,10 @@ mod tests {
             Action::SetAmbient { set: CapabilitySet::EMPTY },
             Action::NewProcessGroup { terminal: None },
             Action::ForkProgram { filtered: true, forking: true, passed: 2 },
+            Action::AllowAccess {
+                beneath: Beneath::Host(sample::host("/usr")),
+                access: crate::plan::landlock::AccessSet::READ_FILE,
+            },
             Action::AllowAccess {
                 beneath: Beneath::Descriptor(0),
                 access: crate::plan::landlock::AccessSet::READ_FILE,

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::JailPath;
 use super::display::join;
+use super::{HostPath, JailPath};
 
 /// Rights over files as a mask of the kernel's `LANDLOCK_ACCESS_FS_*`, bit n for `RIGHTS[n]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -144,6 +144,8 @@ impl ScopeSet {
 pub enum Beneath {
     /// What will be mounted at this path, and everything below it.
     Mount(JailPath),
+    /// What is at this path of the host, where the program stays in the host's tree.
+    Host(HostPath),
     /// The file behind this standard descriptor, which has no path in the jail.
     Descriptor(i32),
 }

@@ -228,6 +228,12 @@ fn action(action: &Action) -> Value {
         }),
         Action::AllowAccess { beneath, access } => {
             let (mount, descriptor) = match beneath {
+                Beneath::Host(path) => {
+                    return json!({
+                        "kind": "allow_access", "host": text(path.as_path()), "mount": null, "descriptor": null,
+                        "access": access.names().collect::<Vec<_>>(),
+                    });
+                }
                 Beneath::Mount(target) => (text(target.as_path()), Value::Null),
                 Beneath::Descriptor(number) => (Value::Null, Value::from(*number)),
             };

@@ -186,6 +186,11 @@ pub fn die_with_parent() -> Result<(), Errno> {
     prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong, 0).map(drop)
 }
 
+/// `PR_SET_CHILD_SUBREAPER`: descendants whose parent has ended become children of this process.
+pub fn adopt_orphans() -> Result<(), Errno> {
+    prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0).map(drop)
+}
+
 /// `PR_SET_DUMPABLE` 0: nobody of the same user traces this process or reads its /proc files; ends with execve(2).
 pub fn set_undumpable() -> Result<(), Errno> {
     prctl(libc::PR_SET_DUMPABLE, 0, 0).map(drop)

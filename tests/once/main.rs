@@ -13,6 +13,7 @@ mod bubblewrap;
 mod defaults;
 mod ids;
 mod judge;
+mod landlock_only;
 mod limits;
 mod memory;
 mod network;

@@ -12,7 +12,7 @@ use crate::plan::system_calls::decisions::Reason;
 use crate::plan::system_calls::profiles::Profile;
 use crate::plan::system_calls::{Decision, REASONS};
 use crate::plan::value::{Account, JailPath};
-use crate::plan::{At, Mode, Origin};
+use crate::plan::{At, Layer, Mode, Origin};
 
 /// All rules. `program` is where `[program]` stands, or the top of the file; `complete` says that every value could be
 /// decoded, so that a missing one is really missing.
@@ -38,6 +38,7 @@ pub(super) fn rules(manifest: &Manifest, program: &Origin, complete: bool, findi
     pasta_has_a_network_of_the_jails_own(manifest, findings);
     method_confines(manifest, findings);
     nothing_is_copied_into_memory(manifest, findings);
+    the_hosts_tree_has_its_fences(manifest, findings);
     root_cannot_rewrite_itself(manifest, findings);
     root_cannot_set_the_host(manifest, findings);
     first_id_is_used(manifest, findings);
@@ -336,6 +337,30 @@ fn nothing_is_copied_into_memory(manifest: &Manifest, findings: &mut Vec<Finding
                     .hint("show what is needed by `[[mounts]]`, or leave `tree` out for a tree that is built once"),
             );
         }
+    }
+}
+
+fn the_hosts_tree_has_its_fences(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    if !manifest.root.is_hosts() {
+        return;
+    }
+    let privileges = &manifest.privileges;
+    let off =
+        |flag: &Option<At<bool>>| flag.as_ref().filter(|flag| !flag.value).map(|flag| flag.origin.clone());
+    let weaker =
+        privileges.best_effort.iter().filter(|layer| matches!(layer.value, Layer::Landlock | Layer::Seccomp));
+    let all = privileges
+        .system_calls
+        .as_ref()
+        .filter(|calls| matches!(calls.value, SystemCalls::Profile(Profile::All)));
+    let found = off(&privileges.landlock).into_iter().chain(off(&privileges.no_new_privileges));
+    for origin in
+        found.chain(weaker.map(|layer| layer.origin.clone())).chain(all.map(|calls| calls.origin.clone()))
+    {
+        findings.push(
+            Finding::error("with `tree = \"host\"` there is nothing else that holds the program", &origin)
+                .hint("take this out, or `tree = \"host\"` (`once --landlock-only`)"),
+        );
     }
 }
 

@@ -149,7 +149,8 @@ fn misplaced(table: &mut Cursor, keys: &[(&str, Option<&Origin>)], owner: &str) 
 fn root(table: &mut Cursor) -> Root {
     const METHODS: &[(&str, RootMethod)] =
         &[("pivot", RootMethod::Pivot), ("move", RootMethod::Move), ("chroot", RootMethod::Chroot)];
-    const TREES: &[(&str, RootTree)] = &[("disk", RootTree::Disk), ("memory", RootTree::Memory)];
+    const TREES: &[(&str, RootTree)] =
+        &[("disk", RootTree::Disk), ("memory", RootTree::Memory), ("host", RootTree::Host)];
     const PROC: &[(&str, Proc)] = &[
         ("masked", Proc::Masked),
         ("processes", Proc::Processes),

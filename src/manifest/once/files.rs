@@ -50,6 +50,8 @@ pub(super) struct Files {
     root_is_root: bool,
     /// Whether there is a /dev/tty: where there is a terminal, or devices are asked for.
     has_tty: bool,
+    /// Whether the program stays in the host's tree.
+    is_hosts: bool,
     /// Whether nothing of the host's is shown unasked.
     is_bare: bool,
     chdir: Option<(String, Origin)>,
@@ -77,6 +79,7 @@ impl Files {
                 .map(|asked| asked.value(0).into()),
             below: None,
             is_whole,
+            is_hosts: asked.iter().any(|asked| asked.name == "--landlock-only"),
             has_tty: facts.terminal || asked.iter().any(|asked| asked.name == "--dev"),
             root_is_root: asked.iter().any(|asked| asked.name == "--no-root-squash"),
             root_is_writable: asked.iter().any(|asked| asked.name == "--rw-root"),
@@ -87,7 +90,7 @@ impl Files {
         if !files.is_bare {
             files.system(facts);
         }
-        if is_whole && !asked.iter().any(|asked| asked.name == "--bare") {
+        if is_whole && !files.is_hosts && !asked.iter().any(|asked| asked.name == "--bare") {
             files.own(facts);
         }
         if !files.is_bare {
@@ -379,7 +382,9 @@ impl Files {
         if self.is_whole {
             let origin = Origin::Default("devices that reach nothing, and terminals of the jail's own");
             let tty = self.has_tty.then_some("tty");
-            for device in ["null", "zero", "full", "random", "urandom", "pts", "shm"].into_iter().chain(tty) {
+            let own = if self.is_hosts { [].as_slice() } else { &["pts", "shm"] };
+            let nodes = ["null", "zero", "full", "random", "urandom"];
+            for device in nodes.into_iter().chain(own.iter().copied()).chain(tty) {
                 // An option may put something else in its place.
                 if !taken.contains(&Path::new("/dev").join(device)) {
                     append(layer, "tree.devices", text_of(device, &origin));

@@ -125,6 +125,8 @@ pub(super) fn layer(asked: &[Asked], command: &[String], facts: &Facts<'_>) -> R
     if is_whole {
         made.whole(facts);
         files.accounts(facts, made.uid, made.gid);
+    } else if let Some(origin) = &made.hosts {
+        put(&mut made.table, "root.tree", text_of("host", origin));
     }
     let directory = files.working_directory(facts)?;
     let Making { mut table, variables, .. } = made;
@@ -155,6 +157,8 @@ struct Making {
     gid: u32,
     /// The options that say so.
     uid_origin: Option<Origin>,
+    /// What says that the program stays in the host's tree.
+    hosts: Option<Origin>,
     gid_origin: Option<Origin>,
     variables: Variables,
     /// `--pids`, the last of them.
@@ -197,6 +201,7 @@ impl Making {
             "--net" => set("namespaces.network", text_of(value, &origin)),
             "--publish" => append(&mut self.table, "namespaces.publish", text_of(value, &origin)),
             "--allow" => append(&mut self.table, "namespaces.allow", text_of(value, &origin)),
+            "--landlock-only" => self.hosts = Some(origin),
             "--unshare-net" => set("namespaces.network", text_of("none", &origin)),
             "--timeout" => set("limits.runtime_max", text::parse_typed(value, &origin)),
             "--cpu-time" => set("limits.cpu_time_max", text::parse_typed(value, &origin)),
@@ -248,6 +253,9 @@ impl Making {
         put(&mut self.table, "program.group", number(self.gid, self.gid_origin.as_ref().unwrap_or(&caller)));
         let memory = default("nothing of a program that is run once is kept");
         put(&mut self.table, "root.tree", text_of("memory", &memory));
+        if let Some(origin) = &self.hosts {
+            put(&mut self.table, "root.tree", text_of("host", origin));
+        }
         let name = if self.uid == 0 { "root" } else { &facts.user };
         let home = facts.home.to_string_lossy();
         for (variable, value) in [("HOME", &*home), ("LOGNAME", name), ("USER", name)] {

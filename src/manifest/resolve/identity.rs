@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use super::accounts::Accounts;
+use super::hosts_tree;
 use super::ids::{not_granted, out_of_range};
 use super::run::{Context, Ids, Steps};
 use crate::manifest::finding::Finding;
@@ -128,7 +129,7 @@ fn bounding(manifest: &Manifest) -> CapabilitySet {
 }
 
 /// What user 0 means in the jail, and what of it is final.
-fn secure_bits(manifest: &Manifest) -> SecureBits {
+pub(super) fn secure_bits(manifest: &Manifest) -> SecureBits {
     // What is gained by a setuid program is for `bounding` to say, and such a program may use every bit.
     let root = if no_new_privileges(manifest) { SecureBits::NO_ROOT } else { SecureBits::default() };
     let bits = SecureBits::FIXUP.and(root);
@@ -184,12 +185,15 @@ pub(super) fn no_new_privileges(manifest: &Manifest) -> bool {
 
 /// What the child reads back and compares.
 pub(super) fn verification(context: &Context<'_>) -> Action {
+    let is_hosts = context.manifest.root.is_hosts();
+    let may_set_groups = context.ids != Ids::One && (!is_hosts || context.host.is_root());
+    let bits = if is_hosts { hosts_tree::secure_bits(context) } else { secure_bits(context.manifest) };
     Action::Verify {
         uid: context.identity.uid,
         gid: context.identity.gid,
-        groups: (context.ids != Ids::One).then(|| context.identity.groups.clone()),
+        groups: may_set_groups.then(|| context.identity.groups.clone()),
         capabilities: capabilities(context.manifest),
-        secure_bits: secure_bits(context.manifest),
+        secure_bits: bits,
         no_new_privileges: no_new_privileges(context.manifest),
     }
 }

@@ -36,6 +36,9 @@ pub(super) fn enforcement(context: &Context<'_>) -> (Enforcement, Origin) {
     if version < SCOPES_SINCE && shows_abstract_sockets(context) {
         lacks.push("the host's abstract sockets are in reach");
     }
+    if context.manifest.root.is_hosts() && version < SCOPES_SINCE {
+        lacks.push("the caller's other processes can be signalled");
+    }
     let enforcement = match lacks.as_slice() {
         [] => Enforcement::Enforced,
         lacks => Enforcement::EnforcedBut(format!(
@@ -103,7 +106,7 @@ pub(super) fn rules(
 }
 
 /// What of the host is out of reach beside its files.
-fn scoped(context: &Context<'_>, version: u32) -> ScopeSet {
+pub(super) fn scoped(context: &Context<'_>, version: u32) -> ScopeSet {
     let sockets = context.manifest.namespaces.abstract_sockets.as_ref().map(|given| given.value);
     match (version < SCOPES_SINCE, sockets) {
         (true, _) => ScopeSet::default(),

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::hosts_tree;
 use super::landlock;
 use super::run::{Context, Ids};
 use super::system_calls;
@@ -39,6 +40,9 @@ pub(super) fn state(context: &Context<'_>, layer: Layer) -> Result<LayerState, F
 /// Whether ids inside are the host's own.
 fn user_namespace_state(context: &Context<'_>) -> (Enforcement, Origin) {
     let (wanted, origin) = user_namespace_origin(context.manifest);
+    if let Some(tree) = context.manifest.root.tree.as_ref().filter(|_| context.manifest.root.is_hosts()) {
+        return (Enforcement::Off(hosts_tree::LACKS.into()), tree.origin.clone());
+    }
     let host = context.host;
     let enforcement = match context.ids {
         Ids::One | Ids::Granted | Ids::Range(_) if !may_forbid_user_namespaces(context.manifest, host) => Enforcement::Degraded(
@@ -70,6 +74,9 @@ pub(super) fn user_namespace_origin(manifest: &Manifest) -> (bool, Origin) {
 /// Whether the jail gets a user namespace. An ordinary user's must have one. Root's has one where its network is not the host's:
 /// capabilities for that network, such as for a port below 1024, count only outside.
 pub(super) fn user_namespace(manifest: &Manifest, host: &Host) -> Result<bool, Finding> {
+    if manifest.root.is_hosts() {
+        return Ok(false);
+    }
     let (wanted, origin) = user_namespace_origin(manifest);
     let named = manifest.namespaces.user.is_some();
     if !host.is_root() {
@@ -146,6 +153,9 @@ fn limits(context: &Context<'_>) -> (Enforcement, Origin) {
 fn proc(context: &Context<'_>) -> (Enforcement, Origin) {
     let (shown, origin) = super::run::shown_proc(context.manifest);
     match shown {
+        _ if context.manifest.root.is_hosts() => {
+            (Enforcement::Off("the host's /proc is shown, with every process".into()), origin)
+        }
         Proc::Full => (Enforcement::Off("the whole of /proc is shown, writable".into()), origin),
         Proc::Masked if context.covers.is_none() => {
             let missing = "the host's /proc does not show which files the kernel has there to be covered";

@@ -25,6 +25,7 @@ mod files;
 mod filesystems;
 mod furniture;
 pub mod glob;
+pub mod hosts_tree;
 mod identity;
 pub mod ids;
 pub mod join;

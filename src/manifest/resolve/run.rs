@@ -9,7 +9,9 @@ use super::identity::{self, Identity};
 use super::ids::{self, Granted};
 use super::mounts::{self, Planned};
 use super::proc::{self, Covers};
-use super::{circumstances, furniture, landlock, layers, network, passed, standard, system_calls};
+use super::{
+    circumstances, furniture, hosts_tree, landlock, layers, network, passed, standard, system_calls,
+};
 use crate::manifest::finding::Finding;
 use crate::manifest::links::{self, Root};
 use crate::manifest::schema::{Manifest, Proc, Program, ProgramType, Share, Sys};
@@ -196,7 +198,7 @@ pub fn run_steps(
     };
     context.controls = Controls::of(&context);
     context.passed = passed::sockets(&context).map_err(|finding| vec![finding])?;
-    if shown_proc(manifest).0 == Proc::Masked {
+    if shown_proc(manifest).0 == Proc::Masked && !manifest.root.is_hosts() {
         context.covers = proc::covers(&context);
     }
     let filter = system_calls::filter(&context, command).unwrap_or_else(|finding| {
@@ -213,6 +215,15 @@ pub fn run_steps(
     if !findings.is_empty() {
         return Err(findings);
     }
+    let time = |limit: &Option<At<Span>>| limit.as_ref().map(|limit| limit.value.0);
+    let watch = Watch {
+        runtime_max: time(&manifest.limits.runtime_max),
+        cpu_time_max: time(&manifest.limits.cpu_time_max),
+    };
+    if manifest.root.is_hosts() {
+        let run = Run { steps: Vec::new(), layers, watch };
+        return hosts_tree::run(context, name, command, (run, filter.into_iter().collect()));
+    }
     let mut steps = Steps::default();
     let mounts = mounts::planned(&context)?;
     let furniture = furniture::steps(&context, &mounts, tree.made)?;
@@ -226,11 +237,6 @@ pub fn run_steps(
     steps.0.extend(early);
     identity::confine(&context, &mut steps);
     execute(&context, command, late, &mut steps);
-    let time = |limit: &Option<At<Span>>| limit.as_ref().map(|limit| limit.value.0);
-    let watch = Watch {
-        runtime_max: time(&manifest.limits.runtime_max),
-        cpu_time_max: time(&manifest.limits.cpu_time_max),
-    };
     Ok(Run { steps: steps.0, layers, watch })
 }
 
@@ -297,19 +303,7 @@ fn enter(
     map_ids(context, steps);
     network::connect(context, steps)?;
     circumstances::oom_score(context, steps);
-    steps.unasked(Phase::Enter, Action::SetUndumpable, "PID 1 is still a copy of the supervisor");
-    steps.unasked(Phase::Enter, Action::NewSession, "the caller's terminal is not the jail's");
-    if context.host.keyrings {
-        steps.unasked(Phase::Enter, Action::NewKeyring, "the caller's keys are not the jail's");
-    }
-    let onto = context.host.terminals();
-    if !onto.is_empty() {
-        steps.unasked(
-            Phase::Enter,
-            Action::AttachTerminal { onto },
-            "the caller's standard descriptors are a terminal",
-        );
-    }
+    session(context, steps);
     steps.unasked(Phase::Enter, Action::MakePrivate, "mounts made here are nobody else's business");
     network::enter(context, steps);
     standard::replace(context, steps)?;
@@ -345,6 +339,23 @@ fn enter(
         steps.push(Phase::Enter, Action::SetHostname { name: hostname }, &origin);
     }
     Ok(())
+}
+
+/// What the first process has of the caller's beside files.
+pub(super) fn session(context: &Context<'_>, steps: &mut Steps) {
+    steps.unasked(Phase::Enter, Action::SetUndumpable, "PID 1 is still a copy of the supervisor");
+    steps.unasked(Phase::Enter, Action::NewSession, "the caller's terminal is not the jail's");
+    if context.host.keyrings {
+        steps.unasked(Phase::Enter, Action::NewKeyring, "the caller's keys are not the jail's");
+    }
+    let onto = context.host.terminals();
+    if !onto.is_empty() {
+        steps.unasked(
+            Phase::Enter,
+            Action::AttachTerminal { onto },
+            "the caller's standard descriptors are a terminal",
+        );
+    }
 }
 
 /// The maps of an ordinary user's user namespace, which was made with the jail.
@@ -400,6 +411,18 @@ fn execute(context: &Context<'_>, command: &JailPath, filter: Vec<Step>, steps: 
             "keys of the terminal and signals to the group reach the program, not PID 1",
         );
     }
+    execute_itself(context, command, filter, steps);
+}
+
+/// By the process that becomes the program.
+pub(super) fn execute_itself(
+    context: &Context<'_>,
+    command: &JailPath,
+    filter: Vec<Step>,
+    steps: &mut Steps,
+) {
+    let program = &context.manifest.program;
+    let passed = context.passed.len() as u32;
     let (_, close_origin) = or_default(
         program.sockets.as_ref().filter(|_| passed > 0),
         false,

@@ -97,6 +97,13 @@ pub(super) fn replace(context: &Context<'_>, steps: &mut Steps) -> Result<(), Fi
             return Err(refusal(*number, why));
         }
     }
+    relay_outputs(context, steps);
+    Ok(())
+}
+
+/// Pipes in the place of the caller's files that are to be written.
+pub(super) fn relay_outputs(context: &Context<'_>, steps: &mut Steps) {
+    let numbered: Vec<(i32, &Descriptor)> = (0..).zip(&context.host.standard).collect();
     let outputs: Vec<_> = numbered.iter().filter(|(number, found)| is_output(*number, found)).collect();
     let first = |(at, (_, found)): &(usize, &&(i32, &Descriptor))| {
         outputs.iter().position(|(_, other)| other.file == found.file) == Some(*at)
@@ -107,7 +114,6 @@ pub(super) fn replace(context: &Context<'_>, steps: &mut Steps) -> Result<(), Fi
         let reason = "the caller's file is the caller's to write";
         steps.push(Phase::Enter, Action::RelayOutput { onto }, &Origin::Default(reason));
     }
-    Ok(())
 }
 
 /// Whether the program may change mode or owner of a file by its descriptor: the file's owner may, and who has root's rights.

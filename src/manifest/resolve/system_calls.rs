@@ -1,13 +1,13 @@
 //! Which system calls the program may make: the manifest's words as a filter, and where in the run it is installed.
 
 use super::run::Context;
-use super::{circumstances, command, identity};
+use super::{circumstances, command, hosts_tree, identity};
 use crate::manifest::finding::Finding;
 use crate::manifest::libs::Machine;
 use crate::manifest::schema::{Manifest, SystemCalls};
 use crate::plan::step::Action;
 use crate::plan::system_calls::profiles::Profile;
-use crate::plan::system_calls::{Architecture, Decision, Filter, Policy, Refusal};
+use crate::plan::system_calls::{Architecture, Decision, Entry, Filter, Policy, Refusal};
 use crate::plan::{Enforcement, JailPath, Origin, Phase, Step};
 
 /// What the manifest wants, or the default.
@@ -50,7 +50,9 @@ pub(super) fn layer(context: &Context<'_>) -> (Enforcement, Origin) {
 /// The words of a manifest, and what a filter made of them answers by: every call is let in where there is no filter.
 pub fn of(manifest: &Manifest) -> (Vec<String>, Policy) {
     let capabilities = identity::capabilities(manifest);
-    let (words, mut policy) = match wanted(manifest).0 {
+    let wanted = wanted(manifest).0;
+    let wanted = if manifest.root.is_hosts() { in_hosts_tree(wanted, manifest) } else { wanted };
+    let (words, mut policy) = match wanted {
         SystemCalls::Profile(profile) => {
             (vec![profile.name().to_owned()], Policy::profile(profile, capabilities))
         }
@@ -74,6 +76,21 @@ fn policy(context: &Context<'_>) -> Option<(String, Policy, Origin)> {
     }
     let (words, policy) = of(context.manifest);
     Some((words.join(" "), policy, origin))
+}
+
+/// The same without what only the filter can keep from the host's files and sockets.
+fn in_hosts_tree(wanted: SystemCalls, manifest: &Manifest) -> SystemCalls {
+    let mut list = match wanted {
+        SystemCalls::Profile(profile) => vec![profile.name()].into_iter().filter_map(entry).collect(),
+        SystemCalls::List(list) => list,
+    };
+    list.extend(hosts_tree::refused_calls(manifest).filter_map(entry));
+    SystemCalls::List(list)
+}
+
+/// A word of a list, with what it means.
+fn entry(word: &str) -> Option<(String, Entry)> {
+    Entry::parse(word).map(|entry| (word.to_owned(), entry))
 }
 
 /// The step that installs the filter, if there is one: last of all, or, without no_new_privs, while there is CAP_SYS_ADMIN.

@@ -105,6 +105,13 @@ pub(super) const ALLOW_MOUNT: Text = Text {
               flags and the file's mode still have to agree.",
 };
 
+pub(super) const ALLOW_HOST: Text = Text {
+    why: "The program stays in the host's tree, so what it may do there is said by rules alone: this is one. Its path is the host's, and \
+          links on the way are followed now, by the caller, and never again.",
+    man: &["landlock_add_rule(2)", "landlock(7)"],
+    without: "Nothing there can be opened. Its names can be seen all the same: Landlock keeps nobody from looking whether a file exists.",
+};
+
 pub(super) const ALLOW_DESCRIPTOR: Text = Text {
     why: "What is behind standard input, output and error has no place in the jail, and programs open it again by name (/dev/stdin, \
           /dev/stderr). So each that has a path of its own, such as a terminal or an input file, gets a rule with the rights it was \

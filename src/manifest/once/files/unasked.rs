@@ -107,6 +107,13 @@ impl Files {
         if self.items.iter().any(|item| item.target == Path::new("/etc")) {
             return;
         }
+        if self.is_hosts {
+            let origin = Origin::Default("names for ids; the host's, as nothing is made");
+            for path in ["/etc/passwd", "/etc/group"].map(Path::new) {
+                self.bind(path, path.to_owned(), Bind { optional: true, ..Bind::READ_ONLY }, &origin);
+            }
+            return;
+        }
         let origin =
             Origin::Default("names for the ids in the jail: of the host's there is the caller's only");
         let home = facts.home.display();
