@@ -53,7 +53,7 @@ pub(super) fn learn(options: &cli::Learn, program: Vec<OsString>) -> Result<u8> 
     let mut facts = Facts {
         name: name.as_str().to_owned(),
         path: path.clone().unwrap_or_else(|| format!("{name}.toml").into()),
-        command,
+        command: called(command, &current),
         current,
         forking: false,
         probe: options.probe.clone(),
@@ -83,27 +83,31 @@ pub(super) fn learn(options: &cli::Learn, program: Vec<OsString>) -> Result<u8> 
 /// Builds and tests what was learned, with more and more of what was left out, until it works.
 fn prove(path: &Path, seen: &Seen, facts: &mut Facts<'_>, there: &str) -> Result<u8> {
     let request = Request { jail: as_argument(path), ..Request::default() };
-    let mut secrets = manifest::learn::secrets(seen, facts);
-    loop {
-        let failure = match suite::proved(&request) {
-            Ok(()) => break,
-            Err(failure) => failure,
+    if let Err(failure) = suite::proved(&request) {
+        let secrets = manifest::learn::secrets(seen, facts);
+        let failure = if secrets.is_empty() {
+            Some(failure)
+        } else {
+            error::note(
+                "it does not work without what was left out as secret: now with it, shown and not copied",
+            );
+            let without = proposed(seen, facts, there)?;
+            facts.trusted = secrets;
+            write(path, &proposed(seen, facts, there)?)?;
+            let failed = suite::proved(&request).err();
+            if failed.is_some() {
+                // They were not what it lacked.
+                write(path, &without)?;
+            }
+            failed
         };
-        if secrets.is_empty() {
+        if let Some(failure) = failure {
             error::note("what was learned does not do yet what it does on the host:");
             return Err(failure);
         }
-        error::note(
-            "it does not work without what was left out as secret: now with it, shown and not copied",
-        );
-        facts.trusted = std::mem::take(&mut secrets);
-        write(path, &proposed(seen, facts, there)?)?;
     }
-    error::note(&format!(
-        "learned and proved jail `{}`: `stockade run {}` runs it",
-        facts.name,
-        path.display()
-    ));
+    let (name, path) = (&facts.name, path.display());
+    error::note(&format!("learned and proved jail `{name}`: `stockade run {path}` runs it"));
     Ok(0)
 }
 
@@ -203,6 +207,15 @@ pub(super) fn cannot(error: &trace::Error) -> Failure {
     let failed = Diagnostic::error("the program cannot be watched").why(error.to_string());
     let failed = Diagnostic { hint: error.hint().map(str::to_owned), ..failed };
     Failure::new(failed, exit::FAILED)
+}
+
+/// The command as it can be called from everywhere.
+fn called(mut command: Vec<String>, current: &Path) -> Vec<String> {
+    if let Some(program) = command.first_mut().filter(|word| word.contains('/') && !word.starts_with('/')) {
+        let whole: PathBuf = current.join(&*program).components().collect();
+        *program = whole.to_string_lossy().into_owned();
+    }
+    command
 }
 
 /// The command as text, as a manifest has it.

@@ -114,9 +114,11 @@ impl Walker {
         self.at_once(from, path, follow).unwrap_or_else(|| self.step_by_step(from, path, follow))
     }
 
-    /// The parent of what is at a path that was arrived at.
+    /// The parent of what is at a path that was arrived at, as it is now: it may have been given another owner or mode since.
     pub(super) fn parent(&mut self, path: &[u8], process: i32) -> Option<Attributes> {
-        match self.look(above(path), process) {
+        let parent = above(path);
+        self.known.remove(parent);
+        match self.look(parent, process) {
             Look::There(attributes, _) => Some(attributes),
             _ => None,
         }

@@ -31,9 +31,22 @@ const OF_THE_SESSION: [&str; 14] = [
     "_",
 ];
 
-/// Families of such names.
-const FAMILIES: [&str; 9] =
-    ["DBUS_", "LC_", "LESS", "NOTIFY_", "SSH_", "STOCKADE_", "SUDO_", "WATCHDOG_", "XDG_"];
+/// Families of such names, and of what loaders, allocators and build tools are told.
+const FAMILIES: [&str; 13] = [
+    "CARGO",
+    "DBUS_",
+    "GLIBC_",
+    "LC_",
+    "LD_",
+    "LESS",
+    "NOTIFY_",
+    "RUST",
+    "SSH_",
+    "STOCKADE_",
+    "SUDO_",
+    "WATCHDOG_",
+    "XDG_",
+];
 
 /// Parts of names whose values are not for a file.
 const SECRET: [&str; 6] = ["AUTH", "CREDENTIAL", "KEY", "PASS", "SECRET", "TOKEN"];

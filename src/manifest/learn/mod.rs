@@ -164,7 +164,10 @@ fn beginning(seen: &Seen, facts: &Facts<'_>, paths: &Paths, purposes: &purpose::
             "its first process ended, and others went on",
         ));
     }
-    if seen.files.iter().any(|(path, file)| is_below(path, &facts.current) && !file.uses.is_empty()) {
+    let is_used = |(path, used): (&PathBuf, &paths::Used)| {
+        is_below(path, &facts.current) && used.uses.keys().any(|one| *one != Use::Executed)
+    };
+    if paths.files.iter().any(is_used) {
         lines.push(Line::value(
             "program",
             "working_directory",

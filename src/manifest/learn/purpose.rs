@@ -102,7 +102,7 @@ pub(super) fn of(path: &Path, used: &Used) -> Purpose {
     if is_searched(path, used) || is_name_service(path) {
         return Purpose::Nothing;
     }
-    if used.changed().is_some() || is_for_change(path) || is_somebodys(path, used) {
+    if used.changed().is_some() || is_for_change(path, used) || is_somebodys(path, used) {
         return Purpose::Written;
     }
     if used.uses.keys().all(|one| matches!(one, Use::Missing | Use::Refused)) {
@@ -136,9 +136,11 @@ pub(super) fn is_name_service(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"libnss_"))
 }
 
-/// Places where whatever is used is somebody's to write: a jail has its own.
-fn is_for_change(path: &Path) -> bool {
-    ["/tmp", "/var/tmp"].iter().any(|place| path.starts_with(place)) || path.starts_with("/run")
+/// Places where whatever is used is somebody's to write: a jail has its own. A program or data that somebody has put below /tmp is what it
+/// would be elsewhere.
+fn is_for_change(path: &Path, used: &Used) -> bool {
+    let is_temporary = ["/tmp", "/var/tmp"].iter().any(|place| path == Path::new(place));
+    is_temporary || path.starts_with("/run") && !matches!(used.kind, Kind::Regular)
 }
 
 /// Whether a directory for state belongs to somebody, who will write to it sooner or later.

@@ -76,11 +76,6 @@ pub(super) fn lines(seen: &Seen, paths: &Paths, purposes: &All<'_>, facts: &Fact
 
 /// The place to be mounted because of a path, and how.
 fn place(path: &Path, used: &Used, paths: &Paths) -> Option<(PathBuf, Kept)> {
-    for temporary in ["/tmp", "/var/tmp"] {
-        if path.starts_with(temporary) {
-            return Some((temporary.into(), Kept::Memory));
-        }
-    }
     let is_directory = used.kind == Kind::Directory
         || used.kind == Kind::Nothing && used.now.as_ref().is_some_and(std::fs::Metadata::is_dir);
     // A directory that is only given an owner, or gone through, is a place itself; what is made needs the one it is made in.
@@ -89,9 +84,14 @@ fn place(path: &Path, used: &Used, paths: &Paths) -> Option<(PathBuf, Kept)> {
     let first = if is_itself { path } else { path.parent()? };
     // Up to what was there before the program.
     let was_there = |place: &&Path| {
-        is_wide(place) || paths.files.get(*place).is_none_or(|known| known.kind != Kind::Nothing)
+        is_wide(place)
+            || is_temporary(place)
+            || paths.files.get(*place).is_none_or(|known| known.kind != Kind::Nothing)
     };
     let place = first.ancestors().find(was_there)?.to_owned();
+    if is_temporary(&place) {
+        return Some((place, Kept::Memory));
+    }
     if path.starts_with("/run") {
         let sockets = used.is(Use::Made) && used.kind == Kind::Nothing && is_bound(used);
         if sockets && place != Path::new("/run") {
@@ -112,6 +112,11 @@ fn place(path: &Path, used: &Used, paths: &Paths) -> Option<(PathBuf, Kept)> {
     let there = std::fs::symlink_metadata(&own).is_ok_and(|now| now.is_file() || now.is_dir());
     let roots = is_roots(used, &own);
     Some((own, if there { Kept::Host { sockets: false, roots } } else { Kept::Nowhere }))
+}
+
+/// Whether it is a directory for what is soon gone.
+fn is_temporary(place: &Path) -> bool {
+    ["/tmp", "/var/tmp"].iter().any(|temporary| place == Path::new(temporary))
 }
 
 /// Whether root changes what is root's: a file, or a directory in which it makes one.

@@ -1,0 +1,184 @@
+//! What is proposed, line by line, from programs of which is known what they use.
+
+use std::fs;
+
+use super::common::{Dir, Need, compile_static, needs};
+use super::{said, without_times};
+
+/// Where a test's program has its files. Not below /tmp, which is a jail's own.
+fn place(name: &str) -> Option<Dir> {
+    let dir = Dir::new(name);
+    (needs(Need::Program("cc"))).then_some(dir)
+}
+
+/// A program that does what its arguments say.
+const PROGRAM: &str = r#"
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+int main(int count, char **words) {
+    char buffer[64];
+    for (int at = 1; at + 1 < count; at += 2) {
+        const char *path = words[at + 1];
+        switch (words[at][0]) {
+        case 'r': { int file = open(path, O_RDONLY); if (file < 0 || read(file, buffer, 64) < 0) return 3; close(file); break; }
+        case 'w': { int file = open(path, O_WRONLY | O_CREAT, 0644); if (file < 0 || write(file, "x", 1) != 1) return 4; close(file); break; }
+        case 'd': if (chdir(path)) return 5; break;
+        }
+    }
+    return 0;
+}
+"#;
+
+#[test]
+fn each_line_has_its_reason() {
+    let Some(dir) = place("learn-lines") else { return };
+    compile_static(&dir.join("program"), PROGRAM);
+    let program = dir.join("program").display().to_string();
+    let words = [
+        "learn",
+        "--name",
+        "small",
+        "--",
+        &program,
+        "r",
+        "/etc/hostname",
+        "r",
+        "/dev/zero",
+        "w",
+        "/var/tmp/stockade-learned",
+        "d",
+        "/usr/share",
+    ];
+    let output = dir.stockade(words).output();
+    let _ = fs::remove_file("/var/tmp/stockade-learned");
+    let uid = nix::unistd::geteuid();
+    let user = if uid.is_root() { "root" } else { "nobody" };
+    let expected = format!(
+        "\
+name = \"small\"
+
+[program]
+# the program is {program}
+command = [\"{program}\", \"r\", \"/etc/hostname\", \"r\", \"/dev/zero\", \"w\", \"/var/tmp/stockade-learned\", \"d\", \"/usr/share\"]
+# who it was started as
+user = \"{user}\"
+
+[tree]
+programs = [
+    \"{program}\",  # the program
+]
+files = [
+    \"/etc/hostname\",  # read by program, open(2)
+]
+directories = [
+    \"/usr/share\",  # entered by program, chdir(2)
+]
+devices = [
+    \"zero\",  # read by program, open(2)
+]
+
+# tmp: /var/tmp/stockade-learned written by program, open(2)
+[[mounts]]
+type   = \"tmpfs\"
+target = \"/var/tmp\"
+
+[privileges]
+# the smallest: it called nothing else
+system_calls = \"compute\"
+
+[test]
+# how it ended when it was learned
+status = 0
+"
+    );
+    assert_eq!(
+        (output.code, without_times(&output.stdout).replace("openat(2)", "open(2)")),
+        (Some(0), expected),
+        "{}",
+        output.stderr
+    );
+}
+
+#[test]
+fn a_secret_is_shown_only_if_it_has_to_be() {
+    let Some(dir) = place("learn-secret") else { return };
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    compile_static(&dir.join("program"), PROGRAM);
+    dir.write("key.pem", "-----BEGIN PRIVATE KEY-----\n");
+    let words = ["learn", "--output", "s.toml", "--", "./program", "r", "key.pem"];
+    let output = dir.stockade(words).output();
+    assert_eq!(output.code, Some(0), "{}", said(&output));
+    let text = fs::read_to_string(dir.join("s.toml")).unwrap();
+    let says =
+        |line: &&str| !line.starts_with('#') && !line.starts_with("command") && line.contains("key.pem");
+    assert_eq!(text.lines().find(says), None, "{text}");
+    assert!(text.contains("#     source = \""), "{text}");
+    // Without it the program ends otherwise than on the host.
+    let words = ["learn", "--prove", "--output", "s.toml", "--", "./program", "r", "key.pem"];
+    let output = dir.stockade(words).output();
+    assert_eq!(output.code, Some(0), "{}", said(&output));
+    let text = fs::read_to_string(dir.join("s.toml")).unwrap();
+    let shown = |line: &str| line.starts_with("source = ") && line.ends_with("key.pem\"");
+    assert!(text.lines().any(shown), "{text}");
+}
+
+#[test]
+fn a_second_run_adds_and_takes_nothing_away() {
+    let Some(dir) = place("learn-into") else { return };
+    compile_static(&dir.join("program"), PROGRAM);
+    let program = dir.join("program").display().to_string();
+    let learn = |words: &[&str]| {
+        let output = dir.stockade(["learn"].iter().chain(words).copied()).output();
+        assert_eq!(output.code, Some(0), "{}", said(&output));
+        without_times(&fs::read_to_string(dir.join("twice.toml")).unwrap())
+    };
+    let first = learn(&["--output", "twice.toml", "--", &program, "r", "/etc/hostname"]);
+    let again = learn(&["--into", "twice.toml", "--", &program, "r", "/etc/hostname"]);
+    assert_eq!(again, first);
+    let more = learn(&["--into", "twice.toml", "--", &program, "r", "/etc/os-release"]);
+    let lost: Vec<_> = first.lines().filter(|line| !more.lines().any(|other| other == *line)).collect();
+    assert_eq!(lost, Vec::<&str>::new());
+    assert!(more.contains("os-release"), "{more}");
+}
+
+#[test]
+fn what_cannot_be_learned_is_told() {
+    let dir = Dir::new("learn-wrong");
+    dir.stockade(["learn"]).expect(
+        2,
+        "",
+        "error: no program is named\nhint: write `stockade learn -- PROGRAM ARGUMENTS`\n",
+    );
+    dir.stockade(["learn", "--prove", "--", "true"]).expect(
+        2,
+        "",
+        "error: `--prove` needs a manifest's file\nhint: name it with `--output FILE` or `--into FILE`\n",
+    );
+    dir.stockade(["learn", "--into", "none.toml", "--", "true"]).expect(
+        125,
+        "",
+        "error: cannot read the manifest `none.toml`\n  why: No such file or directory (os error 2)\n\
+         hint: `--into` adds to a manifest that is there; `-o FILE` makes a new one\n",
+    );
+    dir.stockade(["learn", "--for", "soon", "--", "true"]).expect(
+        2,
+        "",
+        "error: `--for soon` is not a time\n  why: `soon` is not a time; write a number with ms, s, m, h or d, such as `10s` or `1h30m`\nhint: write `--for 10s`\n",
+    );
+    dir.stockade(["learn", "--", "no-such-program"]).expect(
+        125,
+        "",
+        "error: the program cannot be watched\n  why: cannot find `no-such-program` in PATH\n",
+    );
+    dir.stockade(["learn", "--for", "500ms", "--probe", "false", "--", "sleep", "100"]).expect(
+        1,
+        "",
+        "error: the probe did not succeed while the program was watched\n\
+         hint: a longer `--for` gives it more time; outside a jail it has to succeed first\n",
+    );
+}
