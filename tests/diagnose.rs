@@ -82,15 +82,15 @@ fn what_is_told_mends_it() {
         ),
         (
             "device",
-            "`/dev/ptmx` is missing: to be read by program, openat(2), at some time\n    [tree] devices = [\"null\", \"zero\", \"full\", \"random\", \"urandom\", \"pts\"]\n",
+            "`/dev/ptmx` is missing: to be written by program, openat(2), at some time\n    [tree] devices = [\"null\", \"zero\", \"full\", \"random\", \"urandom\", \"pts\"]\n",
         ),
         (
             "shared",
-            "`/dev/shm/x` is missing: to be read by program, openat(2), at some time\n    [tree] devices = [\"null\", \"zero\", \"full\", \"random\", \"urandom\", \"shm\"]\n",
+            "`/dev/shm/x` is missing: to be written by program, openat(2), at some time\n    [tree] devices = [\"null\", \"zero\", \"full\", \"random\", \"urandom\", \"shm\"]\n",
         ),
         (
             "written",
-            "`/var/tmp/x` is missing: to be read by program, openat(2), at some time\n    [[mounts]] type   = \"tmpfs\", target = \"/var/tmp\"\n",
+            "`/var/tmp/x` is missing: to be written by program, openat(2), at some time\n    [[mounts]] type   = \"tmpfs\", target = \"/var/tmp\"\n",
         ),
         (
             "program",

@@ -64,7 +64,7 @@ fn watched(jail: &Jail, request: &Request, duration: Option<Duration>) -> Result
     arguments.extend(request.extra_arguments.iter().cloned());
     let (_, policy) = system_calls::of(&jail.loaded.manifest);
     let command = Command { arguments, jail: Some(policy), ..Command::default() };
-    let deadline = duration.map(|duration| Instant::now() + duration);
+    let mut deadline = None;
     let mut tracer = Tracer::start(&command).map_err(|error| cannot(&error))?;
     loop {
         match tracer.run(deadline).map_err(|error| cannot(&error))? {
@@ -73,6 +73,8 @@ fn watched(jail: &Jail, request: &Request, duration: Option<Duration>) -> Result
                 tracer.stop(GRACE).map_err(|error| cannot(&error))?;
                 break;
             }
+            // Not what its tree takes to be built.
+            Happened::Entered => deadline = deadline.or(duration.map(|duration| Instant::now() + duration)),
             // The jail has got it as well, and ends by it if it means that.
             Happened::Signal(_) | Happened::Ended(_) | Happened::Beside(..) => {}
         }

@@ -145,7 +145,7 @@ fn watch(command: &trace::Command, probe: Option<&str>, duration: Duration) -> R
                 break;
             }
             Happened::Signal(_) => break,
-            Happened::Beside(..) => {}
+            Happened::Beside(..) | Happened::Entered => {}
         }
         if probing.passed && probing.next.is_some_and(|next| Instant::now() >= next) {
             break;

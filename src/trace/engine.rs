@@ -32,6 +32,8 @@ pub enum Happened {
     /// This process got a signal that would have ended it. From a terminal, the program has got it as well; otherwise it was passed
     /// on to the program.
     Signal(i32),
+    /// The jail's program has been executed, see [`Command::jail`].
+    Entered,
     /// The program has ended; what it has started may still run.
     Ended(ExitStatus),
     /// No traced process is left.
@@ -159,7 +161,7 @@ impl Tracer {
         while !self.watch.is_empty() {
             match self.run(Some(until))? {
                 Happened::Deadline | Happened::Signal(_) | Happened::AllEnded => return Ok(()),
-                Happened::Ended(_) | Happened::Beside(..) => {}
+                Happened::Ended(_) | Happened::Beside(..) | Happened::Entered => {}
             }
         }
         Ok(())
@@ -231,7 +233,9 @@ impl Tracer {
                     self.watch.renamed(before, pid);
                 }
                 let info = ptrace::call_info(pid).map_err(failed)?;
-                self.watch.executed(pid, &info);
+                if self.watch.executed(pid, &info) {
+                    self.happened.push_back(Happened::Entered);
+                }
                 self.executed = true;
                 self.go_on(pid, 0)
             }

@@ -6,6 +6,7 @@ use super::calls;
 use super::memory::Memory;
 use super::pending::Pending;
 use super::place::{link, mount_namespace};
+use super::program;
 use super::record::Doer;
 use super::rights::{DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID};
 use super::watch::Watch;
@@ -14,12 +15,12 @@ use crate::seen::Use;
 use crate::sys::ptrace::CallInfo;
 
 impl Watch {
-    /// A thread of those who set a jail up has executed a program: perhaps it is the jail's.
-    pub(super) fn entered(&mut self, thread: i32, info: &CallInfo) {
+    /// A thread of those who set a jail up has executed a program: whether it is the jail's.
+    pub(super) fn entered(&mut self, thread: i32, info: &CallInfo) -> bool {
         if mount_namespace(&thread.to_string()).is_none_or(|namespace| namespace == self.own) {
-            return;
+            return false;
         }
-        let Some(at) = table::find("execve") else { return };
+        let Some(at) = table::find("execve") else { return false };
         self.record.begin();
         let doer = self.doer(thread, at);
         let place = self.place(thread);
@@ -31,8 +32,11 @@ impl Watch {
         self.record.execution(&path, arguments.unwrap_or_default(), &doer);
         if let Some(task) = self.tasks.get_mut(&thread) {
             (task.jailed, task.credentials) = (true, None);
-            task.program = String::from_utf8_lossy(&path).into();
+            // Several names may lead to one file.
+            let name = program::name(memory).unwrap_or(path);
+            task.program = String::from_utf8_lossy(&name).into();
         }
+        true
     }
 
     /// A call of a program in a jail has failed: what it lacked.

@@ -201,13 +201,20 @@ impl Watch {
         self.tasks.get(&thread).is_some_and(|task| task.jailed)
     }
 
-    /// A thread has executed a program, and is stopped before its first instruction.
-    pub(super) fn executed(&mut self, thread: i32, info: &CallInfo) {
+    /// A thread has executed a program, and is stopped before its first instruction. Whether it is a jail's that begins.
+    pub(super) fn executed(&mut self, thread: i32, info: &CallInfo) -> bool {
         if self.for_jail && !self.is_jailed(thread) {
             return self.entered(thread, info);
         }
         let pending = self.tasks.get_mut(&thread).and_then(|task| task.pending.take());
-        let Some(pending) = pending else { return };
+        if let Some(pending) = pending {
+            self.executed_by_call(thread, info, pending);
+        }
+        false
+    }
+
+    /// The same, with what the call was.
+    fn executed_by_call(&mut self, thread: i32, info: &CallInfo, pending: Pending) {
         let doer = self.doer(thread, pending.at);
         let After::Program(arguments) = &pending.after else { return };
         let Some(path) = pending.files.first().map(|file| file.named.path.clone()) else { return };

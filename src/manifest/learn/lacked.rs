@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::paths::{Paths, Used};
 use super::purpose::{self, Purpose, is_wide};
-use super::{Facts, is_key, quoted, reason, shown, text, written};
+use super::{Facts, is_key, quoted, reason, shown, text, word, written};
 use crate::manifest::edit::{Line, Place};
 use crate::manifest::resolve::{devices, system_calls};
 use crate::manifest::schema::Manifest;
@@ -13,6 +13,9 @@ use crate::plan::capability;
 use crate::plan::step::DEVICES;
 use crate::plan::system_calls::{CALLS, Decision, Errno, Rule, position};
 use crate::seen::{Call, Kind, Moment, Seen, Use};
+
+/// What `sys = "masked"` under `[root]` shows.
+const MASKED: [&str; 3] = ["/sys/devices/system/cpu", "/sys/devices/system/node", "/sys/class/net"];
 
 /// One thing that was lacking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,19 +65,21 @@ fn path(
     if used.now.is_none() && !(changed && path.parent().is_some_and(Path::is_dir)) {
         return None;
     }
-    let what = format!(
-        "`{}` is {}: to be {}",
-        shown(path),
-        if refused { "refused" } else { "missing" },
-        used.reason()
-    );
+    let why = used.changed().map_or_else(|| used.reason(), |(one, moment)| reason(moment, word(one)));
+    let how = if refused { "refused" } else { "missing" };
+    let what = format!("`{}` is {how}: to be {why}", shown(path));
     let lack = |lines: Vec<Line>| Some(Lack { what: what.clone(), lines, hint: None });
     let hint = |hint: &str| Some(Lack { what: what.clone(), lines: Vec::new(), hint: Some(hint.to_owned()) });
     if path.starts_with("/proc") || path.starts_with("/sys") {
-        let opened = used.is(Use::Read) || used.is(Use::Listed) || changed;
-        return opened.then(|| {
+        if !(used.is(Use::Read) || used.is(Use::Listed) || changed) {
+            return None;
+        }
+        let masked = MASKED.iter().any(|shown| path.starts_with(shown)) && manifest.root.sys.is_none();
+        return if masked && !changed {
+            lack(vec![Line::value("root", "sys", "\"masked\"", why)])
+        } else {
             hint("a jail sees little of /proc and /sys on purpose; see `proc` and `sys` under [root]")
-        })?;
+        };
     }
     if refused && !changed {
         return hint(
@@ -84,7 +89,6 @@ fn path(
     if is_key(path) {
         return hint("a secret is never copied unasked: if the program needs it, show it by a mount");
     }
-    let why = used.reason();
     if used.is(Use::Connected) && !path.starts_with("/dev") {
         return match path.parent().filter(|directory| !is_wide(directory)) {
             Some(place) => lack(vec![mount(place, "\nsockets = true", why)]),
@@ -107,7 +111,7 @@ fn path(
         }
         Purpose::Program => lack(vec![Line::entry("tree", "programs", quoted(path), why)]),
         Purpose::File => lack(vec![Line::entry("tree", place_of(path), quoted(path), why)]),
-        Purpose::Directory if used.is(Use::Listed) && !is_wide(path) => {
+        Purpose::Directory if (used.is(Use::Listed) || used.is(Use::Read)) && !is_wide(path) => {
             lack(vec![Line::entry("tree", "files", quoted(path), why)])
         }
         Purpose::Directory => {
