@@ -39,7 +39,11 @@ impl Wanted {
         let has = |name: &str| options.value(name).is_some();
         let mut ends = options.options.iter().rev().map(|asked| asked.name);
         let end = ends.find(|name| ["--commit", "--discard"].contains(name));
-        Self { told: has("--changes"), reported: has("--report"), committed: end == Some("--commit") }
+        Self {
+            told: has("--changes"),
+            reported: has("--report") || has("-v"),
+            committed: end == Some("--commit"),
+        }
     }
 }
 

@@ -106,6 +106,13 @@ pub struct Changes {
     pub committed: usize,
 }
 
+impl Changes {
+    /// How many paths became this.
+    fn count(&self, what: &str) -> usize {
+        self.paths.iter().filter(|changed| changed.what == what).count()
+    }
+}
+
 /// A path that is not as it is on the host.
 #[derive(Debug)]
 pub struct Changed {
@@ -169,6 +176,14 @@ impl Course {
             let memory = amount::bytes(used.peak_memory);
             _ = write!(line, " after {wall}; {user} user, {system} system, {memory} at most");
         }
+        if let Some(changes) = &self.changes {
+            let [added, modified, deleted] = ["added", "modified", "deleted"].map(|what| changes.count(what));
+            let committed = changes.committed;
+            _ = write!(
+                line,
+                "; {added} paths added, {modified} modified, {deleted} deleted, {committed} committed"
+            );
+        }
         let weak = self.layers.iter().filter(|state| !matches!(state.enforcement, Enforcement::Enforced));
         let weak: Vec<_> = weak.map(|state| state.layer.name()).collect();
         match weak.as_slice() {
@@ -192,11 +207,10 @@ pub struct LimitHit {
 
 /// What was written to overlays.
 fn changes(changes: &Changes) -> Value {
-    let count = |what: &str| changes.paths.iter().filter(|changed| changed.what == what).count();
     let path = |changed: &Changed| json!({ "change": changed.what, "path": text(&changed.path) });
     json!({
-        "added": count("added"), "modified": count("modified"), "deleted": count("deleted"),
-        "committed": changes.committed, "paths": changes.paths.iter().map(path).collect::<Vec<_>>(),
+        "added": changes.count("added"), "modified": changes.count("modified"),
+        "deleted": changes.count("deleted"), "committed": changes.committed, "paths": changes.paths.iter().map(path).collect::<Vec<_>>(),
     })
 }
 

@@ -284,9 +284,14 @@ fn changes_are_reported() {
     let path = |change: &str, path: &str| json!({ "change": change, "path": placed(&dir, path) });
     let paths = [path("modified", "{w}/changed"), path("deleted", "{w}/gone"), path("added", "{w}/new")];
     let expected = |committed: u32| json!({ "added": 1, "modified": 1, "deleted": 1, "committed": committed, "paths": paths });
-    let script = "echo x > changed; rm gone; echo x > new";
+    let script = "echo x > changed; rm -f gone; echo x > new";
     assert_eq!(report(&[], script)["changes"], expected(0));
     assert_eq!(report(&["--commit"], script)["changes"], expected(3));
+    // After the commit what is the same is no change.
+    let output = over(&dir, &["-v"], script).output();
+    assert_eq!(output.stdout, "");
+    let line = output.stderr.strip_suffix("; 0 paths added, 2 modified, 0 deleted, 0 committed\n");
+    assert!(line.is_some_and(|line| line.starts_with("once: exit status 0 after ")), "{}", output.stderr);
     let mut command = once(&dir, ["--report", "report", "true"]);
     assert!(command.inner.status().unwrap().success());
     let without: Value = serde_json::from_str(&fs::read_to_string(dir.join("report")).unwrap()).unwrap();

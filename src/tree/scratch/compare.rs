@@ -30,13 +30,6 @@ pub struct Found {
     pub troubles: Vec<Trouble>,
 }
 
-impl Found {
-    /// How many paths became this.
-    pub fn count(&self, edit: Edit) -> usize {
-        self.changes.iter().filter(|change| change.edit == edit).count()
-    }
-}
-
 /// What is seen of the host's directory below one of the layer's.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Below {
