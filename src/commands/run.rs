@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,8 @@ use crate::report::run::{self as report, Course, Ended, Used};
 const NOT_EXECUTABLE: u8 = 126;
 /// Exit code of a program that is not there.
 pub(super) const NOT_FOUND: u8 = 127;
+/// Until when an end is taken for a failure to start.
+const AT_ONCE: Duration = Duration::from_secs(3);
 
 /// Runs a jail; the program's exit code, by the conventions in README.
 pub(super) fn run(options: &cli::Run, request: &Request) -> Result<u8> {
@@ -108,7 +110,19 @@ fn reported(options: &cli::Run, request: &Request, background: Option<&Backgroun
             return Err(not_reported(path, &error));
         }
     }
+    if background.is_none() && std::io::stderr().is_terminal() && has_failed_at_once(&course) {
+        let manifest = jail.loaded.path.display();
+        error::note(&format!(
+            "note: `stockade diagnose {manifest}` tells what it lacked, if it lacked anything"
+        ));
+    }
     result
+}
+
+/// Whether the program ended with an error as soon as it started, as those do that miss something.
+fn has_failed_at_once(course: &Course) -> bool {
+    let is_soon = course.used.as_ref().is_some_and(|used| used.wall < AT_ONCE);
+    is_soon && matches!(course.ended, Ended::Exited(status) if status != 0)
 }
 
 /// A report that cannot be written.

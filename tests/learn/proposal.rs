@@ -182,3 +182,31 @@ fn what_cannot_be_learned_is_told() {
          hint: a longer `--for` gives it more time; outside a jail it has to succeed first\n",
     );
 }
+
+#[test]
+fn who_fails_at_once_at_a_terminal_is_told_where_to_look() {
+    if !needs(Need::UserNamespaces) || !needs(Need::Program("script")) {
+        return;
+    }
+    let dir = Dir::new("learn-note");
+    dir.write("none.toml", "program.command = [\"/bin/cat\", \"/etc/hostname\"]\n");
+    let built = dir.stockade(["build", "./none.toml"]).output();
+    assert_eq!(built.code, Some(0), "{}", said(&built));
+    let own = dir.stockade(["run", "./none.toml"]).inner;
+    let state: Vec<_> =
+        own.get_envs().map(|(name, value)| (name.to_owned(), value.unwrap().to_owned())).collect();
+    let mut command = dir.stockade([""]);
+    command.inner = std::process::Command::new("script");
+    let line = format!("{} run ./none.toml", own.get_program().display());
+    command.inner.args(["-qec", &line, "/dev/null"]).current_dir(dir.path()).envs(state);
+    let output = command.output();
+    let expected = "/bin/cat: /etc/hostname: No such file or directory\r\n\
+                    note: `stockade diagnose ./none.toml` tells what it lacked, if it lacked anything\r\n";
+    assert_eq!((output.code, &*output.stdout), (Some(1), expected));
+    // Nobody reads notes in a log.
+    dir.stockade(["run", "./none.toml"]).expect(
+        1,
+        "",
+        "/bin/cat: /etc/hostname: No such file or directory\n",
+    );
+}
