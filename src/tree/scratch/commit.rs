@@ -129,13 +129,7 @@ impl<'a> Commit<'a> {
             (Node::Directory, _) => self.directory(change, &mut place),
             (Node::File, Some(stat)) => {
                 let temporary = self.file(change, stat, &place)?;
-                self.put(change, &temporary, &mut place)?;
-                if stat.st_nlink > 1 && !self.linked.contains_key(&stat.st_ino) {
-                    place.look()?;
-                    let found = place.found.map(|found| (found.st_dev, found.st_ino));
-                    self.linked.extend(found.map(|found| (stat.st_ino, (change.path.as_path(), found))));
-                }
-                Ok(())
+                self.put(change, &temporary, &mut place)
             }
             (Node::Link, Some(stat)) => {
                 let temporary = self.link(change, stat, &place)?;
@@ -197,7 +191,7 @@ impl<'a> Commit<'a> {
     }
 
     /// Writes a file beside its place; its name there.
-    fn file(&mut self, change: &Change, stat: &FileStat, place: &Place<'_>) -> Result<OsString, Why> {
+    fn file(&mut self, change: &'a Change, stat: &FileStat, place: &Place<'_>) -> Result<OsString, Why> {
         let source = File::from(open_own(self.layer.upper, &change.path, OFlag::O_NONBLOCK)?);
         let name = temporary_name()?;
         // Another name of what was written before: nothing is written twice, however many names it has.
@@ -207,9 +201,13 @@ impl<'a> Commit<'a> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let target = openat(&place.parent, name.as_os_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR);
         let target = File::from(target.map_err(called("openat"))?);
-        if let Err(why) = self.fill(&source, stat, &target) {
-            discard(&place.parent, &name);
-            return Err(why);
+        let filled = self.fill(&source, stat, &target);
+        let found = filled.and_then(|()| fstat(&target).map_err(called("fstat")));
+        let found = found.inspect_err(|_| discard(&place.parent, &name))?;
+        if stat.st_nlink > 1 {
+            // By its descriptor: whatever is at its place when another name is made, it is this file or it is not.
+            let first = (change.path.as_path(), (found.st_dev, found.st_ino));
+            self.linked.insert(stat.st_ino, first);
         }
         if stat.st_mode & 0o6000 != 0 {
             self.committed.stripped.push(change.path.clone());
