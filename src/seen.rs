@@ -13,7 +13,7 @@ use crate::plan::system_calls::Architecture;
 /// Everything that was seen of one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Every program that was executed, in order; the first is the one that was asked for.
+    /// Every program that was executed, in order, with the same arguments once; the first is the one that was asked for.
     pub executions: Vec<Execution>,
     /// Every path that was used, as the kernel arrived at it: absolute, without `.`, `..` or doubled slashes, and with no link on the way
     /// to it. Links are paths of their own, used by [`Use::Followed`]: a program that reads `/lib/x.so`, where `/lib` is a link,

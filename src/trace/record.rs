@@ -1,6 +1,6 @@
 //! What has been seen so far, each thing by its first moment.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::rc::Rc;
@@ -10,12 +10,17 @@ use super::credentials::Credentials;
 use super::pending::Named;
 use crate::seen::{Execution, File, Moment, Seen, Use};
 
+/// As many executions are told as anybody would read.
+const EXECUTIONS: usize = 4096;
+
 /// [`Seen`] in the making.
 #[derive(Debug)]
 pub(super) struct Record {
     began: Instant,
     /// By their paths as bytes, which are found quicker.
     files: HashMap<Vec<u8>, File>,
+    /// What was executed, with its arguments.
+    executed: HashSet<(Vec<u8>, Vec<Vec<u8>>)>,
     /// All the rest.
     pub seen: Seen,
 }
@@ -30,7 +35,7 @@ pub(super) struct Doer {
 
 impl Default for Record {
     fn default() -> Self {
-        Self { began: Instant::now(), files: HashMap::new(), seen: Seen::default() }
+        Self { began: Instant::now(), files: HashMap::new(), executed: HashSet::new(), seen: Seen::default() }
     }
 }
 
@@ -89,6 +94,11 @@ impl Record {
 
     /// A program was executed.
     pub(super) fn execution(&mut self, path: &[u8], arguments: Vec<Vec<u8>>, doer: &Doer) {
+        // Whatever runs, the memory of this process is not its to fill.
+        let is_full = self.executed.len() >= EXECUTIONS;
+        if is_full || !self.executed.insert((path.to_owned(), arguments.clone())) {
+            return;
+        }
         let moment = self.moment(doer);
         let arguments = arguments.into_iter().map(OsString::from_vec).collect();
         self.seen.executions.push(Execution {

@@ -115,9 +115,15 @@ fn named_by(name: &str, seen: &Seen, paths: &Paths) -> Option<String> {
             found.any(|(at, part)| part == wanted.as_bytes() && ends(at))
         })
     };
-    let mut programs = seen.executions.iter().map(|execution| execution.path.as_path());
+    // Each once, in the order in which they were executed: a script may execute one a thousand times.
+    let mut programs: Vec<&Path> = Vec::new();
+    for execution in &seen.executions {
+        if !programs.contains(&execution.path.as_path()) {
+            programs.push(&execution.path);
+        }
+    }
     let configuration =
         paths.files.iter().filter(|(path, used)| path.starts_with("/etc") && used.is(Use::Read));
     let mut configuration = configuration.map(|(path, _)| path.as_path());
-    programs.find(has_text).or_else(|| configuration.find(refers)).map(shown)
+    programs.into_iter().find(has_text).or_else(|| configuration.find(refers)).map(shown)
 }
