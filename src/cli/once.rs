@@ -78,7 +78,7 @@ const KNOWN: &[Known] = &[
     option("--gid", &["GID"], "group id inside; the caller's"),
     option("--id-range", &[], "root inside, with all the ids that /etc/subuid and /etc/subgid grant to the caller and the capabilities to use them: chown and package managers work"),
     option("--hostname", &["NAME"], "host name inside; `once`"),
-    option("--cap-add", &["CAP"], "a capability, which counts inside only"),
+    option("--cap-add", &["CAP"], "a capability, which counts inside only; ALL for every one"),
     option("--as-pid-1", &[], "the program is process 1 itself, which has to reap its children"),
     option("--share-net", &[], "the host's network; without it there is loopback only"),
     option("--net", &["none|host|pasta"], "pasta: a network of its own, which pasta(1) connects to others with no right but the caller's; the host's loopback is not reached"),

@@ -153,6 +153,14 @@ fn a_capability_counts_inside() {
     let words =
         ["--cap-add", "NET_RAW", "sh", "-c", "grep -e CapEff -e CapBnd /proc/self/status | tr '\\t' ' '"];
     once(&dir, words).expect(0, "CapEff: 0000000000002000\nCapBnd: 0000000000002000\n", "");
+    let words = [
+        "--cap-add",
+        "ALL",
+        "sh",
+        "-c",
+        "grep CapEff /proc/self/status | tr '\\t' ' '; mount -t tmpfs none /tmp 2>&1",
+    ];
+    once(&dir, words).expect(32, "CapEff: 000001ffffffffff\nstays\n", "");
 }
 
 #[test]

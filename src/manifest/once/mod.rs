@@ -14,7 +14,7 @@ use super::layers::put;
 use super::node::{Entry, Node, Table, Value};
 use super::schema::RESOURCES;
 use super::text;
-use crate::plan::Origin;
+use crate::plan::{Origin, capability};
 use files::Files;
 
 /// An option with its values, as typed.
@@ -190,6 +190,11 @@ impl Making {
                 }
             }
             "--hostname" => set("namespaces.hostname", text_of(value, &origin)),
+            "--cap-add" if value.eq_ignore_ascii_case("all") => {
+                for name in capability::NAMES {
+                    append(&mut self.table, "privileges.capabilities", text_of(name, &origin));
+                }
+            }
             "--cap-add" => append(&mut self.table, "privileges.capabilities", text_of(value, &origin)),
             "--best-effort" => append(&mut self.table, "privileges.best_effort", text_of(value, &origin)),
             "--as-pid-1" => {
