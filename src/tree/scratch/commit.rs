@@ -6,34 +6,28 @@
 //! would have left something on the host that it could not have made there. What the host's users have changed since the program was
 //! started stays as it is: a file says so by its time of last change (`st_ctime`), which nobody can set.
 
-use std::collections::HashMap;
-use std::ffi::{CString, OsStr, OsString};
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat, renameat};
-use nix::libc;
 use nix::sys::stat::{
     FchmodatFlags, FileStat, Mode, UtimensatFlags, fchmod, fchmodat, fstat, fstatat, futimens, mkdirat,
     utimensat,
 };
 use nix::sys::time::TimeSpec;
 use nix::unistd::{
-    Gid, LinkatFlags, Uid, UnlinkatFlags, fchown, fchownat, ftruncate, geteuid, linkat, symlinkat, unlinkat,
+    Gid, LinkatFlags, Uid, UnlinkatFlags, fchown, fchownat, geteuid, linkat, symlinkat, unlinkat,
 };
 
+use super::calls::{APPEARED, copy, discard, exchange, remove, rename_new, temporary_name};
 use super::compare::{names, open_own};
 use super::{Change, Edit, Layer, Node, Trouble, Why, beneath, called, is_directory, modified, split};
 use crate::plan::step::Keep;
-use crate::sys::fs;
 use crate::tree::attributes;
-use crate::tree::copy::next_data;
-use crate::tree::error::errno;
-use crate::tree::remove;
 
 /// What became of it.
 #[derive(Debug, Default)]
@@ -55,6 +49,7 @@ pub fn commit(layer: &Layer<'_>, changes: &[Change], since: TimeSpec) -> Committ
         since,
         is_root: geteuid().is_root(),
         linked: HashMap::new(),
+        touched: HashSet::new(),
         failed: None,
         directories: Vec::new(),
         committed: Committed::default(),
@@ -90,6 +85,8 @@ struct Commit<'a> {
     is_root: bool,
     /// Where a file of the layer with several names was written first, by its number there.
     linked: HashMap<u64, (&'a Path, (u64, u64))>,
+    /// Files of the host's of which one name of several is gone, or is about to be.
+    touched: HashSet<(u64, u64)>,
     /// The last directory that could not be made: what is in it comes next.
     failed: Option<&'a Path>,
     /// Those whose mode and owner are still to be set.
@@ -276,7 +273,7 @@ impl<'a> Commit<'a> {
     }
 
     /// Puts what stands beside a place into it, if the host has there what it had.
-    fn put(&self, change: &Change, temporary: &OsStr, place: &mut Place<'_>) -> Result<(), Why> {
+    fn put(&mut self, change: &Change, temporary: &OsStr, place: &mut Place<'_>) -> Result<(), Why> {
         let done = place.look().and_then(|()| match &place.found {
             None => rename_new(&place.parent, temporary, place.name),
             Some(_) if change.edit == Edit::Added => Err(APPEARED),
@@ -301,7 +298,7 @@ impl<'a> Commit<'a> {
     }
 
     /// An error if the host's file, or anything in the host's directory, was changed meanwhile.
-    fn unchanged(&self, path: &Path, found: &FileStat) -> Result<(), Why> {
+    fn unchanged(&mut self, path: &Path, found: &FileStat) -> Result<(), Why> {
         self.is_as_it_was(found)?;
         let mut waiting = if is_directory(found) { vec![path.to_owned()] } else { Vec::new() };
         while let Some(path) = waiting.pop() {
@@ -319,84 +316,21 @@ impl<'a> Commit<'a> {
         Ok(())
     }
 
-    fn is_as_it_was(&self, found: &FileStat) -> Result<(), Why> {
-        let changed = TimeSpec::new(found.st_ctime, found.st_ctime_nsec);
-        if changed < self.since { Ok(()) } else { Err(Why::Meanwhile("was changed")) }
+    /// Of a file with several names the time of change is ours once one of them has gone: it counts as it was before.
+    fn is_as_it_was(&mut self, found: &FileStat) -> Result<(), Why> {
+        let (number, changed) =
+            ((found.st_dev, found.st_ino), TimeSpec::new(found.st_ctime, found.st_ctime_nsec));
+        if changed >= self.since && !self.touched.contains(&number) {
+            return Err(Why::Meanwhile("was changed"));
+        }
+        if found.st_nlink > 1 && !is_directory(found) {
+            self.touched.insert(number);
+        }
+        Ok(())
     }
 
     fn ids(&self, stat: &FileStat) -> (Option<Uid>, Option<Gid>) {
         let owner = self.layer.owner(stat);
         (Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))
     }
-}
-
-/// Somebody has put something where there was nothing.
-const APPEARED: Why = Why::Meanwhile("has appeared");
-
-/// A name that nobody has.
-fn temporary_name() -> Result<OsString, Why> {
-    let number = fs::random().map_err(called("getrandom"))?;
-    Ok(format!(".stockade-{number:016x}").into())
-}
-
-/// Takes away what was made and is not wanted. What stays is told by the error that led here.
-fn discard(parent: &OwnedFd, name: &OsStr) {
-    let _ = unlinkat(parent, name, UnlinkatFlags::NoRemoveDir);
-}
-
-/// A name as the kernel takes it.
-fn terminated(name: &OsStr) -> Result<CString, Why> {
-    CString::new(name.as_bytes()).map_err(|_| called("renameat2")(Errno::EINVAL))
-}
-
-/// Renames to what must not be a name yet.
-fn rename_new(parent: &OwnedFd, from: &OsStr, to: &OsStr) -> Result<(), Why> {
-    match fs::rename(parent, &terminated(from)?, parent, &terminated(to)?, libc::RENAME_NOREPLACE) {
-        Err(Errno::EEXIST) => Err(APPEARED),
-        // Not on this file system (NFS): a second name refuses as well.
-        Err(Errno::EINVAL | Errno::ENOSYS) => {
-            linkat(parent, from, parent, to, LinkatFlags::empty()).map_err(|errno| match errno {
-                Errno::EEXIST => APPEARED,
-                errno => called("linkat")(errno),
-            })?;
-            discard(parent, from);
-            Ok(())
-        }
-        renamed => renamed.map_err(called("renameat2")),
-    }
-}
-
-/// Two names change places.
-fn exchange(parent: &OwnedFd, one: &OsStr, other: &OsStr) -> Result<(), Why> {
-    fs::rename(parent, &terminated(one)?, parent, &terminated(other)?, libc::RENAME_EXCHANGE)
-        .map_err(called("renameat2"))
-}
-
-/// Removes a file, or a directory with everything in it.
-fn remove(parent: &OwnedFd, name: &OsStr) -> Result<(), Why> {
-    remove::remove(parent, &terminated(name)?).map_err(|resisted| called(resisted.call)(resisted.errno))
-}
-
-/// Copies what a file has, and no more: a hole stays one, or a small layer could fill a large disk.
-fn copy(source: &File, target: &File) -> Result<(), Why> {
-    let size = fstat(source).map_err(called("fstat"))?.st_size as u64;
-    let mut buffer = vec![0; 1 << 16];
-    let mut at = 0;
-    while at < size {
-        let (begin, end) = next_data(source, at, size)?;
-        at = begin;
-        while at < end {
-            let most = buffer.len().min((end - at) as usize);
-            let read = source.read_at(&mut buffer[..most], at);
-            let read = read.map_err(|error| called("read")(errno(&error)))?;
-            if read == 0 {
-                break;
-            }
-            let written = target.write_all_at(&buffer[..read], at);
-            written.map_err(|error| called("write")(errno(&error)))?;
-            at += read as u64;
-        }
-        at = at.max(end);
-    }
-    ftruncate(target, size as libc::off_t).map_err(called("ftruncate"))
 }

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod calls;
 mod commit;
 mod compare;
 #[cfg(test)]

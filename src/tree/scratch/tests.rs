@@ -196,6 +196,27 @@ fn what_others_have_changed_meanwhile_stays() {
 }
 
 #[test]
+fn several_names_of_the_hosts_are_not_taken_for_changes_of_others() {
+    let scene = Scene::new("names");
+    scene.write("lower/one", "old");
+    fs::create_dir(scene.at("lower/directory")).unwrap();
+    for name in ["two", "three", "directory/four"] {
+        fs::hard_link(scene.at("lower/one"), scene.at("lower").join(name)).unwrap();
+    }
+    scene.write("upper/one", "new");
+    scene.write("upper/two", "newer");
+    scene.whiteout("upper/directory");
+    // A tick of the clock of file systems is 10 ms at most.
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    let clock = nix::time::ClockId::CLOCK_REALTIME_COARSE;
+    let committed = scene.commit(nix::time::clock_gettime(clock).unwrap());
+    assert_eq!((told(&committed), committed.done), (vec![], 3));
+    assert_eq!(scene.names("lower"), ["one", "three", "two"]);
+    let read = |path: &str| fs::read_to_string(scene.at(path)).unwrap();
+    assert_eq!([read("lower/one"), read("lower/two"), read("lower/three")], ["new", "newer", "old"]);
+}
+
+#[test]
 fn a_type_is_changed_in_one_step() {
     let scene = Scene::new("types");
     scene.write("lower/file", "x");
