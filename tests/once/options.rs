@@ -158,9 +158,9 @@ fn a_capability_counts_inside() {
         "ALL",
         "sh",
         "-c",
-        "grep CapEff /proc/self/status | tr '\\t' ' '; mount -t tmpfs none /tmp 2>&1",
+        "grep CapEff /proc/self/status | tr '\\t' ' '; umount /tmp 2> /dev/null || echo stays",
     ];
-    once(&dir, words).expect(32, "CapEff: 000001ffffffffff\nstays\n", "");
+    once(&dir, words).expect(0, "CapEff: 000001ffffffffff\nstays\n", "");
 }
 
 #[test]
