@@ -2,13 +2,13 @@
 //! (`lstat`, `readlink`), one component after the other. What directories and links are is remembered, so that most paths take one call.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, readlinkat};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, readlinkat};
 use nix::libc;
 use nix::sys::stat::{FileStat, Mode, fstatat};
 
@@ -24,6 +24,8 @@ const REMEMBERED: usize = 1 << 16;
 #[derive(Debug)]
 pub(super) struct Walker {
     root: OwnedFd,
+    /// Whether it is a jail's: what was a directory a moment ago may be a link by now that leads to the host, and is not followed.
+    guarded: bool,
     known: HashMap<Vec<u8>, Known>,
 }
 
@@ -98,10 +100,19 @@ enum Look {
 }
 
 impl Walker {
-    /// Over the tree below a directory.
+    /// Over this process's own tree.
+    pub(super) fn own() -> Result<Self, Errno> {
+        Self::over(Path::new("/"), false)
+    }
+
+    /// Over the tree of a jail.
     pub(super) fn below(root: &Path) -> Result<Self, Errno> {
+        Self::over(root, true)
+    }
+
+    fn over(root: &Path, guarded: bool) -> Result<Self, Errno> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        Ok(Self { root: nix::fcntl::open(root, flags, Mode::empty())?, known: HashMap::new() })
+        Ok(Self { root: nix::fcntl::open(root, flags, Mode::empty())?, guarded, known: HashMap::new() })
     }
 
     /// Forgets everything: something was renamed, removed or mounted.
@@ -259,7 +270,7 @@ impl Walker {
             Err(_) => return Look::Unknown,
         };
         let known = match attributes.kind {
-            Kind::Link => match readlinkat(self.root.as_fd(), relative(&real)) {
+            Kind::Link => match self.read_link(&real) {
                 Ok(target) => Known::Link(target.into_vec()),
                 Err(_) => return Look::Unknown,
             },
@@ -282,8 +293,26 @@ impl Walker {
         }
     }
 
+    /// openat2(2) of a path, whatever it is, without any link on the way.
+    fn open(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;
+        nix::fcntl::openat2(self.root.as_fd(), relative(path), OpenHow::new().flags(flags).resolve(resolve))
+    }
+
+    /// readlink(2).
+    fn read_link(&self, path: &[u8]) -> Result<OsString, Errno> {
+        if self.guarded {
+            return readlinkat(self.open(path)?.as_fd(), "");
+        }
+        readlinkat(self.root.as_fd(), relative(path))
+    }
+
     /// fstatat(2) that follows nothing.
     fn stat(&self, path: &[u8]) -> Result<FileStat, Errno> {
+        if self.guarded {
+            return nix::sys::stat::fstat(self.open(path)?);
+        }
         let flags = AtFlags::AT_SYMLINK_NOFOLLOW | AtFlags::AT_NO_AUTOMOUNT;
         fstatat(self.root.as_fd(), relative(path), flags)
     }

@@ -1,7 +1,6 @@
 //! What a traced program does, call by call: from the stops of the engine to the record. It only looks.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::rc::Rc;
 
 use nix::errno::Errno;
@@ -83,7 +82,7 @@ impl Watch {
             for_jail: jail.is_some(),
             record: Record::default(),
             tasks: HashMap::new(),
-            host: Walker::below(Path::new("/"))?,
+            host: Walker::own()?,
             others: HashMap::new(),
             own: mount_namespace("self").unwrap_or(0),
             epoch: 0,

@@ -6,7 +6,7 @@ use super::{common, program, trace};
 use common::{Dir, Need, needs};
 use stockade::plan::capability::NAMES;
 use stockade::plan::system_calls::Policy;
-use stockade::seen::Seen;
+use stockade::seen::{Seen, Use};
 use stockade::trace::Command;
 
 /// Runs the program of a directory in a jail, with this in its manifest, and whoever sets the jail up under trace.
@@ -55,6 +55,7 @@ fn what_a_jailed_program_lacks_is_told() {
         "",
         r#"
         need(open("/there/file", O_RDONLY) >= 0);
+        need(open("/there/link", O_RDONLY) >= 0);
         need(open("/there/none", O_RDONLY) < 0 && errno == ENOENT);
         need(chdir("/there") == 0 && open("other", O_RDONLY) < 0);
         need(open("/there/new", O_WRONLY | O_CREAT, 0600) < 0 && errno == EROFS);
@@ -71,7 +72,8 @@ fn what_a_jailed_program_lacks_is_told() {
         need(wait(&status) > 0 && WEXITSTATUS(status) == 3);
         "#,
     );
-    let seen = seen_in_jail(&directory, "");
+    let seen =
+        seen_in_jail(&directory, r#"tree.links = [{ path = "/there/link", target = "../there/file" }]"#);
     assert_eq!(
         lacked(&seen),
         [
@@ -86,8 +88,10 @@ fn what_a_jailed_program_lacks_is_told() {
             "sethostname [0, 0, 0, 0, 0, 0]",
         ]
     );
+    let link = &seen.files[Path::new("/there/link")];
+    assert_eq!(link.uses.keys().collect::<Vec<_>>(), [&Use::Followed]);
     assert_eq!(seen.executions[0].path, Path::new("/program"));
     assert_eq!(seen.executions[0].arguments, ["/program"]);
-    let moment = &seen.lacked.files[Path::new("/there/none")][&stockade::seen::Use::Read];
+    let moment = &seen.lacked.files[Path::new("/there/none")][&Use::Read];
     assert_eq!((&*moment.program, moment.call), ("/program", "openat"));
 }
