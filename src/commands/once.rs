@@ -1,5 +1,5 @@
-//! `once`: runs one command isolated. Its options become a manifest, and from there on it is a run like any other, but for the record:
-//! nobody is to find it, and nothing of it is kept.
+//! `once`: runs one command isolated. Its options become a manifest, and from there on it is a run like any other, but that
+//! nothing of it is kept, and that there is a record of it only where there is a place for one.
 
 use std::fs::File;
 use std::io::{IsTerminal as _, Write as _};
@@ -38,8 +38,7 @@ pub(super) fn once(options: &Once) -> Result<u8> {
     let overlays = Overlays::of(options, &jail.loaded.manifest)?;
     let tell = |program| outputs.tell(program);
     let mut course = Course::default();
-    let result =
-        run::run_unrecorded(&jail, outputs.listens().then_some(&tell), overlays.as_ref(), &mut course);
+    let result = run::run_once(&jail, outputs.listens().then_some(&tell), overlays.as_ref(), &mut course);
     let mut result = result.map_err(|failure| failure.code(exit::FAILED));
     if let (Ok(code), Some(overlays)) = (&mut result, &overlays) {
         (*code, course.changes) = overlays.finish(*code);

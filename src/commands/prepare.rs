@@ -369,7 +369,13 @@ impl Jail {
     }
 
     /// What others are to know of a run from this tree; `None` where there is no place for it, and nothing on disk it could harm.
-    pub(super) fn notice(&self, tree: &HostPath, steps: &[Step], init: bool) -> Option<state::Draft> {
+    pub(super) fn notice(
+        &self,
+        tree: &HostPath,
+        steps: &[Step],
+        init: bool,
+        is_needed: bool,
+    ) -> Option<state::Draft> {
         let place = records(&self.state);
         let is_there = place.parent().is_some_and(Path::is_dir);
         if self.is_in_memory() && (self.state.as_os_str().is_empty() || !is_there) {
@@ -385,7 +391,7 @@ impl Jail {
             sources: self.loaded.sources.clone(),
             sets: self.sets.clone(),
         };
-        Some(state::Draft { place, entry })
+        Some(state::Draft { place, entry, is_needed })
     }
 
     /// The state directory.

@@ -50,15 +50,15 @@ pub(super) fn run(options: &cli::Run, request: &Request) -> Result<u8> {
     run(None)
 }
 
-/// Runs a jail that nobody else is to find; `listener` is told the program's process when it has been executed, and `overlays` get what
-/// was written to them.
-pub(super) fn run_unrecorded(
+/// Runs a jail that others find if there is a place for its record; `listener` is told the program's process when it has been executed,
+/// and `overlays` get what was written to them.
+pub(super) fn run_once(
     jail: &Jail,
     listener: Option<&dyn Fn(i32)>,
     overlays: Option<&Overlays>,
     course: &mut Course,
 ) -> Result<u8> {
-    let waiting = Waiting { listener, overlays, is_recorded: false, ..Waiting::for_nobody() };
+    let waiting = Waiting { listener, overlays, must_be_recorded: false, ..Waiting::for_nobody() };
     attempt(jail, None, &waiting, course)
 }
 
@@ -96,7 +96,7 @@ fn reported(options: &cli::Run, request: &Request, background: Option<&Backgroun
         told,
         listener: None,
         overlays: None,
-        is_recorded: true,
+        must_be_recorded: true,
     };
     let mut course = Course::default();
     let result = attempt(&jail, options.generation, &waiting, &mut course);
@@ -151,8 +151,8 @@ struct Waiting<'a> {
     listener: Option<&'a dyn Fn(i32)>,
     /// Who gets what was written to overlays.
     overlays: Option<&'a Overlays>,
-    /// Whether others are to find the run.
-    is_recorded: bool,
+    /// Whether others have to find the run, and not only if that can be.
+    must_be_recorded: bool,
 }
 
 impl Waiting<'_> {
@@ -166,7 +166,7 @@ impl Waiting<'_> {
             told: Cell::new(false),
             listener: None,
             overlays: None,
-            is_recorded: true,
+            must_be_recorded: true,
         }
     }
 
@@ -242,9 +242,12 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
     course.layers.clone_from(&plan.layers);
     course.network = Some(network(&plan.steps));
     let tell = |started| waiting.tell(started);
-    let record = jail.notice(tree, &plan.steps, program.keeps_init()).filter(|_| waiting.is_recorded);
+    let record = jail.notice(tree, &plan.steps, program.keeps_init(), waiting.must_be_recorded);
     // What killed supervisors have left is in the same places.
     jail::sweep(&plan.steps);
+    if let Some(record) = &record {
+        jail::records::sweep_dead(&record.place);
+    }
     waiting.overlays.map_or(Ok(()), |overlays| overlays.open(&plan.steps))?;
     let began = Instant::now();
     let result = jail::run_as(

@@ -281,7 +281,7 @@ fn supervise(
     child: ChildEnds,
     ends: Ends<'_>,
 ) -> Result<End, Error> {
-    let _record = notice.record.map(state::Draft::write).transpose()?;
+    let _record = notice.record.map(state::Draft::write_if_needed).transpose()?.flatten();
     if program.adopts {
         process::adopt_orphans().map_err(sys::Error::of("prctl"))?;
     }

@@ -109,6 +109,17 @@ pub fn tidy(place: &Path) {
     {}
 }
 
+/// Sweeps the records of supervisors that were killed, with what only they tell of. No file is read of one whose number somebody has.
+pub fn sweep_dead(place: &Path) {
+    for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_dead = |pid| process::kill(pid, 0) == Err(Errno::ESRCH);
+        if parse_file_name(&name).is_some_and(|(_, supervisor)| is_dead(supervisor)) {
+            sweep(place, &name);
+        }
+    }
+}
+
 /// Sweeps one record, if its jail is over.
 pub(super) fn sweep(place: &Path, name: &OsStr) {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;

@@ -186,10 +186,20 @@ pub struct Draft {
     pub place: PathBuf,
     /// What it says.
     pub entry: Entry,
+    /// Whether nothing may run without it. Else there is none where none can be written, and no directory is left for it.
+    pub is_needed: bool,
 }
 
 impl Draft {
-    /// Writes it, by the supervisor. Four calls where the directory is there, which has to be one that is read later: what is in a
+    /// Writes it, by the supervisor, if that can be done or has to be.
+    pub(super) fn write_if_needed(&self) -> Result<Option<Record>, Error> {
+        match self.write() {
+            Err(_) if !self.is_needed => Ok(None),
+            written => written.map(Some),
+        }
+    }
+
+    /// Writes it. Four calls where the directory is there, which has to be one that is read later: what is in a
     /// place where others may write is believed by nobody.
     ///
     /// PID 1 inherits the descriptor and closes it with all others before there is a program: for so long it holds the lock as well.
@@ -201,7 +211,7 @@ impl Draft {
             move |errno| Unwritten { path, error: sys::Error { call, errno } }
         };
         // From here on, dropping it removes it.
-        let record = Record { path: path.clone(), file };
+        let record = Record { path: path.clone(), file, leaves_place: self.is_needed };
         let place = stat(&self.place).map_err(failed("stat"))?;
         if !is_ours(&place) {
             let (owner, mode) = (place.st_uid, place.st_mode & 0o7777);
@@ -252,6 +262,8 @@ pub(super) struct Record {
     path: PathBuf,
     /// The lock goes with this descriptor.
     file: OwnedFd,
+    /// Whether the directory stays when it is empty.
+    leaves_place: bool,
 }
 
 impl Drop for Record {
@@ -260,6 +272,10 @@ impl Drop for Record {
         match unlink(&self.path) {
             Ok(()) | Err(_) => {}
         }
+        // Not empty, if others run.
+        if !self.leaves_place
+            && let Some(Ok(()) | Err(_)) = self.path.parent().map(std::fs::remove_dir)
+        {}
     }
 }
 
@@ -334,7 +350,7 @@ mod tests {
     #[test]
     fn whoever_has_the_same_number_takes_no_record_away() {
         let place = std::env::temp_dir().join(format!("stockade-namesakes-{}", std::process::id()));
-        let draft = Draft { place: place.clone(), entry: written().entry };
+        let draft = Draft { place: place.clone(), entry: written().entry, is_needed: true };
         let names = || {
             let mut names: Vec<_> =
                 std::fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -356,7 +372,11 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..200 {
-                        drop(Draft { place: place.clone(), entry: written().entry }.write().unwrap());
+                        drop(
+                            Draft { place: place.clone(), entry: written().entry, is_needed: true }
+                                .write()
+                                .unwrap(),
+                        );
                     }
                 });
                 scope.spawn(|| (0..200).for_each(|_| records::tidy(&place)));

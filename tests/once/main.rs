@@ -15,6 +15,7 @@ mod ids;
 mod judge;
 mod landlock_only;
 mod limits;
+mod listed;
 mod memory;
 mod network;
 mod options;
