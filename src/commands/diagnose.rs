@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::import::write;
-use super::learn::{cannot, span};
+use super::learn::span;
 use super::prepare::{Jail, Result};
+use super::watch::watch;
 use crate::cli;
 use crate::error::{self, Failure, exit};
 use crate::manifest::Request;
@@ -14,18 +15,39 @@ use crate::manifest::edit::{self, Line, Place};
 use crate::manifest::learn::{Facts, Lack, lacks};
 use crate::manifest::resolve::system_calls;
 use crate::report::diagnostic::{Diagnostic, Severity};
-use crate::seen::Seen;
-use crate::trace::{Command, Happened, Tracer};
-
-/// How long the jail may take to end when its time is up.
-const GRACE: Duration = Duration::from_secs(5);
+use crate::trace::Command;
 
 /// Runs it, and tells.
 pub(super) fn diagnose(options: &cli::Diagnose, request: &Request) -> Result<u8> {
     let duration = options.duration.as_deref().map(span).transpose()?;
     let jail = Jail::load(request).map_err(|failure| failure.code(exit::FAILED))?;
-    let accounts = jail.accounts()?;
-    let seen = watched(&jail, request, duration)?;
+    let lacks = lacking(&jail, request, None, duration)?;
+    let printed = error::print(&told(&jail, &lacks));
+    if lacks.is_empty() {
+        return Ok(printed);
+    }
+    if options.apply {
+        apply(&jail.loaded.path, &lacks)?;
+    }
+    Ok(if printed == 0 { exit::FINDING } else { printed })
+}
+
+/// Runs the jail as `run` does, by this same binary, to its end, for so long or until the probe succeeds; everything that it lacked.
+pub(super) fn lacking(
+    jail: &Jail,
+    request: &Request,
+    probe: Option<&str>,
+    duration: Option<Duration>,
+) -> Result<Vec<Lack>> {
+    let mut arguments: Vec<OsString> = vec!["/proc/self/exe".into(), "run".into()];
+    for set in &request.sets {
+        arguments.extend(["--set".into(), set.into()]);
+    }
+    arguments.extend([request.jail.clone(), "--".into()]);
+    arguments.extend(request.extra_arguments.iter().cloned());
+    let (_, policy) = system_calls::of(&jail.loaded.manifest);
+    let command = Command { arguments, jail: Some(policy), ..Command::default() };
+    let seen = watch(&command, probe, duration)?.seen;
     if seen.executions.is_empty() {
         let nothing = Diagnostic::error(format!("the program of jail `{}` has not been executed", jail.name));
         return Err(Failure::new(nothing.hint("what is said above is in the way"), exit::FAILED));
@@ -39,47 +61,10 @@ pub(super) fn diagnose(options: &cli::Diagnose, request: &Request) -> Result<u8>
         probe: None,
         status: None,
         environment: Vec::new(),
-        trusted: Vec::new(),
         host: &jail.host,
-        accounts: &accounts,
+        accounts: &jail.accounts()?,
     };
-    let lacks = lacks(&seen, &facts, &jail.loaded.manifest);
-    let printed = error::print(&told(&jail, &lacks));
-    if lacks.is_empty() {
-        return Ok(printed);
-    }
-    if options.apply {
-        apply(&jail.loaded.path, &lacks)?;
-    }
-    Ok(if printed == 0 { exit::FINDING } else { printed })
-}
-
-/// Runs the jail as `run` does, by this same binary, to its end or for so long.
-fn watched(jail: &Jail, request: &Request, duration: Option<Duration>) -> Result<Seen> {
-    let mut arguments: Vec<OsString> = vec!["/proc/self/exe".into(), "run".into()];
-    for set in &request.sets {
-        arguments.extend(["--set".into(), set.into()]);
-    }
-    arguments.extend([request.jail.clone(), "--".into()]);
-    arguments.extend(request.extra_arguments.iter().cloned());
-    let (_, policy) = system_calls::of(&jail.loaded.manifest);
-    let command = Command { arguments, jail: Some(policy), ..Command::default() };
-    let mut deadline = None;
-    let mut tracer = Tracer::start(&command).map_err(|error| cannot(&error))?;
-    loop {
-        match tracer.run(deadline).map_err(|error| cannot(&error))? {
-            Happened::AllEnded => break,
-            Happened::Deadline => {
-                tracer.stop(GRACE).map_err(|error| cannot(&error))?;
-                break;
-            }
-            // Not what its tree takes to be built.
-            Happened::Entered => deadline = deadline.or(duration.map(|duration| Instant::now() + duration)),
-            // The jail has got it as well, and ends by it if it means that.
-            Happened::Signal(_) | Happened::Ended(_) | Happened::Beside(..) => {}
-        }
-    }
-    tracer.finish().map_err(|error| cannot(&error))
+    Ok(lacks(&seen, &facts, &jail.loaded.manifest))
 }
 
 /// Everything that was lacking, as text.

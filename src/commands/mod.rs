@@ -28,6 +28,7 @@ mod suite;
 mod test;
 mod verify;
 mod view;
+mod watch;
 mod why;
 
 use crate::cli::{Command, Verb, request};

@@ -210,3 +210,20 @@ fn who_fails_at_once_at_a_terminal_is_told_where_to_look() {
         "/bin/cat: /etc/hostname: No such file or directory\n",
     );
 }
+
+#[test]
+fn what_the_jailed_run_lacks_is_added_until_it_works() {
+    let Some(dir) = place("learn-rounds") else { return };
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    // Only in a jail has it so small a process id.
+    let source = "#include <fcntl.h>\n#include <unistd.h>\n\
+                  int main(void) { return getpid() < 5 && open(\"/etc/hostname\", O_RDONLY) < 0; }\n";
+    compile_static(&dir.join("program"), source);
+    let output = dir.stockade(["learn", "--prove", "--output", "rounds.toml", "--", "./program"]).output();
+    assert_eq!(output.code, Some(0), "{}", said(&output));
+    assert!(output.stderr.contains("it does not work yet; 1 line is added\n"), "{}", said(&output));
+    let text = fs::read_to_string(dir.join("rounds.toml")).unwrap();
+    assert!(text.contains("    \"/etc/hostname\",  # read by program, "), "{text}");
+}

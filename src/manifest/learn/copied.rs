@@ -115,7 +115,7 @@ pub(super) fn lines(paths: &Paths, purposes: &All<'_>, covered: &Covered, facts:
         match purpose {
             Purpose::File => match secrets::of(path, used) {
                 Secret::No => _ = files.insert(*path, used),
-                secret => lines.push(kept_apart(path, used, secret, facts)),
+                secret => lines.push(kept_apart(path, used, secret)),
             },
             Purpose::Directory if used.is(Use::Listed) => _ = files.insert(*path, used),
             _ => {}
@@ -158,11 +158,11 @@ fn leads(link: &Path, target: &Path, used: &Path) -> bool {
 }
 
 /// A file that is not copied.
-fn kept_apart(path: &Path, used: &Used, secret: Secret, facts: &Facts<'_>) -> Line {
+fn kept_apart(path: &Path, used: &Used, secret: Secret) -> Line {
     let place = quoted(path);
     let value = format!("source = {place}\ntarget = {place}");
     let reason = used.reason();
-    if secret == Secret::Private || facts.trusted.iter().any(|trusted| trusted == path) {
+    if secret == Secret::Private {
         let reason = format!("not everybody may read it, so it is shown and not copied: {reason}");
         return Line { place: Place::Table("mounts"), value, reason };
     }
@@ -195,7 +195,7 @@ fn data(
     let tops: Vec<PathBuf> = places.keys().filter(is_top).cloned().collect();
     let line = |place: &PathBuf| {
         if secrets::is_key(place) {
-            return kept_apart(place, places[place], Secret::Key, facts);
+            return kept_apart(place, places[place], Secret::Key);
         }
         let value = format!("source = {0}\ntarget = {0}", quoted(place));
         Line { place: Place::Table("mounts"), value, reason: format!("data: {}", places[place].reason()) }

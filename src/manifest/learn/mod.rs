@@ -61,8 +61,6 @@ pub struct Facts<'a> {
     pub status: Option<i32>,
     /// Variables of the caller's, see [`of_caller`].
     pub environment: Vec<(String, String)>,
-    /// Secrets that it cannot do without.
-    pub trusted: Vec<PathBuf>,
     /// The host.
     pub host: &'a Host,
     /// The host's accounts.
@@ -132,15 +130,31 @@ fn programs(seen: &Seen, paths: &Paths) -> Vec<Line> {
     lines
 }
 
-/// Keys and the like that were read and are left out.
-pub fn secrets(seen: &Seen, facts: &Facts<'_>) -> Vec<PathBuf> {
+/// Keys and the like that were read and are left out: the mounts that show them.
+pub fn secrets(seen: &Seen, facts: &Facts<'_>) -> Vec<Line> {
     let paths = Paths::of(seen, facts);
     let read = paths.files.iter().filter(|(path, used)| {
         used.is(Use::Read)
             && purpose::of(path, used) == Purpose::File
             && secrets::of(path, used) == Secret::Key
     });
-    read.map(|(path, _)| path.clone()).collect()
+    let shown = |(path, used): (&PathBuf, &paths::Used)| Line {
+        place: Place::Table("mounts"),
+        value: format!("source = {0}\ntarget = {0}", quoted(path)),
+        reason: format!("a secret without which it does not work, {}", used.reason()),
+    };
+    read.map(shown).collect()
+}
+
+/// Whether what a jail lacks is given unasked: nothing that has power over the host, and no call that is refused for a reason.
+pub fn is_given(line: &Line) -> bool {
+    match line.place {
+        Place::Entry("privileges", "capabilities") => rights::GIVEN
+            .iter()
+            .any(|name| line.value == text(name) || line.value == text(&format!("CAP_{name}"))),
+        Place::Value("privileges", _) => false,
+        _ => true,
+    }
 }
 
 /// What stands first: the name, the command, and what is chosen by one word.

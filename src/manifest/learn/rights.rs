@@ -16,7 +16,7 @@ use crate::plan::system_calls::{CALLS, Errno, Policy, position};
 use crate::seen::{Call, Moment, Seen, Socket, Use};
 
 /// Capabilities that a jail is given when the program has used them. All of them count in its own user namespace only.
-const GIVEN: [&str; 12] = [
+pub(super) const GIVEN: [&str; 12] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "FOWNER",
