@@ -320,3 +320,23 @@ fn pid_1_may_do_what_it_does_and_nothing_else() {
         assert_eq!(run(&INIT_PROGRAM, &Data::new(native, number.into())), KILL);
     }
 }
+
+#[test]
+fn a_watching_program_stops_what_a_policy_refuses_and_nothing_else() {
+    const TRACE: u32 = 0x7FF0_0000;
+    let architectures = [Architecture::X86_64, Architecture::X86_32];
+    for (name, policy) in policies() {
+        let program = watching(&policy, &architectures);
+        for architecture in architectures {
+            for number in 0..600 {
+                let data = Data::new(architecture, number);
+                let refused = policy.refuses(architecture, number, &data.arguments).is_some();
+                let expected = if refused { TRACE } else { ALLOW };
+                assert_eq!(run(&program, &data), expected, "{name}: {number} on {architecture:?}");
+            }
+        }
+        // Of other processors, and of x32, nothing is known.
+        assert_eq!(run(&program, &Data::new(Architecture::Aarch64, 221)), ALLOW, "{name}");
+        assert_eq!(run(&program, &Data::new(Architecture::X86_64, 0x4000_0000 + 59)), ALLOW, "{name}");
+    }
+}
