@@ -101,6 +101,7 @@ const KNOWN: &[Known] = &[
     option("--save", &["FILE"], "write what the options amount to as a manifest, and run nothing; - for standard output"),
     option("--report", &["FILE|FD"], "write what was enforced, used and reached, and how it ended, as JSON"),
     option("-v", &[], "tell that in a line on standard error"),
+    option("--diagnose", &[], "watch it, and if it ends with an error tell what it lacked that the host has, and the option that gives it"),
     option("--json-status-fd", &["FD"], "write the program's process id and its exit code to this descriptor, as JSON lines"),
     option("--info-fd", &["FD"], "write the program's process id to this descriptor, as JSON"),
     option("--args", &["FD"], "read further options from this descriptor, each ended by a NUL byte"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::import::write;
 use super::learn::span;
 use super::prepare::{Jail, Result};
-use super::watch::watch;
+use super::watch::{Watched, watch};
 use crate::cli;
 use crate::error::{self, Failure, exit};
 use crate::manifest::Request;
@@ -39,19 +39,31 @@ pub(super) fn lacking(
     probe: Option<&str>,
     duration: Option<Duration>,
 ) -> Result<Vec<Lack>> {
-    let mut arguments: Vec<OsString> = vec!["/proc/self/exe".into(), "run".into()];
+    let mut arguments: Vec<OsString> = vec!["run".into()];
     for set in &request.sets {
         arguments.extend(["--set".into(), set.into()]);
     }
     arguments.extend([request.jail.clone(), "--".into()]);
     arguments.extend(request.extra_arguments.iter().cloned());
-    let (_, policy) = system_calls::of(&jail.loaded.manifest);
-    let command = Command { arguments, jail: Some(policy), ..Command::default() };
-    let seen = watch(&command, probe, duration)?.seen;
-    if seen.executions.is_empty() {
+    let (watched, lacks) = watched(jail, arguments, probe, duration)?;
+    if watched.seen.executions.is_empty() {
         let nothing = Diagnostic::error(format!("the program of jail `{}` has not been executed", jail.name));
         return Err(Failure::new(nothing.hint("what is said above is in the way"), exit::FAILED));
     }
+    Ok(lacks)
+}
+
+/// Runs this same binary with these words, which start the jail; how it went, and what it lacked.
+pub(super) fn watched(
+    jail: &Jail,
+    words: Vec<OsString>,
+    probe: Option<&str>,
+    duration: Option<Duration>,
+) -> Result<(Watched, Vec<Lack>)> {
+    let (_, policy) = system_calls::of(&jail.loaded.manifest);
+    let arguments = std::iter::once("/proc/self/exe".into()).chain(words).collect();
+    let command = Command { arguments, jail: Some(policy), ..Command::default() };
+    let watched = watch(&command, probe, duration)?;
     let facts = Facts {
         name: jail.name.as_str().to_owned(),
         path: jail.loaded.path.clone(),
@@ -64,7 +76,8 @@ pub(super) fn lacking(
         host: &jail.host,
         accounts: &jail.accounts()?,
     };
-    Ok(lacks(&seen, &facts, &jail.loaded.manifest))
+    let lacks = lacks(&watched.seen, &facts, &jail.loaded.manifest);
+    Ok((watched, lacks))
 }
 
 /// Everything that was lacking, as text.

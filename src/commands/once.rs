@@ -1,16 +1,17 @@
 //! `once`: runs one command isolated. Its options become a manifest, and from there on it is a run like any other, but that
 //! nothing of it is kept, and that there is a record of it only where there is a place for one.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::overlay::Overlays;
 use super::prepare::{Jail, Result};
-use super::run;
+use super::{diagnose, run};
 use crate::cli::{Once, descriptor_content};
 use crate::error::{self, Failure, exit};
-use crate::manifest::once::{Asked, Facts, Found};
+use crate::manifest::once::{Asked, Facts, Found, option_for};
 use crate::manifest::resolve::accounts::Accounts;
 use crate::manifest::{self, OfOptions, Unusable};
 use crate::plan::Account;
@@ -22,6 +23,9 @@ use crate::sys;
 pub(super) fn once(options: &Once) -> Result<u8> {
     if options.value("--die-with-parent").is_some() {
         die_with_parent()?;
+    }
+    if options.value("--diagnose").is_some() {
+        return diagnosed(options);
     }
     let from = options.value("--from");
     let OfOptions { loaded, note, text } = options_as_manifest(options, from)?;
@@ -53,6 +57,39 @@ pub(super) fn once(options: &Once) -> Result<u8> {
         file.write_all(text.as_bytes()).map_err(|error| run::not_reported(path, &error))?;
     }
     result
+}
+
+/// Runs it under trace, and tells what it lacked if it ends with an error.
+fn diagnosed(options: &Once) -> Result<u8> {
+    // What can be read once is left to the run.
+    const READ: [&str; 4] = ["--diagnose", "--file", "--bind-data", "--ro-bind-data"];
+    let known = options.options.iter().filter(|asked| !READ.contains(&asked.name)).cloned().collect();
+    let known = Once { options: known, command: options.command.clone() };
+    let loaded = options_as_manifest(&known, known.value("--from"))?.loaded;
+    let jail = Jail::of(loaded, Vec::new()).map_err(|failure| failure.code(exit::FAILED))?;
+    let mut words: Vec<OsString> = vec!["once".into()];
+    for asked in options.options.iter().filter(|asked| asked.name != "--diagnose") {
+        words.push(asked.name.into());
+        words.extend(asked.values.iter().map(OsString::from));
+    }
+    words.push("--".into());
+    words.extend(options.command.iter().cloned());
+    let (watched, lacks) = diagnose::watched(&jail, words, None, None)?;
+    let code = watched.status.and_then(|status| u8::try_from(status).ok()).unwrap_or(exit::FAILED);
+    if code == 0 || watched.seen.executions.is_empty() {
+        return Ok(code);
+    }
+    if lacks.is_empty() {
+        error::note("diagnose: nothing that the host has was lacking");
+    }
+    for lack in lacks {
+        error::note(&format!("diagnose: {}", lack.what));
+        let given = lack.lines.iter().map(|line| option_for(line).unwrap_or_else(|| line.told()));
+        for line in given.chain(lack.hint) {
+            error::note(&format!("    {line}"));
+        }
+    }
+    Ok(code)
 }
 
 /// The manifest that options amount to, as text.

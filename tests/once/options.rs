@@ -286,3 +286,33 @@ fn a_shell_has_a_terminal_of_its_own() {
         assert!(said.contains(word), "{word:?} in {said:?}");
     }
 }
+
+#[test]
+fn what_it_lacked_is_told_with_the_option_that_gives_it() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = place("once-diagnose");
+    dir.write("shown/here", "");
+    dir.write("elsewhere/data", "content\n");
+    let lacking = dir.join("elsewhere/data").display().to_string();
+    let shown = dir.join("shown").display().to_string();
+    let once_in = |words: &[&str]| {
+        let mut command = once(&dir, words.iter().copied());
+        command.inner.current_dir(&shown);
+        let mut output = command.output();
+        // When it was, is another time each time.
+        if let Some((before, rest)) = output.stderr.clone().split_once(", at ") {
+            output.stderr = format!("{before}{}", rest.split_once(" s").unwrap().1);
+        }
+        (output.code, output.stdout, output.stderr)
+    };
+    let told = format!(
+        "cat: {lacking}: No such file or directory\ndiagnose: `{lacking}` is missing: to be read by cat, openat(2)\n    --ro {lacking}\n"
+    );
+    assert_eq!(once_in(&["--diagnose", "cat", &lacking]), (Some(1), String::new(), told));
+    let given = (Some(0), "content\n".to_owned(), String::new());
+    assert_eq!(once_in(&["--diagnose", "--ro", &lacking, "cat", &lacking]), given);
+    let nothing = "diagnose: nothing that the host has was lacking\n".to_owned();
+    assert_eq!(once_in(&["--diagnose", "sh", "-c", "exit 7"]), (Some(7), String::new(), nothing));
+}

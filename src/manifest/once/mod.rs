@@ -2,6 +2,7 @@
 //! Whatever holds for a manifest holds for it: it is decoded, checked, resolved and run by the same code, and can be written to a file.
 
 mod files;
+mod lacked;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,8 @@ use super::node::{Entry, Node, Table, Value};
 use super::schema::RESOURCES;
 use super::text;
 use crate::plan::{Origin, capability};
+pub use lacked::option as option_for;
+
 use files::Files;
 
 /// An option with its values, as typed.
