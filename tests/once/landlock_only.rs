@@ -132,6 +132,18 @@ fn the_report_says_what_is_not_there() {
 }
 
 #[test]
+fn a_saved_manifest_is_one_for_the_hosts_tree_as_well() {
+    if !has_landlock() {
+        return;
+    }
+    let dir = place("only-saved");
+    once(&dir, ["--landlock-only", "--save", "saved.toml", "sh", "-c", "cat data/file"]).expect(0, "", "");
+    let mut again = dir.stockade(["run", "./saved.toml"]);
+    again.inner.env("STOCKADE_RUN_DIR", dir.join("run"));
+    again.expect(0, "content\n", NOTE);
+}
+
+#[test]
 fn what_takes_namespaces_is_refused() {
     if !has_landlock() {
         return;

@@ -9,7 +9,7 @@ use super::control_groups::Controls;
 use super::run::{self, Context, Run, Steps, shown_proc};
 use super::{circumstances, identity, landlock, standard};
 use crate::manifest::finding::Finding;
-use crate::manifest::schema::{DeviceName, Manifest, MountKind, Network, Proc};
+use crate::manifest::schema::{DeviceName, Link, Manifest, MountKind, Network, Proc};
 use crate::plan::landlock::{AccessSet, Beneath, NetworkSet};
 use crate::plan::secure_bits::SecureBits;
 use crate::plan::step::{Action, CapabilitySet, DEVICES, Namespaces};
@@ -53,6 +53,11 @@ fn refused(manifest: &Manifest, context: &Context<'_>) -> Vec<Finding> {
     let foreign = !is_root && (identity.uid, identity.gid) != (context.host.uid, context.host.gid);
     let capability = manifest.privileges.capabilities.iter().chain(&manifest.privileges.bounding).next();
     let pasta = namespaces.network.as_ref().filter(|network| network.value == Network::Pasta);
+    // What the host has itself is there.
+    let is_hosts = |link: &Link| {
+        let found = std::fs::read_link(context.host.path(link.path.as_path()));
+        found.is_ok_and(|text| text.as_os_str() == link.target)
+    };
     let wanted = [
         ("a host name of its own", namespaces.hostname.as_ref().map(|at| &at.origin)),
         ("a range of ids", namespaces.id_range.as_ref().filter(|at| at.value).map(|at| &at.origin)),
@@ -69,10 +74,7 @@ fn refused(manifest: &Manifest, context: &Context<'_>) -> Vec<Finding> {
         ("a capability", capability.map(|at| &at.origin)),
         ("supplementary groups", manifest.program.supplementary_groups.first().map(|at| &at.origin)),
         ("a file of the jail's own", tree.text.first().map(|at| &at.origin)),
-        (
-            "a link of the jail's own",
-            tree.links.iter().map(|at| &at.origin).find(|origin| !matches!(origin, Origin::Default(_))),
-        ),
+        ("a link of the jail's own", tree.links.iter().find(|at| !is_hosts(&at.value)).map(|at| &at.origin)),
         ("a directory of the jail's own", tree.directories.first().map(|at| &at.origin)),
     ];
     let named = wanted.into_iter().filter_map(|(what, origin)| origin.map(|origin| (what, origin)));

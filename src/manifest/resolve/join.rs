@@ -3,6 +3,7 @@
 
 use super::run::Run;
 use crate::manifest::finding::Finding;
+use crate::plan::landlock::Beneath;
 use crate::plan::step::{Action, Namespaces, RootMethod};
 use crate::plan::{HostPath, Origin, Phase, Step};
 use crate::sys::host::Host;
@@ -20,6 +21,11 @@ pub fn join_steps(run: Run, host: &Host, groups: &[HostPath]) -> Result<Run, Fin
                 return Err(Finding::error("a jail whose tree is in memory cannot be joined", &step.origin)
                     .why("nothing on the host tells its root from another's")
                     .hint("write `tree = \"disk\"` under [root], or start what is needed from within"));
+            }
+            Action::AllowAccess { beneath: Beneath::Host(_), .. } => {
+                return Err(Finding::error("a jail without namespaces cannot be joined", &step.origin)
+                    .why("with `tree = \"host\"` there is nothing to be entered")
+                    .hint("start another one"));
             }
             Action::MakeControlGroups { .. }
             | Action::EnterControlGroups { .. }
