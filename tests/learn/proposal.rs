@@ -227,3 +227,28 @@ fn what_the_jailed_run_lacks_is_added_until_it_works() {
     let text = fs::read_to_string(dir.join("rounds.toml")).unwrap();
     assert!(text.contains("    \"/etc/hostname\",  # read by program, "), "{text}");
 }
+
+#[test]
+fn an_interpreter_has_its_modules_and_nothing_of_where_it_was_called() {
+    let Some(dir) = place("learn-python") else { return };
+    if !needs(Need::UserNamespaces) || !needs(Need::Program("/usr/bin/python3")) {
+        return;
+    }
+    dir.write("mine", "not the program's\n");
+    let words = [
+        "learn",
+        "--prove",
+        "--output",
+        "python.toml",
+        "--",
+        "/usr/bin/python3",
+        "-c",
+        "import ssl, email, http.client, json",
+    ];
+    let output = dir.stockade(words).output();
+    let text = fs::read_to_string(dir.join("python.toml")).unwrap_or_default();
+    assert_eq!(output.code, Some(0), "{}{text}", said(&output));
+    assert!(!text.contains("mine"), "{text}");
+    let planned = dir.stockade(["plan", "--all", "./python.toml"]).output();
+    assert!(!planned.stdout.contains("/mine"), "{}", planned.stdout);
+}

@@ -14,7 +14,7 @@ use super::{Facts, quoted, shown, text};
 use crate::manifest::edit::{Line, Place};
 use crate::manifest::libs::{self, Kind as Content};
 use crate::manifest::resolve::covered::Covered;
-use crate::manifest::resolve::package_of;
+use crate::manifest::resolve::packages_of;
 use crate::manifest::root::Root;
 use crate::seen::Use;
 
@@ -24,6 +24,8 @@ const MANY: usize = 4;
 const MANY_OF_A_PACKAGE: usize = 40;
 /// How much more than what was read a directory may bring, in bytes: a few small files.
 const SPARE: u64 = 64 << 10;
+/// Where directories are parts of programs.
+const SYSTEM: [&str; 3] = ["/etc", "/opt", "/usr"];
 /// The most entries of a directory that are looked at.
 const MOST: usize = 10_000;
 
@@ -85,9 +87,10 @@ fn of_directory(list: &'static str, directory: &Path, files: &[(&Path, &Used)]) 
 /// A name in its two parts, if both can stand in a pattern as they are.
 fn stem_and_ending(path: &Path) -> Option<(&str, &str)> {
     let (stem, ending) = path.file_name()?.to_str()?.split_once('.')?;
-    let is_plain =
-        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
-    (is_plain(stem) && is_plain(ending)).then_some((stem, ending))
+    let is_plain = |part: &str, more: &str| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
+    };
+    (is_plain(stem, "_-") && is_plain(ending, "_-.")).then_some((stem, ending))
 }
 
 /// The real paths of what an object needs, without itself.
@@ -288,7 +291,10 @@ fn whole<'a>(directory: &Path, members: &[(&Path, &'a Used)]) -> Option<Choice<'
     let files: Vec<_> = members.iter().filter(|(path, _)| *path != directory).collect();
     let found = contents(directory)?;
     let is_much = files.len() >= MANY && 2 * files.len() >= found.files;
-    if listed.is_none() && !is_much {
+    // What is only listed may be where somebody works, and no part of the program.
+    let is_listed =
+        listed.is_some() && (!files.is_empty() || SYSTEM.iter().any(|top| directory.starts_with(top)));
+    if !is_listed && !is_much {
         return None;
     }
     let sizes = files.iter().filter_map(|(_, used)| used.now.as_ref()).map(fs::Metadata::len);
@@ -335,18 +341,11 @@ fn packages(files: &BTreeMap<&Path, &Used>) -> Vec<(String, String, BTreeSet<Pat
     if files.len() < MANY_OF_A_PACKAGE {
         return Vec::new();
     }
-    let root = Root::host();
-    let mut owned: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();
-    // Files of one directory are mostly of one package: each is asked for one by one only where the first one's is another.
-    let mut of_directory: BTreeMap<PathBuf, Option<String>> = BTreeMap::new();
     // Configuration is the administrator's, whoever brought it.
     let of_packages = files.iter().filter(|(path, used)| !path.starts_with("/etc") && !used.is(Use::Listed));
-    for (path, _) in of_packages {
-        let directory = path.parent().unwrap_or(path).to_owned();
-        let package = of_directory.entry(directory).or_insert_with(|| package_of(&root, path));
-        if let Some(package) = package {
-            owned.entry(package.clone()).or_default().insert((*path).to_owned());
-        }
+    let mut owned: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();
+    for (path, package) in packages_of(&Root::host(), of_packages.map(|(path, _)| *path)) {
+        owned.entry(package).or_default().insert(path.to_owned());
     }
     let many = owned.into_iter().filter(|(_, paths)| paths.len() >= MANY_OF_A_PACKAGE);
     many.map(|(name, paths)| {

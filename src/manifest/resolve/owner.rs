@@ -2,30 +2,45 @@
 
 #![forbid(unsafe_code)]
 
-use std::os::unix::ffi::OsStrExt as _;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use super::packages::{DPKG, MOST_BYTES};
 use crate::manifest::root::Root;
 
-/// The name of the package that a host's file came with. The lists have paths as they were before the host's `/lib` became a link to
-/// `/usr/lib`, so `/usr/lib/x` is looked for as `/lib/x` too.
+/// The name of the package that a host's file came with.
 pub fn package_of(root: &Root, path: &Path) -> Option<String> {
-    let mut names = vec![path.to_owned()];
-    names.extend(path.strip_prefix("/usr").ok().map(|rest| Path::new("/").join(rest)));
+    packages_of(root, [path]).into_values().next()
+}
+
+/// The same of many files, in one look through the lists. These have paths as they were before the host's `/lib` became a link to
+/// `/usr/lib`, so `/usr/lib/x` is looked for as `/lib/x` too. What several packages brought is the first one's.
+pub fn packages_of<'a>(root: &Root, paths: impl IntoIterator<Item = &'a Path>) -> BTreeMap<&'a Path, String> {
+    let mut wanted: HashMap<Vec<u8>, &Path> = HashMap::new();
+    for path in paths {
+        wanted.insert(path.as_os_str().as_bytes().to_owned(), path);
+        if let Ok(rest) = path.strip_prefix("/usr") {
+            wanted.insert(Path::new("/").join(rest).into_os_string().into_vec(), path);
+        }
+    }
     let info = Path::new(DPKG).join("info");
-    let mut lists: Vec<PathBuf> =
-        root.names(&info, usize::MAX).ok()?.into_iter().map(PathBuf::from).collect();
+    let names = root.names(&info, usize::MAX).unwrap_or_default();
+    let mut lists: Vec<PathBuf> = names.into_iter().map(PathBuf::from).collect();
     lists.retain(|list| list.extension().is_some_and(|ending| ending == "list"));
     lists.sort_unstable();
-    lists.into_iter().find_map(|list| {
-        let text = root.read(&info.join(&list), MOST_BYTES).ok()?;
-        let mut lines = text.split(|byte| *byte == b'\n');
-        let has = lines.any(|line| names.iter().any(|name| name.as_os_str().as_bytes() == line));
+    let mut found = BTreeMap::new();
+    for list in lists {
+        let Ok(text) = root.read(&info.join(&list), MOST_BYTES) else { continue };
         // `libc6:amd64.list`
-        let name = list.file_stem()?.to_str()?;
-        has.then(|| name.split(':').next().unwrap_or(name).to_owned())
-    })
+        let Some(name) = list.file_stem().and_then(OsStr::to_str) else { continue };
+        let name = name.split(':').next().unwrap_or(name);
+        for path in text.split(|byte| *byte == b'\n').filter_map(|line| wanted.get(line)) {
+            found.entry(*path).or_insert_with(|| name.to_owned());
+        }
+    }
+    found
 }
 
 #[cfg(test)]
