@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use super::import::write;
 use super::learn::span;
+use super::manifest_file::write_edited;
 use super::prepare::{Jail, Result};
 use super::watch::{Watched, watch};
 use crate::cli;
@@ -128,7 +128,7 @@ fn apply(path: &Path, lacks: &[Lack]) -> Result<()> {
     let mut lines = edit::unsaid(&text, &others);
     lines.extend(values);
     let (text, left) = edit::add(&text, &lines);
-    write(path, &text)?;
+    write_edited(path, text)?;
     let left = left.into_iter().map(|left| {
         let warning = Diagnostic::error(format!("`{}` has no place in the manifest", left.line.told()));
         Diagnostic { severity: Severity::Warning, ..warning }.why(left.because).hint("write it in yourself")

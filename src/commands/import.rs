@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use super::manifest_file::write;
 use super::once;
 use super::prepare::Result;
 use crate::cli;
@@ -26,14 +27,6 @@ pub(super) fn import(options: &cli::Import, words: Vec<OsString>) -> Result<u8> 
         Some(path) => write(path, &text).map(|()| 0),
         None => Ok(error::print(&text)),
     }
-}
-
-/// Writes a manifest.
-pub(super) fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).map_err(|error| {
-        let cannot = Diagnostic::error(format!("cannot write the manifest `{}`", path.display()));
-        Failure::new(cannot.why(error.to_string()).hint("name a file that you may write"), exit::FAILED)
-    })
 }
 
 fn usage(tool: &str) -> Failure {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::import::write;
+use super::manifest_file::{write, write_edited};
 use super::prepare::{Jail, Result, state_directory};
 use super::{diagnose, suite, watch};
 use crate::cli;
@@ -94,7 +94,7 @@ fn prove(path: &Path, seen: &Seen, facts: &Facts<'_>, duration: Duration) -> Res
             return Err(failure);
         }
         error::note(&format!("it does not work yet; {} added", counted(lines.len())));
-        write(path, &edit::add(&text, &lines).0)?;
+        write_edited(path, edit::add(&text, &lines).0)?;
     }
     let (name, path) = (&facts.name, path.display());
     error::note(&format!("learned and proved jail `{name}`: `stockade run {path}` runs it"));

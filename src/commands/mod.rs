@@ -12,6 +12,7 @@ mod import;
 mod learn;
 mod limits;
 mod list;
+mod manifest_file;
 mod obstacle;
 mod once;
 mod overlay;

@@ -85,7 +85,7 @@ pub fn add(text: &str, lines: &[Line]) -> (String, Vec<NoPlace>) {
     let mut text = text.to_owned();
     let mut left = Vec::new();
     for group in groups(lines) {
-        match placed(&text, &group) {
+        match placed(&text, &group).and_then(parsed) {
             Ok(new) => text = new,
             Err(because) => left.extend(
                 group.into_iter().map(|line| NoPlace { line: line.clone(), because: because.clone() }),
@@ -93,6 +93,14 @@ pub fn add(text: &str, lines: &[Line]) -> (String, Vec<NoPlace>) {
         }
     }
     (text, left)
+}
+
+/// A text that is TOML still: tables can be written in many ways, and not all of them take a further line.
+fn parsed(text: String) -> Result<String, String> {
+    match DeTable::parse(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(format!("what is there is written in another way: {}", error.message())),
+    }
 }
 
 /// The lines that a text does not say already: an entry that is in its list, a value under whose key there is one, a mount where there is
@@ -294,6 +302,9 @@ fn joined(text: &str, node: &Spanned<DeValue<'_>>, lines: &[&Line]) -> Result<St
         return Err(format!("there is `{}`, which is no list", &text[node.span()]));
     };
     let span = node.span();
+    if is_header(text, span.start + 1) {
+        return Err(format!("the list is written as tables, `{}`", &text[span]));
+    }
     let inside = span.start + 1..span.end - 1;
     let new: String = lines.iter().map(|line| entry(line)).collect();
     let last = entries.iter().map(|entry| entry.span().end).max();
@@ -517,11 +528,21 @@ proc = \"none\"
 
     #[test]
     fn what_has_no_place_is_told() {
+        let mount =
+            Line { place: Place::Table("mounts"), value: "type = \"tmpfs\"".into(), reason: String::new() };
+        let (same, left) = add("mounts = []\n", std::slice::from_ref(&mount));
+        assert_eq!(same, "mounts = []\n");
+        assert_eq!(left.len(), 1);
         let line = Line::entry("tree", "files", "\"/c\"", "");
         for (text, because) in [
             ("tree.users = []", "`tree` is not written as `[tree]`"),
             ("tree = {}", "`tree` is not written as `[tree]`"),
             ("[tree]\nfiles = 3", "there is `3`, which is no list"),
+            (
+                "[tree]\nusers = []\n[[tree.files]]\npath = \"/x\"",
+                "the list is written as tables, `[[tree.files]]`",
+            ),
+            ("[\"tree\"]\nusers = []", "what is there is written in another way: duplicate key"),
             ("[tree", "the manifest is not right as it is"),
         ] {
             let (same, left) = add(text, std::slice::from_ref(&line));
