@@ -10,6 +10,7 @@ use common::{Dir, Need, needs};
 const PROGRAM: &str = r#"
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/personality.h>
@@ -20,6 +21,8 @@ const PROGRAM: &str = r#"
 int main(int argc, char **argv) {
     const char *what = argv[1];
     if (!strcmp(what, "file")) return open("/etc/os-release", O_RDONLY) < 0;
+    if (!strcmp(what, "read")) return open(argv[2], O_RDONLY) < 0;
+    if (!strcmp(what, "list")) return !opendir(argv[2]);
     if (!strcmp(what, "nothing")) return open("/etc/no-such-file", O_RDONLY) >= 0;
     if (!strcmp(what, "device")) return open("/dev/ptmx", O_RDWR) < 0;
     if (!strcmp(what, "shared")) return open("/dev/shm/x", O_RDWR | O_CREAT, 0600) < 0;
@@ -146,4 +149,76 @@ fn a_jail_that_does_not_start_is_no_diagnosis() {
     let told = "error: the program of jail `lacking` has not been executed\nhint: what is said above is in the way\n";
     assert!(output.stderr.ends_with(told), "{}", output.stderr);
     assert_eq!(output.stdout, "");
+}
+
+/// The manifest's text.
+fn read(directory: &Dir) -> String {
+    std::fs::read_to_string(directory.join("lacking.toml")).unwrap()
+}
+
+/// A manifest of the program with two words.
+fn with_words(directory: &Dir, what: &str, path: &std::path::Path) {
+    let text = read(directory);
+    let command = text.lines().find(|line| line.starts_with("command")).unwrap();
+    let words = format!("command = [\"/program\", \"{what}\", \"{}\"]", path.display());
+    directory.write("lacking.toml", text.replace(command, &words));
+}
+
+#[test]
+fn no_secret_is_copied() {
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let directory = jail("list");
+    let data = directory.join("data");
+    std::fs::create_dir(&data).unwrap();
+    let key = "-----BEGIN PRIVATE KEY-----\n";
+    let strange = std::ffi::OsStr::from_bytes(b"\xff{a,b}.pem");
+    std::fs::write(data.join("open"), "").unwrap();
+    std::fs::write(data.join("we[1]rd*.pem"), key).unwrap();
+    std::fs::write(data.join(strange), key).unwrap();
+    let private = data.join("private.conf");
+    std::fs::write(&private, "").unwrap();
+    std::fs::set_permissions(&private, std::fs::Permissions::from_mode(0o600)).unwrap();
+    with_words(&directory, "list", &data);
+    assert_eq!(diagnosed(&directory, &["--apply"]).1, Some(1));
+    let built = directory.stockade(["build", "./lacking.toml"]).output();
+    assert_eq!(built.code, Some(0), "{built:?}");
+    let copied =
+        directory.join("state/lacking/generations").join("2/tree").join(data.strip_prefix("/").unwrap());
+    let names: Vec<_> = std::fs::read_dir(copied).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["open"]);
+
+    // What not everybody may read is shown, and what is called a key is left to the reader.
+    let (private, data) = (private.display().to_string(), data.display().to_string());
+    let shown = format!("    [[mounts]] source = \"{private}\", target = \"{private}\"\n");
+    let password = format!("{data}/db-password");
+    std::fs::write(&password, "").unwrap();
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let secret = "    a secret is never copied unasked: if the program needs it, show it by a mount\n";
+    for (path, expected) in [(&private, shown.as_str()), (&password, secret)] {
+        let directory = jail("read");
+        with_words(&directory, "read", std::path::Path::new(path));
+        let (told, code) = diagnosed(&directory, &[]);
+        assert_eq!(code, Some(1));
+        assert!(told.ends_with(expected), "{told}");
+    }
+}
+
+#[test]
+fn a_manifest_that_takes_no_line_stays_as_it_is() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let directory = jail("file");
+    let text = read(&directory).replace("[tree]", "[\"tree\"]");
+    directory.write("lacking.toml", &text);
+    let output = directory.stockade(["diagnose", "--apply", "./lacking.toml"]).output();
+    let told = "warning: `[tree] files = [\"/etc/os-release\"]` has no place in the manifest\n  \
+                why: what is there is written in another way: duplicate key\nhint: write it in yourself\n";
+    assert!(output.stderr.ends_with(told), "{}", output.stderr);
+    assert_eq!(output.code, Some(1));
+    assert_eq!(read(&directory), text);
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -239,20 +240,45 @@ struct Choice<'a> {
 impl Choice<'_> {
     /// Its line.
     fn line(&self) -> Line {
-        let path = quoted(&self.path);
-        let value = if self.secrets.is_empty() {
-            path
-        } else {
-            let names = self.secrets.iter().filter_map(|secret| secret.strip_prefix(&self.path).ok());
-            let names: Vec<String> = names.map(quoted).collect();
-            format!("{{ path = {path}, exclude = [{}] }}", names.join(", "))
-        };
+        let value = without(&self.path, &self.secrets);
         let reason = match self.read {
             0 | 1 => self.used.reason(),
             many => format!("{many} files of it: {}", self.used.reason()),
         };
         Line::entry("tree", "files", value, reason)
     }
+}
+
+/// A directory without these of its files.
+fn without(directory: &Path, secrets: &[PathBuf]) -> String {
+    let path = quoted(directory);
+    if secrets.is_empty() {
+        return path;
+    }
+    let names = secrets.iter().filter_map(|secret| secret.strip_prefix(directory).ok());
+    let names: Vec<String> = names.map(excluded).collect();
+    format!("{{ path = {path}, exclude = [{}] }}", names.join(", "))
+}
+
+/// An entry for a directory, without what is secret in it; none if it has too many files for all to be looked at.
+pub(super) fn directory_without_secrets(directory: &Path) -> Option<String> {
+    Some(without(directory, &contents(directory)?.secrets))
+}
+
+/// A name as a pattern of `exclude` that matches it, however it is spelt: what has a meaning there is taken literally, and a byte that is no
+/// text is any byte.
+fn excluded(name: &Path) -> String {
+    let mut pattern = String::new();
+    for chunk in name.as_os_str().as_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if "*?[]{},\\".contains(c) {
+                pattern.push('\\');
+            }
+            pattern.push(c);
+        }
+        pattern.extend(chunk.invalid().iter().map(|_| '?'));
+    }
+    text(&pattern)
 }
 
 /// Files by their names, or the directories they are in: what is chosen, and the lines of it.

@@ -49,7 +49,8 @@ const FAMILIES: [&str; 13] = [
 ];
 
 /// Parts of names whose values are not for a file.
-const SECRET: [&str; 6] = ["AUTH", "CREDENTIAL", "KEY", "PASS", "SECRET", "TOKEN"];
+const SECRET: [&str; 9] =
+    ["AUTH", "COOKIE", "CREDENTIAL", "KEY", "PASS", "PRIVATE", "PWD", "SECRET", "TOKEN"];
 
 /// What every jail has, by its own.
 const OWN: [&str; 4] = ["HOME", "LOGNAME", "PATH", "USER"];
@@ -86,7 +87,7 @@ pub(super) fn lines(seen: &Seen, facts: &Facts<'_>, paths: &Paths) -> Vec<Line> 
     let mut by = BTreeSet::new();
     for (name, value) in &facts.environment {
         let Some(who) = named_by(name, seen, paths) else { continue };
-        if SECRET.iter().any(|part| name.to_ascii_uppercase().contains(part)) {
+        if SECRET.iter().any(|part| name.to_ascii_uppercase().contains(part)) || has_password(value) {
             let why = format!("{who} has its name; its value is the caller's");
             lines.push(Line::entry("program", "pass_environment", text(name), why));
         } else {
@@ -100,6 +101,12 @@ pub(super) fn lines(seen: &Seen, facts: &Facts<'_>, paths: &Paths) -> Vec<Line> 
         lines.push(Line::value("program", "environment", value, format!("named by {}", by.join(", "))));
     }
     lines
+}
+
+/// Whether a value is an address with a password, as of a database, or has a key in it. See RFC 3986, 3.2.1.
+fn has_password(value: &str) -> bool {
+    let user = value.split_once("://").and_then(|(_, rest)| rest.split('/').next()?.rsplit_once('@'));
+    user.is_some_and(|(user, _)| user.contains(':')) || value.contains("PRIVATE KEY-----")
 }
 
 /// The program or the configuration that has a variable's name: a program as a text of its own, a configuration behind a `$`.
@@ -126,4 +133,18 @@ fn named_by(name: &str, seen: &Seen, paths: &Paths) -> Option<String> {
         paths.files.iter().filter(|(path, used)| path.starts_with("/etc") && used.is(Use::Read));
     let mut configuration = configuration.map(|(path, _)| path.as_path());
     programs.into_iter().find(has_text).or_else(|| configuration.find(refers)).map(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_password;
+
+    #[test]
+    fn a_password_in_an_address_is_one() {
+        assert!(has_password("postgres://user:hunter2@db.example/x"));
+        assert!(has_password("-----BEGIN EC PRIVATE KEY-----"));
+        for value in ["https://example.org/a:b@c", "postgres://user@db:5432/x", "a:b@c", ""] {
+            assert!(!has_password(value), "{value}");
+        }
+    }
 }

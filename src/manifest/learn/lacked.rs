@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::paths::{Paths, Used};
 use super::purpose::{self, Purpose, is_wide};
-use super::{Facts, is_key, quoted, reason, shown, text, word, written};
+use super::secrets::{self, Secret};
+use super::{Facts, copied, is_key, quoted, reason, shown, text, word, written};
 use crate::manifest::edit::{Line, Place};
 use crate::manifest::resolve::{devices, system_calls};
 use crate::manifest::schema::Manifest;
@@ -16,6 +17,9 @@ use crate::seen::{Call, Kind, Moment, Seen, Use};
 
 /// What `sys = "masked"` under `[root]` shows.
 const MASKED: [&str; 3] = ["/sys/devices/system/cpu", "/sys/devices/system/node", "/sys/class/net"];
+
+/// What is said of a key.
+const SECRET: &str = "a secret is never copied unasked: if the program needs it, show it by a mount";
 
 /// One thing that was lacking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +91,7 @@ fn path(
         );
     }
     if is_key(path) {
-        return hint("a secret is never copied unasked: if the program needs it, show it by a mount");
+        return hint(SECRET);
     }
     if used.is(Use::Connected) && !path.starts_with("/dev") {
         return match path.parent().filter(|directory| !is_wide(directory)) {
@@ -110,9 +114,16 @@ fn path(
             lack(vec![mount(if is_wide(place) { path } else { place }, "", why)])
         }
         Purpose::Program => lack(vec![Line::entry("tree", "programs", quoted(path), why)]),
-        Purpose::File => lack(vec![Line::entry("tree", place_of(path), quoted(path), why)]),
+        Purpose::File => match secrets::of(path, &used) {
+            Secret::No => lack(vec![Line::entry("tree", place_of(path), quoted(path), why)]),
+            Secret::Private => lack(vec![mount(path, "", why)]),
+            Secret::Key => hint(SECRET),
+        },
         Purpose::Directory if (used.is(Use::Listed) || used.is(Use::Read)) && !is_wide(path) => {
-            lack(vec![Line::entry("tree", "files", quoted(path), why)])
+            match copied::directory_without_secrets(path) {
+                Some(value) => lack(vec![Line::entry("tree", "files", value, why)]),
+                None => hint("it is large: name what is needed of it in `files`, or show it by a mount"),
+            }
         }
         Purpose::Directory => {
             lack(vec![Line::entry("tree", "directories", format!("{{ path = {} }}", quoted(path)), why)])

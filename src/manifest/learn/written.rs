@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use super::paths::{Paths, Used};
 use super::purpose::{All, Purpose, is_wide};
 use super::rights::has_user_namespace;
+use super::secrets::is_key;
 use super::{Facts, quoted, reason, shown, text, word};
 use crate::manifest::edit::{Line, Place};
 use crate::plan::Account;
@@ -143,6 +144,12 @@ fn reads_what_was_there(place: &Path, paths: &Paths) -> bool {
 /// The lines of one mount.
 fn line(place: &Path, kept: Kept, why: &str, squashes: bool, facts: &Facts<'_>) -> Line {
     let target = quoted(place);
+    // As of what is read: that somebody's keys are next to what is written is to be decided.
+    if is_key(place) && matches!(kept, Kept::Host { .. }) {
+        let value = format!("[[mounts]]\nsource = {target}\ntarget = {target}\nread_only = false");
+        let reason = format!("a place for secrets, {why}: if it has to be in the jail, take this in");
+        return Line { place: Place::Remark("mounts"), value, reason };
+    }
     let (value, kind) = match kept {
         Kept::Nowhere => {
             let value = format!(
