@@ -140,7 +140,9 @@ pub(super) fn is_name_service(path: &Path) -> bool {
 /// would be elsewhere.
 fn is_for_change(path: &Path, used: &Used) -> bool {
     let is_temporary = ["/tmp", "/var/tmp"].iter().any(|place| path == Path::new(place));
-    is_temporary || path.starts_with("/run") && !matches!(used.kind, Kind::Regular)
+    // What is only on the way to a program below it is not hidden by an empty one.
+    let is_passed = used.uses.keys().all(|one| matches!(one, Use::Looked | Use::Missing));
+    is_temporary && !is_passed || path.starts_with("/run") && !matches!(used.kind, Kind::Regular)
 }
 
 /// Whether a directory for state belongs to somebody, who will write to it sooner or later.
