@@ -15,12 +15,14 @@ const PROGRAM: &str = r#"
 #include <string.h>
 #include <sys/personality.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 int main(int argc, char **argv) {
     const char *what = argv[1];
     if (!strcmp(what, "file")) return open("/etc/os-release", O_RDONLY) < 0;
+    if (!strcmp(what, "clock")) return syscall(SYS_clock_settime, 0, 0) != 0;
     if (!strcmp(what, "read")) return open(argv[2], O_RDONLY) < 0;
     if (!strcmp(what, "list")) return !opendir(argv[2]);
     if (!strcmp(what, "nothing")) return open("/etc/no-such-file", O_RDONLY) >= 0;
@@ -221,4 +223,19 @@ fn a_manifest_that_takes_no_line_stays_as_it_is() {
     assert!(output.stderr.ends_with(told), "{}", output.stderr);
     assert_eq!(output.code, Some(1));
     assert_eq!(read(&directory), text);
+}
+
+#[test]
+fn power_over_the_host_is_not_written_unasked() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let directory = jail("clock");
+    let output = directory.stockade(["diagnose", "--apply", "./lacking.toml"]).output();
+    let told = "warning: `[privileges] capabilities = [\"SYS_TIME\"]` is not written unasked\n  \
+                why: it has power over the host\n\
+                hint: write it in yourself, if the program is to be trusted with that\n";
+    assert!(output.stderr.ends_with(told), "{}", output.stderr);
+    assert_eq!(output.code, Some(1));
+    assert!(!read(&directory).contains("SYS_TIME"), "{}", read(&directory));
 }

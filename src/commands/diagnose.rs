@@ -12,7 +12,7 @@ use crate::cli;
 use crate::error::{self, Failure, exit};
 use crate::manifest::Request;
 use crate::manifest::edit::{self, Line, Place};
-use crate::manifest::learn::{Facts, Lack, lacks};
+use crate::manifest::learn::{Facts, Lack, is_powerful, lacks};
 use crate::manifest::resolve::system_calls;
 use crate::report::diagnostic::{Diagnostic, Severity};
 use crate::trace::Command;
@@ -122,6 +122,8 @@ fn apply(path: &Path, lacks: &[Lack]) -> Result<()> {
             lines.push(line.clone());
         }
     }
+    // Who runs a program in a jail does not trust it, and it chooses what it asks for.
+    let withheld: Vec<Line> = lines.extract_if(.., |line| is_powerful(line)).collect();
     // A value takes the place of the one that is there; what is in a list already is not said twice.
     let (values, others): (Vec<Line>, Vec<Line>) =
         lines.into_iter().partition(|line| matches!(line.place, Place::Value(..)));
@@ -133,6 +135,11 @@ fn apply(path: &Path, lacks: &[Lack]) -> Result<()> {
         let warning = Diagnostic::error(format!("`{}` has no place in the manifest", left.line.told()));
         Diagnostic { severity: Severity::Warning, ..warning }.why(left.because).hint("write it in yourself")
     });
-    error::eprint_all(&left.collect::<Vec<_>>(), &path.display().to_string());
+    let withheld = withheld.iter().map(|line| {
+        let warning = Diagnostic::error(format!("`{}` is not written unasked", line.told()));
+        let hint = "write it in yourself, if the program is to be trusted with that";
+        Diagnostic { severity: Severity::Warning, ..warning }.why("it has power over the host").hint(hint)
+    });
+    error::eprint_all(&left.chain(withheld).collect::<Vec<_>>(), &path.display().to_string());
     Ok(())
 }

@@ -275,3 +275,38 @@ fn a_directory_for_everybody_that_is_only_looked_at_is_not_hidden() {
     assert_eq!(output.code, Some(0), "{}", said(&output));
     assert!(!output.stdout.contains("[[mounts]]"), "{}", output.stdout);
 }
+
+#[test]
+fn a_name_that_is_no_text_is_told() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let Some(dir) = place("learn-name") else { return };
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let strange = dir.join(std::ffi::OsStr::from_bytes(b"\xff"));
+    fs::write(strange, "").unwrap();
+    let script = "cat \"$(printf '\\377')\"";
+    let output = dir.stockade(["learn", "--output", "x.toml", "--", "sh", "-c", script]).output();
+    assert_eq!(output.code, Some(0), "{}", said(&output));
+    let text = fs::read_to_string(dir.join("x.toml")).unwrap();
+    let told = "\\xff: its name is no text, so name the directory it is in\n";
+    assert!(text.contains(told) && !text.contains('\u{fffd}'), "{text}");
+    let built = dir.stockade(["build", "./x.toml"]).output();
+    assert_eq!(built.code, Some(0), "{}", said(&built));
+}
+
+#[test]
+fn data_beside_keys_is_shown_alone() {
+    if !needs(Need::Root) {
+        return;
+    }
+    let place = format!("/srv/stockade-learned-{}", std::process::id());
+    fs::create_dir(&place).unwrap();
+    fs::write(format!("{place}/data"), "").unwrap();
+    fs::write(format!("{place}/.git-credentials"), "").unwrap();
+    let data = format!("{place}/data");
+    let output = Dir::new("learn-data").stockade(["learn", "--name", "x", "--", "cat", &data]).output();
+    fs::remove_dir_all(&place).unwrap();
+    let shown = format!("source = \"{data}\"\ntarget = \"{data}\"\n");
+    assert!(output.stdout.contains(&shown), "{}", said(&output));
+}

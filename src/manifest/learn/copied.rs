@@ -187,8 +187,9 @@ fn data(
         let used = &paths.files[*path];
         let is_directory = used.now.as_ref().is_some_and(fs::Metadata::is_dir);
         let directory = if is_directory { path } else { path.parent().unwrap_or(path) };
-        // Of what belongs to everybody, the file alone.
-        let place = if is_wide(directory) { *path } else { directory };
+        // Of what belongs to everybody, and of what has somebody's keys in it, the file alone.
+        let alone = is_wide(directory) || directory != *path && has_keys(directory);
+        let place = if alone { *path } else { directory };
         // Unless the command names it.
         let is_named = facts.command.iter().skip(1).any(|word| Path::new(word) == place);
         if used.now.is_some() && (is_named || !is_wide(place)) {
@@ -360,6 +361,12 @@ fn contents(directory: &Path) -> Option<Contents> {
         }
     }
     Some(found)
+}
+
+/// Whether keys are in a directory.
+fn has_keys(directory: &Path) -> bool {
+    let entries = walkdir::WalkDir::new(directory).into_iter().take(MOST).flatten();
+    entries.into_iter().any(|entry| entry.file_type().is_file() && secrets::is_key(entry.path()))
 }
 
 /// Packages of which many files were read, with the reason and these files.

@@ -74,6 +74,9 @@ fn path(
     let what = format!("`{}` is {how}: to be {why}", shown(path));
     let lack = |lines: Vec<Line>| Some(Lack { what: what.clone(), lines, hint: None });
     let hint = |hint: &str| Some(Lack { what: what.clone(), lines: Vec::new(), hint: Some(hint.to_owned()) });
+    if path.to_str().is_none() {
+        return hint("its name is no text, as a manifest is: name the directory it is in");
+    }
     if path.starts_with("/proc") || path.starts_with("/sys") {
         if !(used.is(Use::Read) || used.is(Use::Listed) || changed) {
             return None;
@@ -105,7 +108,11 @@ fn path(
         Purpose::OtherDevice => hint("it is not among the devices that a jail can have"),
         Purpose::Host(name) => lack(vec![Line::entry("tree", "host", text(name), why)]),
         Purpose::Written => {
-            let paths = Paths { files: [(path.to_owned(), used)].into(), links: BTreeMap::new() };
+            let paths = Paths {
+                files: [(path.to_owned(), used)].into(),
+                links: BTreeMap::new(),
+                unnamed: BTreeMap::new(),
+            };
             let purposes = [(path, Purpose::Written)].into();
             lack(written::lines(seen, &paths, &purposes, facts))
         }

@@ -77,6 +77,7 @@ pub fn propose(seen: &Seen, facts: &Facts<'_>, there: &str) -> Result<String, Ve
     lines.extend(written::lines(seen, &paths, &purposes, facts));
     lines.extend(rights::lines(seen, facts, &lines, &paths));
     lines.extend(programs(seen, &paths));
+    lines.extend(unnamed(&paths));
     let draft = |lines: &[Line]| edit::add(there, &edit::unsaid(there, lines)).0;
     let covered = covered(&draft(&lines), facts)?;
     let libraries = copied::libraries(&paths, &purposes, &covered);
@@ -88,6 +89,17 @@ pub fn propose(seen: &Seen, facts: &Facts<'_>, there: &str) -> Result<String, Ve
     };
     lines.extend(copied::lines(&paths, &purposes, &covered, facts));
     Ok(draft(&deduplicated(lines)))
+}
+
+/// What a manifest, being text, has no word for: told, with what names it all the same.
+fn unnamed(paths: &Paths) -> impl Iterator<Item = Line> {
+    // One that was only looked for is nobody's loss.
+    let there = paths.unnamed.iter().filter(|(path, _)| path.symlink_metadata().is_ok());
+    there.map(|(path, why)| Line {
+        place: Place::Remark("tree"),
+        value: format!("{}: its name is no text, so name the directory it is in", shown(path)),
+        reason: why.clone(),
+    })
 }
 
 /// What a draft's tree has already, by resolving it as any manifest is.
@@ -119,7 +131,8 @@ fn programs(seen: &Seen, paths: &Paths) -> Vec<Line> {
     let mut lines = Vec::new();
     for (at, execution) in seen.executions.iter().enumerate() {
         let path = execution.path.as_path();
-        let is_there = paths.files.get(path).is_none_or(|used| used.kind == Kind::Regular);
+        let is_there =
+            path.to_str().is_some() && paths.files.get(path).is_none_or(|used| used.kind == Kind::Regular);
         if is_there && !known.contains(&path) {
             known.push(path);
             let by_somebody = || reason(&execution.moment, "executed");
@@ -144,6 +157,11 @@ pub fn secrets(seen: &Seen, facts: &Facts<'_>) -> Vec<Line> {
         reason: format!("a secret without which it does not work, {}", used.reason()),
     };
     read.map(shown).collect()
+}
+
+/// Whether a line gives a capability that has power over the host.
+pub fn is_powerful(line: &Line) -> bool {
+    matches!(line.place, Place::Entry("privileges", "capabilities")) && !is_given(line)
 }
 
 /// Whether what a jail lacks is given unasked: nothing that has power over the host, and no call that is refused for a reason.
@@ -181,7 +199,7 @@ fn beginning(seen: &Seen, facts: &Facts<'_>, paths: &Paths, purposes: &purpose::
     let is_used = |(path, used): (&PathBuf, &paths::Used)| {
         is_below(path, &facts.current) && used.uses.keys().any(|one| *one != Use::Executed)
     };
-    if paths.files.iter().any(is_used) {
+    if facts.current.to_str().is_some() && paths.files.iter().any(is_used) {
         lines.push(Line::value(
             "program",
             "working_directory",

@@ -14,6 +14,8 @@ pub(super) struct Paths {
     pub(super) files: BTreeMap<PathBuf, Used>,
     /// Links on the way, with what they say.
     pub(super) links: BTreeMap<PathBuf, (PathBuf, Moment)>,
+    /// What a manifest cannot name, since it is text in UTF-8 and these are not; with what they were used for.
+    pub(super) unnamed: BTreeMap<PathBuf, String>,
 }
 
 /// What was used.
@@ -58,7 +60,7 @@ impl Paths {
     /// Those of a run.
     pub(super) fn of(seen: &Seen, facts: &Facts<'_>) -> Self {
         let root = Root::at(&facts.host.root);
-        let mut paths = Self { files: BTreeMap::new(), links: BTreeMap::new() };
+        let mut paths = Self { files: BTreeMap::new(), links: BTreeMap::new(), unnamed: BTreeMap::new() };
         for (path, file) in &seen.files {
             let Some(moment) = file.uses.values().min_by_key(|moment| moment.at) else { continue };
             let real = paths.follow(&root, path, moment);
@@ -82,6 +84,9 @@ impl Paths {
             }
         }
         paths.files.retain(|_, used| !used.uses.is_empty());
+        let unnamed = paths.files.extract_if(.., |path, _| path.to_str().is_none());
+        paths.unnamed = unnamed.map(|(path, used)| (path, used.reason())).collect();
+        paths.links.retain(|path, (target, _)| path.to_str().is_some() && target.to_str().is_some());
         paths
     }
 
