@@ -306,7 +306,7 @@ files = [{ path = "DIR/program", target = "/program" }]
 error: cannot make the new namespaces in jail `web`
   why: clone(2): No space left on device (ENOSPC), step N of M, outside the jail
   why: the step is there by default: every namespace is new unless the manifest shares it with the host
-hint: user namespaces are forbidden here, or too many are in use: raise user.max_user_namespaces and its like with sysctl(8), or run as root
+hint: user namespaces are refused to this user: user.max_user_namespaces is 0: `sysctl user.max_user_namespaces=10000`; or run as root, or, with less around the program, `stockade once --landlock-only`
 ");
 }
 
@@ -330,7 +330,7 @@ files = [{ path = "DIR/program", target = "/program" }]
 error: cannot make the new namespaces in jail `web`
   why: clone(2): Operation not permitted (EPERM), step N of M, outside the jail
   why: the step is there by default: every namespace is new unless the manifest shares it with the host
-hint: making namespaces needs CAP_SYS_ADMIN, which root lacks inside many containers
+hint: making namespaces needs CAP_SYS_ADMIN, which root lacks inside many containers; `stockade once --landlock-only` goes without them, with less around the program
 ",
     );
 }

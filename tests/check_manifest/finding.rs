@@ -131,7 +131,7 @@ fn usage() {
         ),
         (
             &[],
-            "error: no command is given\nhint: the commands are `check`, `plan`, `build`, `run`, `once`, `serve`, `test`, `doctor`, `verify`, `list`, `exec`, `signal`, `stats`, `stop`, `limit`, `freeze`, `thaw`, `why`, `export`, `remove`, `learn`, `import`; `stockade --help` \
+            "error: no command is given\nhint: the commands are `check`, `plan`, `build`, `run`, `once`, `serve`, `test`, `doctor`, `verify`, `list`, `exec`, `signal`, `stats`, `stop`, `limit`, `freeze`, `thaw`, `diagnose`, `why`, `export`, `remove`, `learn`, `import`; `stockade --help` \
              tells more\n",
         ),
     ] {
