@@ -57,6 +57,31 @@ grep -c NoNewPrivs:.1 /proc/self/status
 }
 
 #[test]
+fn attributes_of_files_and_queues_of_the_host_are_out_of_reach() {
+    if !has_landlock() || !needs(Need::Program("perl")) {
+        return;
+    }
+    let dir = place("only-attributes");
+    let path = dir.join("data/file").display().to_string();
+    // setxattrat(2) and file_setattr(2), which have one number everywhere: an access control list is a mode by another name.
+    let script = format!(
+        r#"
+my ($path, $name) = ("{path}\0", "user.x\0"); my $value = "1"; my $attributes = "\0" x 24;
+my $given = pack "QLL", unpack("Q", pack "P", $value), 1, 0;
+sub told {{ print "$_[0]: ", ($_[1] ? "done" : $!), "\n" }}
+told "setxattrat", syscall(463, -100, $path, 0, $name, $given, 16) == 0 || $!{{ENOSYS}} && ($! = 1) && 0;
+told "file_setattr", syscall(469, -100, $path, $attributes, 24, 0) == 0 || $!{{ENOSYS}} && ($! = 1) && 0;
+open my $file, "<", "{path}" or die; told "fchmod", chmod 0666, $file; told "fchown", chown $<, $( + 0, $file;
+told "shmget", defined shmget 0x1234567, 4096, 01600; told "semget", defined semget 0x1234567, 1, 01600;
+told "msgget", defined msgget 0x1234567, 01600;
+"#
+    );
+    let refused = ["setxattrat", "file_setattr", "fchmod", "fchown", "shmget", "semget", "msgget"]
+        .map(|call| format!("{call}: Operation not permitted\n"));
+    once(&dir, ["--landlock-only", "perl", "-MErrno", "-e", &script]).expect(0, &refused.concat(), NOTE);
+}
+
+#[test]
 fn processes_and_sockets_of_the_host_are_out_of_reach() {
     if !has_landlock() || !needs(Need::Program("perl")) {
         return;

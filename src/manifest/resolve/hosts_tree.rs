@@ -19,20 +19,45 @@ use crate::plan::{At, HostPath, JailName, JailPath, Origin, Phase, Step};
 pub const LACKS: &str = "no namespaces: Landlock and a filter of system calls alone stand between the program and the host; it sees the names \
     of all files and processes, has no /tmp, home, /proc, host name or ids of its own, and what it leaves behind outlives a killed supervisor";
 
-/// Landlock does not ask about these, see landlock(7), BUGS: modes, owners and attributes of files by their paths.
-const BY_PATH: [&str; 12] = [
+/// Landlock does not ask about these, see landlock(7), BUGS: modes, owners and attributes of files, by their paths or by a descriptor, for
+/// which it is enough that the file may be read.
+const ATTRIBUTES: [&str; 20] = [
     "-chmod",
+    "-fchmod",
     "-fchmodat",
     "-fchmodat2",
     "-chown",
     "-chown32",
+    "-fchown",
+    "-fchown32",
     "-lchown",
     "-lchown32",
     "-fchownat",
     "-setxattr",
     "-lsetxattr",
+    "-fsetxattr",
+    "-setxattrat",
     "-removexattr",
     "-lremovexattr",
+    "-fremovexattr",
+    "-removexattrat",
+    "-file_setattr",
+];
+
+/// Nor about these, whose names are the host's without a namespace: sysvipc(7), and mq_unlink(3).
+const HOSTS_IPC: [&str; 12] = [
+    "-ipc",
+    "-msgctl",
+    "-msgget",
+    "-msgrcv",
+    "-msgsnd",
+    "-semctl",
+    "-semget",
+    "-semop",
+    "-shmat",
+    "-shmctl",
+    "-shmget",
+    "-mq_unlink",
 ];
 
 /// Nor about sockets, but for TCP: those of the host's services, by their paths too.
@@ -42,7 +67,7 @@ const SOCKETS: [&str; 2] = ["-@network-io", "socketpair"];
 pub(super) fn refused_calls(manifest: &Manifest) -> impl Iterator<Item = &'static str> {
     let is_hosts = matches!(manifest.namespaces.network, Some(At { value: Network::Host, .. }));
     let sockets = if is_hosts { [].as_slice() } else { &SOCKETS };
-    BY_PATH.into_iter().chain(sockets.iter().copied())
+    ATTRIBUTES.into_iter().chain(HOSTS_IPC).chain(sockets.iter().copied())
 }
 
 /// What cannot be had without namespaces, with what asks for it.
