@@ -428,7 +428,7 @@ fn too_little_memory_is_named() {
     jail.build();
     let (mut told, mut worked) = (0, 0);
     // From where not even the kernel can load the binary to where there is enough.
-    for most in (1_000_000..14_000_000).step_by(250_000) {
+    for most in (1_000_000..24_000_000).step_by(400_000) {
         let limit = format!("--as={most}:{most}");
         for verb in ["run", "build", "verify"] {
             match jail.finish(&["prlimit", &limit], verb) {
