@@ -222,7 +222,11 @@ impl Tracer {
                 if !self.stillborn.remove(&child) {
                     self.watch.born(pid, child, event != libc::PTRACE_EVENT_CLONE);
                     if self.early.remove(&child) {
-                        let _ = self.go_on(child, 0);
+                        match self.go_on(child, 0) {
+                            // Killed in the meantime, which is reported next.
+                            Ok(()) | Err(CallError { errno: Errno::ESRCH, .. }) => {}
+                            failed => return failed,
+                        }
                     }
                 }
                 self.go_on(pid, 0)
