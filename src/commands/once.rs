@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::overlay::Overlays;
 use super::prepare::{Jail, Result};
-use super::{diagnose, run};
+use super::{diagnose, manifest_file, run};
 use crate::cli::{Once, descriptor_content};
 use crate::error::{self, Failure, exit};
 use crate::manifest::once::{Asked, Facts, Found, option_for};
@@ -177,11 +177,7 @@ fn save(path: &str, text: &str) -> Result<u8> {
     if path == "-" {
         return Ok(error::print(text));
     }
-    std::fs::write(path, text).map_err(|error| {
-        let cannot = Diagnostic::error(format!("cannot write the manifest `{path}`")).why(error.to_string());
-        Failure::new(cannot.hint("name a file that you may write"), exit::FAILED)
-    })?;
-    Ok(0)
+    manifest_file::write(Path::new(path), text).map(|()| 0)
 }
 
 /// This process ends when the one that started it does, and with it the jail.
