@@ -3,73 +3,23 @@
 //!
 //! What is there is never taken away: an entry joins its list, a value takes the place of the one under its key, a table comes last.
 
+mod line;
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Write as _;
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub use line::{Line, Place, quoted};
+
 use super::keys;
-
-/// One thing to say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// Where.
-    pub place: Place,
-    /// What, in TOML. Of a table, its lines.
-    pub value: String,
-    /// Why, on one line.
-    pub reason: String,
-}
-
-/// Where something is said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
-    /// `key = value` in a table; an empty table is the top.
-    Value(&'static str, &'static str),
-    /// An entry of a list.
-    Entry(&'static str, &'static str),
-    /// A table of a list of tables, such as `mounts`.
-    Table(&'static str),
-    /// What is not said, but could be: a comment, with the table it would be about.
-    Remark(&'static str),
-}
+use line::{entry, list, remark, tables, value};
 
 /// The tables of a manifest in the order in which they are written.
 const SECTIONS: [&str; 8] = ["", "program", "tree", "mounts", "root", "namespaces", "limits", "privileges"];
-
-impl Line {
-    /// `key = value`.
-    pub fn value(
-        table: &'static str,
-        key: &'static str,
-        value: impl Into<String>,
-        reason: impl Into<String>,
-    ) -> Self {
-        Self { place: Place::Value(table, key), value: value.into(), reason: reason.into() }
-    }
-
-    /// An entry of a list.
-    pub fn entry(
-        table: &'static str,
-        key: &'static str,
-        value: impl Into<String>,
-        reason: impl Into<String>,
-    ) -> Self {
-        Self { place: Place::Entry(table, key), value: value.into(), reason: reason.into() }
-    }
-
-    /// The line as it would stand in a manifest, to be told.
-    pub fn told(&self) -> String {
-        match self.place {
-            Place::Value("", key) => format!("{key} = {}", self.value),
-            Place::Value(table, key) => format!("[{table}] {key} = {}", self.value),
-            Place::Entry(table, key) => format!("[{table}] {key} = [{}]", self.value),
-            Place::Table(list) => format!("[[{list}]] {}", self.value.trim_end().replace('\n', ", ")),
-            Place::Remark(_) => self.value.clone(),
-        }
-    }
-}
 
 /// Why a line has no place in a text: the key that stands in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -334,68 +284,6 @@ fn has_comma(rest: &str) -> bool {
     rest.lines().any(|line| line.split('#').next().unwrap_or_default().contains(','))
 }
 
-/// `key = value` with its reason.
-fn value(key: &str, line: &Line) -> String {
-    if line.reason.is_empty() {
-        return format!("{key} = {}\n", line.value);
-    }
-    format!("# {}\n{key} = {}\n", line.reason, line.value)
-}
-
-/// A list.
-fn list(key: &str, lines: &[&Line]) -> String {
-    let entries: String = lines.iter().map(|line| entry(line)).collect();
-    format!("{key} = [\n{entries}]\n")
-}
-
-/// An entry of a list with its reason.
-fn entry(line: &Line) -> String {
-    if line.reason.is_empty() {
-        return format!("    {},\n", line.value);
-    }
-    format!("    {},  # {}\n", line.value, line.reason)
-}
-
-/// Tables of a list, each with its reason.
-fn tables(list: &str, lines: &[&Line]) -> String {
-    let mut text = String::new();
-    for (at, line) in lines.iter().enumerate() {
-        if at > 0 {
-            text.push('\n');
-        }
-        if !line.reason.is_empty() {
-            _ = writeln!(text, "# {}", line.reason);
-        }
-        _ = writeln!(text, "[[{list}]]\n{}", line.value.trim_end());
-    }
-    text
-}
-
-/// A comment with its reason.
-fn remark(line: &Line) -> String {
-    let mut text = format!("# {}\n", line.reason);
-    for line in line.value.lines() {
-        _ = writeln!(text, "#     {line}");
-    }
-    text
-}
-
-/// A basic string of TOML.
-pub fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            '\n' => out += "\\n",
-            '\t' => out += "\\t",
-            c if c.is_control() => _ = write!(out, "\\u{:04X}", u32::from(c)),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
-}
-
 fn replaced(text: &str, span: Range<usize>, new: &str) -> String {
     format!("{}{new}{}", &text[..span.start], &text[span.end..])
 }
@@ -408,146 +296,4 @@ fn inserted(text: &str, at: usize, new: &str) -> String {
 fn appended(text: &str, new: &str) -> String {
     let text = text.trim_end();
     if text.is_empty() { new.to_owned() } else { format!("{text}\n\n{new}") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn added(text: &str, lines: &[Line]) -> String {
-        let (text, left) = add(text, lines);
-        assert_eq!(left, Vec::new());
-        text
-    }
-
-    #[test]
-    fn a_manifest_is_written_from_nothing() {
-        let lines = [
-            Line::entry("tree", "files", "\"/etc/a\"", "read by x"),
-            Line { place: Place::Table("mounts"), value: "target = \"/run\"".into(), reason: "made".into() },
-            Line::value("program", "command", "[\"/bin/x\"]", "what was learned"),
-            Line::value("", "name", "\"x\"", ""),
-            Line::entry("tree", "files", "\"/etc/b\"", "read by y"),
-            Line::entry("tree", "programs", "\"/bin/x\"", "the program"),
-            Line { place: Place::Remark("tree"), value: "files = [\"k\"]".into(), reason: "a key".into() },
-            Line { place: Place::Remark("mounts"), value: "[[mounts]]\na = 1".into(), reason: "b".into() },
-        ];
-        let expected = "\
-name = \"x\"
-
-[program]
-# what was learned
-command = [\"/bin/x\"]
-
-[tree]
-programs = [
-    \"/bin/x\",  # the program
-]
-files = [
-    \"/etc/a\",  # read by x
-    \"/etc/b\",  # read by y
-]
-# a key
-#     files = [\"k\"]
-
-# made
-[[mounts]]
-target = \"/run\"
-
-# b
-#     [[mounts]]
-#     a = 1
-";
-        assert_eq!(added("", &lines), expected);
-    }
-
-    #[test]
-    fn what_is_there_stays_as_it_is() {
-        let text = "\
-name='x' # mine
-[tree]   # what
-files = [\"/a\", { path = \"/b\" }]  # one line
-devices = [
-  \"null\"  # no comma, yet
-]
-[[tree.text]]
-path = \"/t\"
-content = \"\"
-[namespaces]
-network = 'none' # closed
-";
-        let lines = [
-            Line::entry("tree", "files", "\"/c\"", "new"),
-            Line::entry("tree", "devices", "\"full\"", "new"),
-            Line::entry("tree", "users", "\"u\"", "new"),
-            Line::value("namespaces", "network", "\"host\"", "new"),
-            Line::value("namespaces", "user", "true", "new"),
-            Line::value("root", "proc", "\"none\"", ""),
-        ];
-        let expected = "\
-name='x' # mine
-[tree]   # what
-files = [
-    \"/a\",
-    { path = \"/b\" },
-    \"/c\",  # new
-]  # one line
-devices = [
-  \"null\",  # no comma, yet
-    \"full\",  # new
-]
-users = [
-    \"u\",  # new
-]
-[[tree.text]]
-path = \"/t\"
-content = \"\"
-[namespaces]
-network = \"host\" # closed
-# new
-user = true
-
-[root]
-proc = \"none\"
-";
-        assert_eq!(added(text, &lines), expected);
-    }
-
-    #[test]
-    fn a_bracket_behind_the_last_entry_is_left_there() {
-        let lines = [Line::entry("tree", "files", "\"/c\"", "")];
-        assert_eq!(
-            added("[tree]\nfiles = [\"/a\",\n  \"/b\"]\n", &lines),
-            "[tree]\nfiles = [\"/a\",\n  \"/b\",\n    \"/c\",\n]\n"
-        );
-        assert_eq!(added("[tree]\nfiles = []", &lines), "[tree]\nfiles = [\n    \"/c\",\n]");
-        assert_eq!(added("[tree]", &lines), "[tree]\nfiles = [\n    \"/c\",\n]\n");
-        let below = "[[tree.text]]\npath = \"/t\"\ncontent = '''\n[tree]\n'''\n";
-        assert_eq!(added(below, &lines), format!("{below}\n[tree]\nfiles = [\n    \"/c\",\n]\n"));
-    }
-
-    #[test]
-    fn what_has_no_place_is_told() {
-        let mount =
-            Line { place: Place::Table("mounts"), value: "type = \"tmpfs\"".into(), reason: String::new() };
-        let (same, left) = add("mounts = []\n", std::slice::from_ref(&mount));
-        assert_eq!(same, "mounts = []\n");
-        assert_eq!(left.len(), 1);
-        let line = Line::entry("tree", "files", "\"/c\"", "");
-        for (text, because) in [
-            ("tree.users = []", "`tree` is not written as `[tree]`"),
-            ("tree = {}", "`tree` is not written as `[tree]`"),
-            ("[tree]\nfiles = 3", "there is `3`, which is no list"),
-            (
-                "[tree]\nusers = []\n[[tree.files]]\npath = \"/x\"",
-                "the list is written as tables, `[[tree.files]]`",
-            ),
-            ("[\"tree\"]\nusers = []", "what is there is written in another way: duplicate key"),
-            ("[tree", "the manifest is not right as it is"),
-        ] {
-            let (same, left) = add(text, std::slice::from_ref(&line));
-            assert_eq!(same, text);
-            assert_eq!(left, [NoPlace { line: line.clone(), because: because.into() }]);
-        }
-    }
 }
