@@ -3,6 +3,31 @@
 use super::Program;
 use crate::plan::At;
 
+/// One flag of personality(2) under the name setarch(8) gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Personality {
+    /// `linux32`: `PER_LINUX32`, uname(2) says `i686`.
+    Linux32,
+    /// `uname26`: `UNAME26`, uname(2) says 2.6.x.
+    Uname26,
+    /// `no-randomize`: `ADDR_NO_RANDOMIZE`.
+    NoRandomize,
+    /// `compat-layout`: `ADDR_COMPAT_LAYOUT`, legacy order of mappings.
+    CompatLayout,
+    /// `read-implies-exec`: `READ_IMPLIES_EXEC`.
+    ReadImpliesExec,
+    /// `mmap-page-zero`: `MMAP_PAGE_ZERO`, page 0 is mapped read-only.
+    MmapPageZero,
+    /// `3gb`: `ADDR_LIMIT_3GB`.
+    Limit3Gb,
+    /// `sticky-timeouts`: `STICKY_TIMEOUTS`.
+    StickyTimeouts,
+    /// `whole-seconds`: `WHOLE_SECONDS`.
+    WholeSeconds,
+    /// `short-inode`: `SHORT_INODE`.
+    ShortInode,
+}
+
 /// What a jail lives as long as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProgramType {
