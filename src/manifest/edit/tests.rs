@@ -29,11 +29,11 @@ command = [\"/bin/x\"]
 
 [tree]
 programs = [
-\"/bin/x\",  # the program
+    \"/bin/x\",  # the program
 ]
 files = [
-\"/etc/a\",  # read by x
-\"/etc/b\",  # read by y
+    \"/etc/a\",  # read by x
+    \"/etc/b\",  # read by y
 ]
 # a key
 #     files = [\"k\"]
@@ -76,16 +76,16 @@ network = 'none' # closed
 name='x' # mine
 [tree]   # what
 files = [
-\"/a\",
-{ path = \"/b\" },
-\"/c\",  # new
+    \"/a\",
+    { path = \"/b\" },
+    \"/c\",  # new
 ]  # one line
 devices = [
   \"null\",  # no comma, yet
-\"full\",  # new
+    \"full\",  # new
 ]
 users = [
-\"u\",  # new
+    \"u\",  # new
 ]
 [[tree.text]]
 path = \"/t\"
