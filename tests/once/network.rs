@@ -138,8 +138,8 @@ setpriv $as "$stockade" once --net pasta -- sleep 100 &
 until [ "$(pastas)" = 1 ] && pgrep -x sleep > /dev/null; do sleep 0.05; done
 kill -TERM $!; wait $!; echo "$? $(pastas)"
 # It is the first to end: the jail goes on, and that is told.
-setpriv $as "$stockade" once --net pasta -- sh -c 'until [ -e go ]; do sleep 0.05; done' &
-until [ "$(pastas)" = 1 ]; do sleep 0.05; done
+setpriv $as "$stockade" once --net pasta -- sh -c 'until [ -e go ]; do sleep 0.5; done' &
+until [ "$(pastas)" = 1 ] && pgrep -x sleep > /dev/null; do sleep 0.05; done
 pkill -KILL 'pas(st|ta)'; until_gone; touch go; wait $!; echo $?
 "#,
         "0 0\n124 0\n137\ngone\n143 0\n0\n",
