@@ -41,7 +41,8 @@ pub(super) fn once(options: &Once) -> Result<u8> {
     let jail = Jail::of(loaded, Vec::new()).map_err(|failure| failure.code(exit::FAILED))?;
     let overlays = Overlays::of(options, &jail.loaded.manifest)?;
     let tell = |program| outputs.tell(program);
-    let mut course = Course::default();
+    let tells_bytes = report.is_some() || options.value("-v").is_some();
+    let mut course = Course { tells_bytes, ..Course::default() };
     let result = run::run_once(&jail, outputs.listens().then_some(&tell), overlays.as_ref(), &mut course);
     let mut result = result.map_err(|failure| failure.code(exit::FAILED));
     if let (Ok(code), Some(overlays)) = (&mut result, &overlays) {

@@ -98,7 +98,7 @@ fn reported(options: &cli::Run, request: &Request, background: Option<&Backgroun
         overlays: None,
         must_be_recorded: true,
     };
-    let mut course = Course::default();
+    let mut course = Course { tells_bytes: report.is_some(), ..Course::default() };
     let result = attempt(&jail, options.generation, &waiting, &mut course);
     if let Some((path, mut file)) = report {
         let code = result.as_ref().map_or(exit::FAILED, |code| *code);
@@ -245,9 +245,6 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
     let record = jail.notice(tree, &plan.steps, program.keeps_init(), waiting.must_be_recorded);
     // What killed supervisors have left is in the same places.
     jail::sweep(&plan.steps);
-    if let Some(record) = &record {
-        jail::records::sweep_dead(&record.place);
-    }
     waiting.overlays.map_or(Ok(()), |overlays| overlays.open(&plan.steps))?;
     let began = Instant::now();
     let result = jail::run_as(
@@ -265,7 +262,8 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
     if let Some(manager) = &waiting.manager {
         manager.stopping();
     }
-    course.used = result.as_ref().ok().map(|_| used(began, program.peaks()));
+    let bytes = if course.tells_bytes { jail::transferred() } else { None };
+    course.used = result.as_ref().ok().map(|_| Used { bytes, ..used(began, program.peaks()) });
     course.cpu_time = jail.loaded.manifest.limits.resources.iter().find_map(|limit| {
         let seconds = limit.value.soft.filter(|_| limit.value.resource.name == "RLIMIT_CPU");
         seconds.map(Duration::from_secs)
@@ -320,7 +318,7 @@ fn used(began: Instant, peaks: Peaks) -> Used {
         peak_tasks: peaks.tasks,
         voluntary_switches: found.voluntary_context_switches() as u64,
         involuntary_switches: found.involuntary_context_switches() as u64,
-        bytes: jail::transferred(),
+        bytes: None,
         blocks_read: found.block_reads() as u64,
         blocks_written: found.block_writes() as u64,
     }

@@ -480,14 +480,15 @@ fn cover(place: &CStr, names: &[CString]) -> Result<(), Error> {
     nix::unistd::chdir(c"/").map_err(Error::of("chdir"))
 }
 
-/// Sets the parent-death signal, then looks whether the supervisor had died before: its end of the socket would be closed.
+/// Sets the parent-death signal, then waits for the supervisor's word, which comes when others can find the jail. Had it died before,
+/// its end of the socket would be closed.
 fn die_with_parent(inherited: Inherited<'_>) -> Result<(), Error> {
     process::die_with_parent().map_err(Error::of("prctl"))?;
     process::close(inherited.supervisor).map_err(Error::of("close"))?;
-    let mut socket = [nix::poll::PollFd::new(inherited.status, nix::poll::PollFlags::empty())];
-    match nix::poll::poll(&mut socket, nix::poll::PollTimeout::ZERO).map_err(Error::of("poll"))? {
-        0 => Ok(()),
-        _ => process::exit(FAILED),
+    // The end of the socket: there is no supervisor any more.
+    match nix::unistd::read(inherited.status, &mut [0]).map_err(Error::of("read"))? {
+        0 => process::exit(FAILED),
+        _ => Ok(()),
     }
 }
 

@@ -14,7 +14,8 @@
 //! Nothing is allocated between clone and execve; a failing operation is reported as (operation, call, errno) and ends the
 //! jail; PID 1's end ends every process of its namespace, and mounts and other namespaces end with the last process in them. Control
 //! groups do not: the supervisor removes them, or, if it was killed, whoever finds them unlocked.
-//! What a run is found by later is its record (state.rs), which the supervisor writes before PID 1 is there (records.rs reads them).
+//! What a run is found by later is its record (state.rs; records.rs reads them), which the supervisor writes while PID 1 makes the jail,
+//! and PID 1 waits for that before it makes the program's process.
 //! PID 1 ends when the supervisor does, however that came about: by the parent-death signal, and, should that be lost, because
 //! its end of the socket hangs up.
 
@@ -281,12 +282,23 @@ fn supervise(
     child: ChildEnds,
     ends: Ends<'_>,
 ) -> Result<End, Error> {
-    let _record = notice.record.map(state::Draft::write_if_needed).transpose()?.flatten();
+    let write = || notice.record.map(state::Draft::write_if_needed).transpose().map(Option::flatten);
+    // Control groups outlast a killed supervisor, and some are told of by nothing else. Else it is written while the jail is prepared.
+    let comes_first = program.makes_control_groups();
+    let mut record = if comes_first { write()? } else { None };
     if program.adopts {
         process::adopt_orphans().map_err(sys::Error::of("prctl"))?;
     }
     let result = start(program, watch, notice, &child, ends).and_then(|supervisor| {
         drop(child);
+        if !comes_first {
+            record = write()?;
+        }
+        supervisor.release()?;
+        if let Some(draft) = notice.record {
+            // What killed supervisors have left is in the same place.
+            records::sweep_dead(&draft.place);
+        }
         supervisor.run()
     });
     if program.adopts {
@@ -294,6 +306,7 @@ fn supervise(
     }
     // While there is a record that tells of them.
     program.groups.finish();
+    drop(record);
     result
 }
 
@@ -325,7 +338,6 @@ fn start<'a>(
     ends: Ends<'a>,
 ) -> Result<Supervisor<'a>, Error> {
     let Ends { status, mut relay, outputs, log, inbox, releases: [ids, network] } = ends;
-    let signals = signal::descriptor(supervise::taken()?).map_err(sys::Error::of("signalfd"))?;
     let inherited = Inherited {
         status: child.status.as_fd(),
         supervisor: status.as_raw_fd(),
@@ -344,6 +356,8 @@ fn start<'a>(
     child::prepare(program, inherited)?;
     let first = process::clone(program.namespaces, || child::run(program, inherited, program.prepared))
         .map_err(sys::Error::of("clone"))?;
+    // All are blocked, so that none is lost meanwhile.
+    let signals = supervise::signals().inspect_err(|_| supervise::end(&first))?;
     let connection = program.pasta.as_ref().zip(network);
     let connection = connection.map(|(wanted, release)| Connection::new(wanted, &program.spaces, release));
     let grant = program.grant.as_ref().zip(ids);

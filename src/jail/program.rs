@@ -278,6 +278,11 @@ impl Program {
             .any(|(_, operation)| matches!(operation, Operation::ForkProgram { forking: true, .. }))
     }
 
+    /// Whether the supervisor makes control groups before there is a child.
+    pub(super) fn makes_control_groups(&self) -> bool {
+        self.operations.iter().any(|(_, operation)| matches!(operation, Operation::MakeControlGroups { .. }))
+    }
+
     /// How many of them, from the first, the supervisor runs before there is a child.
     pub fn prepared(&self) -> usize {
         self.prepared

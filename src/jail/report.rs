@@ -213,6 +213,15 @@ pub(super) enum Received {
 
 /// Takes the next message, without waiting.
 pub(super) fn receive(from: BorrowedFd<'_>) -> Result<Received, Errno> {
+    match take(from) {
+        // Said once, before what is still there to be read: the other end was closed with the supervisor's word unread.
+        Err(Errno::ECONNRESET) => take(from),
+        other => other,
+    }
+}
+
+/// recvmsg(2), once.
+fn take(from: BorrowedFd<'_>) -> Result<Received, Errno> {
     let mut message = [0; SIZE];
     let mut space = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
     let mut slices = [IoSliceMut::new(&mut message)];
@@ -220,7 +229,6 @@ pub(super) fn receive(from: BorrowedFd<'_>) -> Result<Received, Errno> {
         match recvmsg::<()>(from.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_DONTWAIT) {
             Ok(received) => received,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Received::Nothing),
-            Err(Errno::ECONNRESET) => return Ok(Received::End),
             Err(errno) => return Err(errno),
         };
     let sender = received.cmsgs()?.find_map(|control| match control {
@@ -259,6 +267,13 @@ mod tests {
         }
         assert_eq!(receive(ours.as_fd()).unwrap(), Received::Nothing);
         drop(theirs);
+        assert_eq!(receive(ours.as_fd()).unwrap(), Received::End);
+        // Also of one that ended before it read what the supervisor had to say.
+        let (ours, theirs) = channel().unwrap();
+        failed.send(theirs.as_fd()).unwrap();
+        nix::unistd::write(&ours, b"\n").unwrap();
+        drop(theirs);
+        assert_eq!(receive(ours.as_fd()).unwrap(), Received::Message(failed, std::process::id() as i32));
         assert_eq!(receive(ours.as_fd()).unwrap(), Received::End);
     }
 }

@@ -1,4 +1,4 @@
-//! Records of running jails: one small file for each, written by its supervisor before PID 1 is made, so that no program runs that
+//! Records of running jails: one small file for each, written by its supervisor before there is a program, so that none runs that
 //! nobody can find, and removed by it at the end.
 //!
 //! ```text
@@ -202,7 +202,8 @@ impl Draft {
     /// Writes it. Four calls where the directory is there, which has to be one that is read later: what is in a
     /// place where others may write is believed by nobody.
     ///
-    /// PID 1 inherits the descriptor and closes it with all others before there is a program: for so long it holds the lock as well.
+    /// Where PID 1 is made after it, it inherits the descriptor and closes it with all others before there is a program: for so long it
+    /// holds the lock as well.
     pub(super) fn write(&self) -> Result<Record, Error> {
         let supervisor = std::process::id() as i32;
         let (path, file) = self.create(supervisor)?;

@@ -29,11 +29,21 @@ use crate::sys::signal::{self, SignalSet};
 
 /// The signals the supervisor takes for the program: those that are forwarded, and SIGTSTP, which stops both, unless the caller
 /// ignores them: under nohup(1) a hang-up reaches neither.
-pub(super) fn taken() -> Result<SignalSet, sys::Error> {
-    FORWARDED.into_iter().chain([libc::SIGTSTP]).try_fold(SignalSet::EMPTY, |taken, number| {
+pub(super) fn signals() -> Result<OwnedFd, sys::Error> {
+    let mut signals = FORWARDED.into_iter().chain([libc::SIGTSTP]);
+    let taken = signals.try_fold(SignalSet::EMPTY, |taken, number| {
         let ignored = signal::is_ignored(number).map_err(sys::Error::of("rt_sigaction"))?;
         Ok(if ignored { taken } else { taken.with(number) })
-    })
+    })?;
+    signal::descriptor(taken).map_err(sys::Error::of("signalfd"))
+}
+
+/// Ends PID 1, for which there is no [`Supervisor`] yet.
+pub(super) fn end(first: &Child) {
+    match process::kill(first.pid, libc::SIGKILL).and_then(|()| process::wait(first.pid)) {
+        // Waited for in vain only if somebody else has done it.
+        Ok(_) | Err(_) => {}
+    }
 }
 
 /// How often a supervisor in its terminal's background looks whether it has come to the foreground: no signal says so.
@@ -47,7 +57,7 @@ pub(super) struct Supervisor<'a> {
     pub(super) status: OwnedFd,
     /// Whether they have closed the other end: with `init = false`, when the program is executed.
     pub(super) is_silent: bool,
-    /// The signals of [`taken`].
+    /// The signals of [`signals`].
     pub(super) signals: OwnedFd,
     /// The program's terminal, if it has one.
     pub(super) relay: Option<Relay>,
@@ -101,6 +111,15 @@ enum Stand {
 const LAST_MOMENT: Duration = Duration::from_millis(20);
 
 impl Supervisor<'_> {
+    /// Lets PID 1 go on to what the program is executed by; see `DieWithParent`.
+    pub(super) fn release(&self) -> Result<(), Error> {
+        match nix::unistd::write(&self.status, b"\n") {
+            // It has ended already, and has said why.
+            Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+            Err(errno) => Err(sys::Error { call: "write", errno }.into()),
+        }
+    }
+
     /// Runs until PID 1 has ended, and with it every process of the jail.
     pub(super) fn run(mut self) -> Result<End, Error> {
         let mut reported = None;

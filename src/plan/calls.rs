@@ -260,7 +260,7 @@ impl Action {
             Self::DieWithParent => vec![
                 call("prctl", "PR_SET_PDEATHSIG, SIGKILL"),
                 call("close", "<supervisor>"),
-                call("poll", "[{fd=<status>, events=0}], 1, 0"),
+                call("read", "<status>, <byte>, 1"),
             ],
             Self::ForkProgram { filtered, passed, .. } => {
                 let mut calls = Vec::from(close_others(*passed));

@@ -91,6 +91,8 @@ pub struct Course {
     pub ended: Ended,
     /// What it used, if it was executed.
     pub used: Option<Used>,
+    /// Whether anybody is told how many bytes it read and wrote, for which files of /proc have to be read.
+    pub tells_bytes: bool,
     /// How much time on processors it was allowed.
     pub cpu_time: Option<Duration>,
     /// What was written to overlays, if there were any.
@@ -130,6 +132,7 @@ impl Default for Course {
             hits: Vec::new(),
             ended: Ended::Failed,
             used: None,
+            tells_bytes: false,
             cpu_time: None,
             changes: None,
         }

@@ -237,8 +237,9 @@ pub(super) const NO_NEW_PRIVILEGES: Text = Text {
 };
 
 pub(super) const DIE_WITH_PARENT: Text = Text {
-    why: "If the supervisor dies, however it does, the kernel kills PID 1, and with PID 1 everything in the jail. A look at the \
-          supervisor's socket afterwards closes the gap: had it died just before this call, no signal would come.",
+    why: "If the supervisor dies, however it does, the kernel kills PID 1, and with PID 1 everything in the jail. The byte that is read \
+          afterwards is the supervisor's word that others can find the jail: the end of the socket comes in its place if it had died just \
+          before this call, when no signal would come.",
     man: &["prctl(2)", "pid_namespaces(7)"],
     without: "After `kill -9` of the supervisor the jail runs on, with nobody to keep its time limit, collect its status or stop it.",
 };
