@@ -398,6 +398,7 @@ fn ended(end: End) -> Ended {
         End::Exited(status) => Ended::Exited(status),
         End::Signaled(signal) => Ended::Signaled(signal),
         End::TimedOut(clock) => Ended::TimedOut(clock),
+        End::TooMuchOutput => Ended::TooMuchOutput,
     }
 }
 

@@ -217,8 +217,8 @@ impl Program {
                         seeks,
                     }
                 }
-                Action::RelayOutput { onto } => {
-                    program.outputs.push(onto.clone());
+                Action::RelayOutput { onto, stream } => {
+                    program.outputs.push((onto.clone(), *stream));
                     Operation::RelayOutput { relay: program.outputs.len() - 1, onto: onto.clone() }
                 }
                 Action::CreateRuleset { handled, network, scoped } => {

@@ -71,7 +71,7 @@ use child::Inherited;
 use clock::ProcessorTime;
 use inbox::Inbox;
 use log::Log;
-use output::Output;
+use output::{Budget, Output};
 use pasta::Connection;
 use state::Unwritten;
 use supervise::Supervisor;
@@ -87,6 +87,8 @@ pub enum End {
     Signaled(i32),
     /// A time limit was over.
     TimedOut(Clock),
+    /// It wrote more to standard output and error than it may.
+    TooMuchOutput,
 }
 
 impl End {
@@ -105,6 +107,7 @@ impl End {
             Self::Exited(code) => code as u8,
             Self::Signaled(signal) => 128 + signal as u8,
             Self::TimedOut(_) => 124,
+            Self::TooMuchOutput => 128 + libc::SIGXFSZ as u8,
         }
     }
 }
@@ -231,7 +234,7 @@ pub fn run_as(program: &Program, watch: Watch, notice: Notice<'_>) -> Result<End
     // Ignored, as some callers leave it, it would let the kernel collect children before we have seen how they ended.
     signal::reset(libc::SIGCHLD).map_err(sys::Error::of("rt_sigaction"))?;
     let (status, child_status) = report::channel()?;
-    let pipes = program.outputs.iter().map(|onto| Output::open(onto, program.owner, program.file_size));
+    let pipes = program.outputs.iter().map(|to| Output::open(to, program.owner, program.file_size));
     let (outputs, child_outputs) = pipes.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
     let relay = match program.terminal.as_slice() {
         [] => None,
@@ -378,6 +381,7 @@ fn start<'a>(
         grant,
         connection,
         deadline,
+        budget: watch.output_size.map(Budget::of),
         processor_time: watch.cpu_time_max.map(|limit| ProcessorTime::new(limit, &program.groups)),
         collected: false,
         freezer: program.groups.freezer(),

@@ -48,8 +48,8 @@ pub struct Program {
     pub(super) slots: Vec<Cell<Option<OwnedFd>>>,
     /// The descriptors that become the program's own terminal.
     pub(super) terminal: Vec<i32>,
-    /// The descriptors whose output the supervisor passes on, those that share a pipe together.
-    pub(super) outputs: Vec<Vec<i32>>,
+    /// The descriptors whose output the supervisor passes on, those that share a pipe together, and whether that goes to a stream.
+    pub(super) outputs: Vec<(Vec<i32>, bool)>,
     /// How many sockets a service manager has passed for the program.
     pub(super) passed: u32,
     /// How many overlays are made.

@@ -15,7 +15,7 @@ use super::grant;
 use super::inbox::Inbox;
 use super::init::FORWARDED;
 use super::log::Log;
-use super::output::Output;
+use super::output::{Budget, Output};
 use super::pasta::Connection;
 use super::processes;
 use super::report::{self, Received, Report, Service};
@@ -63,6 +63,8 @@ pub(super) struct Supervisor<'a> {
     pub(super) relay: Option<Relay>,
     /// What the program writes to files of the caller's.
     pub(super) outputs: Vec<Output>,
+    /// How much that may be.
+    pub(super) budget: Option<Budget>,
     /// What the jail logs.
     pub(super) log: Option<Log>,
     /// What the program says of itself.
@@ -123,7 +125,8 @@ impl Supervisor<'_> {
     /// Runs until PID 1 has ended, and with it every process of the jail.
     pub(super) fn run(mut self) -> Result<End, Error> {
         let mut reported = None;
-        let mut timed_out = None;
+        let mut over = None;
+        let until = self.deadline;
         loop {
             let [ended, signals, status, output, input] = self.wait()?;
             // The order matters: what the jail said before its end is read before its end is believed, and a signal needs to
@@ -149,7 +152,7 @@ impl Supervisor<'_> {
             if let Some(relay) = &mut self.relay {
                 if output {
                     relay.pass_input_on()?;
-                    relay.pass_output()?;
+                    relay.pass_output(self.budget.as_mut())?;
                 }
                 if input {
                     relay.pass_input()?;
@@ -168,14 +171,14 @@ impl Supervisor<'_> {
             if ended {
                 break;
             }
-            match (self.over(), timed_out) {
+            match (self.over(over.is_some()), over) {
                 (None, _) => {}
                 (Some(_), Some(_)) => {
                     self.deadline = None;
                     self.kill_all()?;
                 }
-                (over, None) => {
-                    timed_out = over;
+                (reached, None) => {
+                    over = reached;
                     self.deadline = Some(Instant::now() + LAST_MOMENT);
                     // The program first, so that PID 1 counts what it has used: the kernel forgets that when PID 1 is killed.
                     self.take_all(&mut reported)?;
@@ -184,20 +187,18 @@ impl Supervisor<'_> {
             }
         }
         // Reached after the last look, it was reached all the same.
-        if timed_out.is_none()
-            && self.processor_time.as_mut().is_some_and(|time| time.was_over(self.first.pid))
-        {
-            timed_out = Some(Clock::Processors);
+        if over.is_none() && self.processor_time.as_mut().is_some_and(|time| time.was_over(self.first.pid)) {
+            over = Some(End::TimedOut(Clock::Processors));
         }
-        self.pass_the_rest()?;
+        over = over.or(self.pass_the_rest(until)?);
         let raw = process::wait(self.first.pid).map_err(sys::Error::of("wait4"))?;
         self.collected = true;
         let end = match reported {
             Some(Report::Failed { operation, error }) => {
                 return Err(Error::Failed { step: operation, error });
             }
-            ended => match (timed_out, ended) {
-                (Some(clock), _) => End::TimedOut(clock),
+            ended => match (over, ended) {
+                (Some(end), _) => end,
                 // Whatever came of the signal, or if the end came before it.
                 (None, _) if self.outputs.iter().any(Output::is_over) => End::Signaled(libc::SIGXFSZ),
                 (None, Some(Report::Ended { status })) => End::of(status),
@@ -211,22 +212,27 @@ impl Supervisor<'_> {
         }
     }
 
-    /// The time limit that is over, if one is. None is looked at twice: what follows has a time of its own.
-    fn over(&mut self) -> Option<Clock> {
+    /// The end by a limit that is over, if one is. No time is looked at twice: what follows has a time of its own.
+    fn over(&mut self, was_over: bool) -> Option<End> {
         if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             self.processor_time = None;
-            return Some(Clock::Wall);
+            return Some(End::TimedOut(Clock::Wall));
         }
-        self.processor_time.take_if(|time| time.is_over(self.first.pid)).map(|_| Clock::Processors)
+        if self.processor_time.take_if(|time| time.is_over(self.first.pid)).is_some() {
+            return Some(End::TimedOut(Clock::Processors));
+        }
+        self.budget.as_ref().filter(|budget| !was_over && budget.is_exceeded()).map(|_| End::TooMuchOutput)
     }
 
-    /// What is left to be passed on when PID 1 has ended.
-    fn pass_the_rest(&mut self) -> Result<(), Error> {
+    /// What is left to be passed on when PID 1 has ended; the end by a limit that is over then. Who does not read is waited for until a
+    /// time.
+    fn pass_the_rest(&mut self, until: Option<Instant>) -> Result<Option<End>, Error> {
+        let mut is_late = false;
         if let Some(relay) = &mut self.relay {
-            while relay.pass_output()? {}
+            while relay.pass_output(self.budget.as_mut())? {}
         }
         for output in &mut self.outputs {
-            output.finish()?;
+            is_late |= output.finish(self.budget.as_mut(), self.signals.as_fd(), until)?;
         }
         if let Some(log) = &mut self.log {
             log.finish()?;
@@ -237,7 +243,8 @@ impl Supervisor<'_> {
         if let Some(connection) = &mut self.connection {
             connection.finish();
         }
-        Ok(())
+        let is_exceeded = self.budget.as_ref().is_some_and(Budget::is_exceeded);
+        Ok(is_exceeded.then_some(End::TooMuchOutput).or(is_late.then_some(End::TimedOut(Clock::Wall))))
     }
 
     /// Waits for something to happen: PID 1's end, a signal, a report, the program's terminal, the caller's input. Without a
@@ -278,7 +285,7 @@ impl Supervisor<'_> {
         }
         // Looked at each time, whatever woke the loop.
         let named = ready.len();
-        ready.extend(self.outputs.iter().filter_map(Output::pipe).map(readable));
+        ready.extend(self.outputs.iter().filter_map(Output::awaited));
         ready.extend(self.log.iter().filter(|log| log.pause().is_none()).map(|log| readable(log.socket())));
         let inbox = self.inbox.iter().filter(|inbox| inbox.pause().is_none());
         ready.extend(inbox.map(|inbox| readable(inbox.socket())));
@@ -360,7 +367,7 @@ impl Supervisor<'_> {
     /// Passes what the program has written on to files of the caller's.
     fn pass_outputs(&mut self, reported: &mut Option<Report>) -> Result<(), Error> {
         for at in 0..self.outputs.len() {
-            self.outputs[at].pass()?;
+            self.outputs[at].pass(self.budget.as_mut())?;
             // As the kernel tells a program that writes a file itself, and before it sees that nobody reads.
             if self.outputs[at].is_full() {
                 self.take_all(reported)?;
@@ -437,7 +444,7 @@ impl Supervisor<'_> {
     fn stop_with_program(&mut self) -> Result<(), Error> {
         if let Some(relay) = &mut self.relay {
             // What it wrote before it stopped is seen before the shell's prompt.
-            while relay.pass_output()? {}
+            while relay.pass_output(self.budget.as_mut())? {}
             relay.suspend();
         }
         // The whole job: a shell takes it as stopped only when each of its processes is. Where there is no shell to continue it

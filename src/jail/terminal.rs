@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::Termios;
 
+use super::output::Budget;
 use crate::sys::terminal::{self, Pty};
 use crate::sys::{Error, process};
 
@@ -204,9 +205,9 @@ impl Relay {
         Ok(())
     }
 
-    /// Passes what the program wrote to the caller; `false` when nothing is left and nobody holds the other end.
+    /// Passes what the program wrote and may to the caller; `false` when nothing is left and nobody holds the other end.
     #[inline(never)] // its buffer would else be touched on the stack of every start
-    pub(super) fn pass_output(&mut self) -> Result<bool, Error> {
+    pub(super) fn pass_output(&mut self, budget: Option<&mut Budget>) -> Result<bool, Error> {
         let mut buffer = [0; 16384];
         match nix::unistd::read(&self.master, &mut buffer) {
             Ok(0) | Err(Errno::EIO) => {
@@ -217,7 +218,10 @@ impl Relay {
                 Ok(false)
             }
             Err(Errno::EAGAIN) => Ok(false),
-            Ok(count) => write_all(self.output, &buffer[..count]).map(|()| true),
+            Ok(count) => {
+                let count = budget.map_or(count, |budget| budget.take(count));
+                write_all(self.output, &buffer[..count]).map(|()| true)
+            }
             Err(Errno::EINTR) => Ok(true),
             Err(errno) => Err(Error { call: "read", errno }),
         }

@@ -92,6 +92,7 @@ const FOREIGN: &[(&str, &str, &str)] = &[
     ("time_limit", "limits", "runtime_max"),
     ("runtime_max_sec", "limits", "runtime_max"),
     ("cpu_time_limit", "limits", "cpu_time_max"),
+    ("output_limit", "limits", "output_size"),
     ("caps", "privileges", "capabilities"),
     ("cap_add", "privileges", "capabilities"),
     ("ambient", "privileges", "capabilities"),

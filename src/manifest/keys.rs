@@ -174,6 +174,7 @@ pub const KEYS: &[Key] = &[
     key("limits", "device_policy", TEXT, "device_policy = \"closed\""),
     key("limits", "runtime_max", TIME, "runtime_max = \"10s\""),
     key("limits", "cpu_time_max", TIME, "cpu_time_max = \"10s\""),
+    key("limits", "output_size", SIZE, "output_size = \"1M\""),
 
     key("limits.io_max", "device", TEXT, "device = \"/dev/sda\""),
     key("limits.io_max", "read_bandwidth", SIZE, "read_bandwidth = \"10M\""),

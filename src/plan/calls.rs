@@ -146,7 +146,7 @@ impl Action {
                 ),
                 call("chdir", "\"/\""),
             ],
-            Self::RelayOutput { onto } => {
+            Self::RelayOutput { onto, .. } => {
                 onto.iter().map(|fd| call("dup2", format!("<pipe>, {fd}"))).collect()
             }
             Self::CreateRuleset { handled, network, scoped } => {

@@ -116,7 +116,7 @@ impl fmt::Display for Action {
                     access.mode()
                 )
             }
-            Self::RelayOutput { onto } => write!(f, "dup2(<pipe>) onto {}", join(" ", onto)),
+            Self::RelayOutput { onto, .. } => write!(f, "dup2(<pipe>) onto {}", join(" ", onto)),
             Self::CreateRuleset { handled, network, scoped } => {
                 let files = format!("{} rights over files", handled.names().count());
                 let handled = [files].into_iter().chain(network.names().map(str::to_ascii_lowercase));

@@ -147,7 +147,7 @@ fn enter() -> Vec<Action> {
             access: Reopen::File,
             file: (1, 2),
         },
-        Action::RelayOutput { onto: vec![1, 2] },
+        Action::RelayOutput { onto: vec![1, 2], stream: false },
         Action::Furnish {
             within: jail("/"),
             path: jail("/tmp"),

@@ -137,8 +137,9 @@ pub enum Action {
         access: Reopen,
         file: (u64, u64),
     },
-    /// A pipe to the supervisor, which passes on to a file of the caller's what is written to these descriptors.
-    RelayOutput { onto: Vec<i32> },
+    /// A pipe to the supervisor, which passes on to what the caller has there what is written to these descriptors: to a file, or, where
+    /// output is limited, to a stream that may have no room.
+    RelayOutput { onto: Vec<i32>, stream: bool },
     /// A socket of which the supervisor reads, made in the file system for this target, which is read-only then.
     Listen { to: Listener, target: JailPath },
     /// A Landlock ruleset without a rule: once it is enforced, what it handles is refused.
@@ -225,6 +226,8 @@ pub struct Watch {
     pub runtime_max: Option<Duration>,
     /// Time on processors, of all processes together, after which it is.
     pub cpu_time_max: Option<Duration>,
+    /// Bytes of standard output and error together, after which it is (exit code 153, as by SIGXFSZ).
+    pub output_size: Option<u64>,
 }
 
 /// By what the time is measured that a jail has.

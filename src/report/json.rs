@@ -221,7 +221,9 @@ fn action(action: &Action) -> Value {
             "kind": "reopen_descriptor", "descriptor": descriptor, "source": text(source.as_path()),
             "flags": attributes(*flags), "access": access.mode(), "device": device, "inode": inode,
         }),
-        Action::RelayOutput { onto } => json!({ "kind": "relay_output", "onto": onto }),
+        Action::RelayOutput { onto, stream } => {
+            json!({ "kind": "relay_output", "onto": onto, "stream": stream })
+        }
         Action::CreateRuleset { handled, network, scoped } => json!({
             "kind": "create_ruleset", "handled": handled.names().collect::<Vec<_>>(),
             "network": network.names().collect::<Vec<_>>(), "scoped": scoped.names().collect::<Vec<_>>(),

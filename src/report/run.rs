@@ -14,7 +14,8 @@
 //!             nothing was executed
 //! changes     what was written to overlays: added, modified, deleted: how many paths; committed: how many of them were applied to the host;
 //!             paths[]: change, path (as in `plan --json`). null if there was no overlay, or its layer was not looked at (`run`)
-//! ended_by    the limit that ended it, by its key in a manifest (runtime_max, cpu_time_max, cpu_time, file_size, memory), or null
+//! ended_by    the limit that ended it, by its key in a manifest (runtime_max, cpu_time_max, cpu_time, file_size,
+//!             output_size, memory), or null
 //! ended       how (exited, signaled, timed_out, or failed: nothing was executed), status (exited) or signal (signaled)
 //! message     the same in words
 //! exit_code   stockade's own
@@ -45,6 +46,8 @@ pub enum Ended {
     Signaled(i32),
     /// A time limit was over.
     TimedOut(Clock),
+    /// It wrote more than it may: told as the signal that the kernel has for that.
+    TooMuchOutput,
     /// It was never executed.
     Failed,
 }
@@ -150,6 +153,7 @@ impl Course {
             Ended::TimedOut(clock) => Some(clock.key()),
             Ended::Signaled(libc::SIGXCPU) => Some("cpu_time"),
             Ended::Signaled(libc::SIGXFSZ) => Some("file_size"),
+            Ended::TooMuchOutput => Some("output_size"),
             Ended::Signaled(libc::SIGKILL) if was_killed => Some("memory"),
             Ended::Signaled(libc::SIGKILL) if is_over => Some("cpu_time"),
             _ => None,
@@ -162,6 +166,7 @@ impl Course {
             Ended::Exited(status) => format!("exit status {status}"),
             Ended::Signaled(signal) => format!("killed by signal {signal}"),
             Ended::TimedOut(_) => "time limit reached".into(),
+            Ended::TooMuchOutput => "too much output".into(),
             Ended::Failed => "not executed".into(),
         };
         if let Some(key) = self.ended_by() {
@@ -229,6 +234,7 @@ pub fn json(jail: &JailName, course: &Course, exit_code: u8) -> Value {
         Ended::Exited(status) => json!({ "how": "exited", "status": status }),
         Ended::Signaled(signal) => json!({ "how": "signaled", "signal": signal }),
         Ended::TimedOut(_) => json!({ "how": "timed_out" }),
+        Ended::TooMuchOutput => json!({ "how": "signaled", "signal": libc::SIGXFSZ }),
         Ended::Failed => json!({ "how": "failed" }),
     };
     let milliseconds = |time: Duration| time.as_millis() as u64;

@@ -12,6 +12,21 @@ use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::stat::{Mode, fstat, major, minor};
 
+use super::check;
+
+/// pwritev2(2) with `RWF_NOWAIT`: writes what there is room for (`EAGAIN`: none), although the descriptor is one that waits, as it has to
+/// stay for all others who have it. `EOPNOTSUPP` where it knows nothing of that.
+pub fn write_at_once(to: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
+    const HERE: libc::c_long = -1;
+    let piece = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: the kernel reads `bytes` and no more, by an iovec that outlives the call. musl lacks a function for it.
+    let result = unsafe {
+        let (fd, pieces) = (to.as_raw_fd(), &raw const piece);
+        libc::syscall(libc::SYS_pwritev2, fd, pieces, 1_usize, HERE, HERE, libc::RWF_NOWAIT)
+    };
+    check(result).map(|count| count as usize)
+}
+
 /// Makes `target` share the blocks of `source` copy-on-write, see ioctl_ficlone(2). Both must be regular files of one
 /// file system that can do it (btrfs, XFS, bcachefs, …): `EOPNOTSUPP`, `EXDEV` or `EINVAL` otherwise.
 pub fn reflink(source: impl AsFd, target: impl AsFd) -> Result<(), Errno> {

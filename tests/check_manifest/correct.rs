@@ -145,6 +145,7 @@ io_max = [{ device = "/dev/sda", read_bandwidth = "10M", write_bandwidth = 1000,
 device_policy = "closed"
 runtime_max = "1h30m"
 cpu_time_max = "1500ms"
+output_size = "2M"
 
 [privileges]
 capabilities = ["CAP_CHOWN", "net_bind_service"]
@@ -280,6 +281,7 @@ fn every_key_once() {
     }
     assert_eq!(manifest.limits.runtime_max.as_ref().unwrap().value.0.as_secs(), 5400);
     assert_eq!(manifest.limits.cpu_time_max.as_ref().unwrap().value.0.as_millis(), 1500);
+    assert_eq!(manifest.limits.output_size.as_ref().unwrap().value.0, 2 << 20);
     assert_eq!(manifest.privileges.capabilities.iter().map(|at| at.value).collect::<Vec<_>>(), [0, 10]);
     assert!(!manifest.privileges.no_new_privileges.as_ref().unwrap().value);
     let Some(SystemCalls::List(words)) = manifest.privileges.system_calls.map(|at| at.value) else {

@@ -63,6 +63,70 @@ fn a_file_of_the_callers_is_cut_at_the_programs_limit() {
     }
 }
 
+/// A pipe, as a judge has for a program's output: no limit of the kernel's counts what goes through.
+#[test]
+fn output_to_a_pipe_ends_at_its_limit() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = place("once-output");
+    let zeros = |count| "\0".repeat(count);
+    for (limit, script, code, expected) in [
+        ("1000", "head -c 1000 /dev/zero; exit 3", 3, zeros(1000)),
+        ("1000", "head -c 1001 /dev/zero; exit 3", 153, zeros(1000)),
+        ("0", "exit 3", 3, String::new()),
+        ("0", "echo", 153, String::new()),
+        // More than two pipes hold.
+        ("1M", "exec cat /dev/zero", 153, zeros(1 << 20)),
+        // Who listens to no signal, and who is nobody's child any more.
+        ("1M", "trap '' PIPE XFSZ TERM; (cat /dev/zero & cat /dev/zero & wait) & wait", 153, zeros(1 << 20)),
+        ("4", "echo a; echo b > /dev/stdout; echo c > /proc/self/fd/1; sleep 60", 153, "a\nb\n".into()),
+        // Both count.
+        ("4", "echo a; echo b >&2; sleep 0.2; echo c; sleep 60", 153, "a\n".into()),
+    ] {
+        let output = once(&dir, ["--output-size", limit, "--timeout=30s", "sh", "-c", script]).output();
+        assert_eq!((output.code, output.stdout.len()), (Some(code), expected.len()), "{script}");
+        assert_eq!(output.stdout, expected, "{script}");
+    }
+    // And what it is told as.
+    let said = once(&dir, ["--output-size=1K", "--report=report", "cat", "/dev/zero"]).output();
+    assert_eq!((said.code, said.stderr.as_str()), (Some(153), ""));
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(dir.join("report")).unwrap()).unwrap();
+    assert_eq!(
+        [&report["ended"], &report["ended_by"], &report["message"]].map(ToString::to_string),
+        [
+            r#"{"how":"signaled","signal":25}"#,
+            r#""output_size""#,
+            r#""too much output, by the limit `output_size`""#
+        ]
+    );
+}
+
+/// The supervisor writes to the reader, and must not wait for it past its own limits; nor may it hide that the reader has gone.
+#[test]
+fn a_reader_that_does_not_read_holds_no_limit_up() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = place("once-reader");
+    for (script, code) in [
+        ("exec cat /dev/zero", 124),
+        // Its own end comes first, and what it wrote is more than the reader's pipe holds.
+        ("head -c 120000 /dev/zero", 124),
+    ] {
+        let mut command = once(&dir, ["--output-size=10M", "--timeout=500ms", "sh", "-c", script]).inner;
+        let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let reader = child.stdout.take();
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{script}");
+        drop(reader);
+    }
+    let mut command = once(&dir, ["--output-size=10M", "cat", "/dev/zero"]).inner;
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(141));
+}
+
 #[test]
 fn a_line_tells_the_same() {
     if !needs(Need::UserNamespaces) {

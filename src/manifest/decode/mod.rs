@@ -200,6 +200,7 @@ fn limits(table: &mut Cursor) -> Limits {
         device_policy: table.value("device_policy", read::one_of(POLICIES)),
         runtime_max: table.value("runtime_max", read::time),
         cpu_time_max: table.value("cpu_time_max", read::time),
+        output_size: table.value("output_size", read::size),
     }
 }
 

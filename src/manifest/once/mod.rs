@@ -216,6 +216,7 @@ impl Making {
             "--memory" => set("limits.memory", text::parse_typed(value, &origin)),
             "--pids" => self.processes = Some(asked.clone()),
             "--file-size" => set("limits.file_size", text::parse_typed(value, &origin)),
+            "--output-size" => set("limits.output_size", text::parse_typed(value, &origin)),
             "--rlimit" => {
                 let (key, bounds) = limit(value)?;
                 // TOML would take `20:30` for a time of day.

@@ -137,7 +137,7 @@ pub(super) fn run(
     controls.enter(false, &mut steps);
     circumstances::oom_score(&context, &mut steps);
     run::session(&context, &mut steps);
-    standard::relay_outputs(&context, &mut steps);
+    standard::relay_outputs(&context, &mut steps).map_err(|finding| vec![finding])?;
     rules(&context, &mut steps);
     circumstances::steps(&context, &mut steps);
     confine(&context, &mut steps);

@@ -95,7 +95,7 @@ pub(super) fn rules(
     let again = Origin::Default("/dev/stdin and its like are opened again as they were opened");
     let standard = (0..).zip(&context.host.standard);
     let standard =
-        standard.map(|(number, found)| (Beneath::Descriptor(number), opened(number, found), &again));
+        standard.map(|(number, found)| (Beneath::Descriptor(number), opened(context, number, found), &again));
     let mounts = planned.iter().map(|mount| mount.rule(context));
     for (beneath, access, origin) in std::iter::once(root).chain(mounts).chain(standard) {
         let access = access.within(handled);
@@ -116,7 +116,10 @@ pub(super) fn scoped(context: &Context<'_>, version: u32) -> ScopeSet {
 }
 
 /// The rights to open again what is behind a standard descriptor, if that is a file with a path: it is outside the jail.
-fn opened(number: i32, found: &Descriptor) -> AccessSet {
+fn opened(context: &Context<'_>, number: i32, found: &Descriptor) -> AccessSet {
+    if standard::is_relayed(context, number, found) {
+        return AccessSet::NONE;
+    }
     let access = match standard::reopens(number, found) {
         (false, false) => return AccessSet::NONE,
         (true, false) => AccessSet::READ_FILE,

@@ -219,6 +219,7 @@ pub fn run_steps(
     let watch = Watch {
         runtime_max: time(&manifest.limits.runtime_max),
         cpu_time_max: time(&manifest.limits.cpu_time_max),
+        output_size: manifest.limits.output_size.as_ref().map(|limit| limit.value.0),
     };
     if manifest.root.is_hosts() {
         let run = Run { steps: Vec::new(), layers, watch };

@@ -7,7 +7,8 @@
 //!   was deleted has no path to be mounted by, and nobody else to whom a change could matter.
 //! - A file to be written is written by the supervisor; the program has a pipe.
 //! - A device is as harmless as it is, but for its mode, where the program may change that.
-//! - Pipes and sockets are given as they are. A connection of TCP, as inetd(8) gives it, is the one door of a jail without the host's
+//! - Where output is limited, so is whatever else is written, but for a terminal, which is relayed anyway.
+//! - Else pipes and sockets are given as they are. A connection of TCP, as inetd(8) gives it, is the one door of a jail without the host's
 //!   network: connect(2) could exchange it for another one, so Landlock refuses that.
 
 #![forbid(unsafe_code)]
@@ -80,7 +81,9 @@ pub(super) fn replace(context: &Context<'_>, steps: &mut Steps) -> Result<(), Fi
     let numbered: Vec<(i32, &Descriptor)> = (0..).zip(&context.host.standard).collect();
     for (number, found) in &numbered {
         let file = matches!(found.kind, Kind::File { named: true, .. }) && !is_output(*number, found);
-        let device = matches!(found.kind, Kind::Device { .. }) && may_change(context, found);
+        let device = matches!(found.kind, Kind::Device { .. })
+            && may_change(context, found)
+            && !is_relayed(context, *number, found);
         if (file || device)
             && let Some(action) = reopened(context, *number, found)?
         {
@@ -97,23 +100,43 @@ pub(super) fn replace(context: &Context<'_>, steps: &mut Steps) -> Result<(), Fi
             return Err(refusal(*number, why));
         }
     }
-    relay_outputs(context, steps);
-    Ok(())
+    relay_outputs(context, steps)
 }
 
-/// Pipes in the place of the caller's files that are to be written.
-pub(super) fn relay_outputs(context: &Context<'_>, steps: &mut Steps) {
+/// Whether the program has a pipe in the place of a descriptor.
+pub(super) fn is_relayed(context: &Context<'_>, number: i32, found: &Descriptor) -> bool {
+    let is_counted = context.manifest.limits.output_size.is_some()
+        && matches!(found.kind, Kind::Pipe { .. } | Kind::Socket { .. } | Kind::Device { .. });
+    is_output(number, found) || is_counted && found.writable && (number != 0 || !found.readable)
+}
+
+/// Pipes in the place of the caller's files that are to be written, and of all that is written where that is limited.
+pub(super) fn relay_outputs(context: &Context<'_>, steps: &mut Steps) -> Result<(), Finding> {
     let numbered: Vec<(i32, &Descriptor)> = (0..).zip(&context.host.standard).collect();
-    let outputs: Vec<_> = numbered.iter().filter(|(number, found)| is_output(*number, found)).collect();
+    let outputs: Vec<_> =
+        numbered.iter().filter(|(number, found)| is_relayed(context, *number, found)).collect();
+    let input = context.host.standard[0];
+    if let Some(limit) = &context.manifest.limits.output_size
+        && matches!(input.kind, Kind::Pipe { .. } | Kind::Socket { .. })
+        && outputs.iter().any(|(number, found)| *number != 0 && input.writable && found.file == input.file)
+    {
+        return Err(Finding::error("the size of the output cannot be limited", &limit.origin)
+            .why("standard input is the same connection, and can be written to past any count")
+            .hint("give it an input of its own: `< /dev/null`, or a pipe"));
+    }
     let first = |(at, (_, found)): &(usize, &&(i32, &Descriptor))| {
         outputs.iter().position(|(_, other)| other.file == found.file) == Some(*at)
     };
     for (_, (_, found)) in outputs.iter().enumerate().filter(first) {
         let same = outputs.iter().filter(|(_, other)| other.file == found.file);
         let onto = same.map(|(number, _)| *number).collect();
-        let reason = "the caller's file is the caller's to write";
-        steps.push(Phase::Enter, Action::RelayOutput { onto }, &Origin::Default(reason));
+        let stream = !matches!(found.kind, Kind::File { .. });
+        let file = Origin::Default("the caller's file is the caller's to write");
+        let limit = context.manifest.limits.output_size.as_ref().filter(|_| stream);
+        let origin = limit.map_or(&file, |limit| &limit.origin);
+        steps.push(Phase::Enter, Action::RelayOutput { onto, stream }, origin);
     }
+    Ok(())
 }
 
 /// Whether the program may change mode or owner of a file by its descriptor: the file's owner may, and who has root's rights.

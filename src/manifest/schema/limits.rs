@@ -1,7 +1,7 @@
 //! `[limits]`: what the program may use.
 
 use crate::plan::control::ControlLimit;
-use crate::plan::value::{HostPath, Span};
+use crate::plan::value::{HostPath, Size, Span};
 use crate::plan::{At, Bound};
 
 /// `[limits]`
@@ -21,6 +21,8 @@ pub struct Limits {
     pub runtime_max: Option<At<Span>>,
     /// `cpu_time_max`: time on processors, of all processes together, after which it is.
     pub cpu_time_max: Option<At<Span>>,
+    /// `output_size`: bytes that it may write to standard output and error together.
+    pub output_size: Option<At<Size>>,
 }
 
 /// One entry of `io_max`. What is not given is not limited.

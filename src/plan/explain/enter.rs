@@ -112,10 +112,12 @@ pub(super) const REOPEN_DESCRIPTOR: Text = Text {
 
 pub(super) const RELAY_OUTPUT: Text = Text {
     why: "What the program writes goes through a pipe to the supervisor, and the supervisor writes it to the caller's file: the program \
-          has no descriptor of the file. Descriptors of one file share one pipe, so that their lines stay in order.",
+          has no descriptor of the file. Descriptors of one file share one pipe, so that their lines stay in order. With `output_size` \
+          pipes, sockets and devices of the caller's are written so as well, and what goes through is counted.",
     man: &["pipe(7)", "fcntl(2)", "ftruncate(2)"],
     without: "With `stockade run … >> log`, the program could cut the log, or take O_APPEND off and write over what was there before \
-              it; an intruder would remove his traces. If the user owns the file, it could be made set-user-id, with a program in it.",
+              it; an intruder would remove his traces. If the user owns the file, it could be made set-user-id, with a program in it. \
+              What reads a pipe would have to bear as much as the program writes: no limit of the kernel's counts that.",
 };
 
 pub(super) const JOIN_CONTROL_GROUPS: Text = Text {

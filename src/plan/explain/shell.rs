@@ -88,7 +88,7 @@ pub(super) fn line(action: &Action) -> Option<String> {
                 remount(*flags, "/tmp/again")
             )
         }
-        Action::RelayOutput { onto } => {
+        Action::RelayOutput { onto, .. } => {
             let descriptors = join(" ", onto.iter().map(|fd| format!("{fd}> >(cat >> file)")));
             format!("\u{2026} {descriptors}")
         }
