@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::{RLIM_INFINITY, Resource, UsageWho, getrlimit, getrusage};
 use nix::sys::time::TimeVal;
 
 use super::background::{self, Background};
@@ -264,10 +264,11 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
     }
     let bytes = if course.tells_bytes { jail::transferred() } else { None };
     course.used = result.as_ref().ok().map(|_| Used { bytes, ..used(began, program.peaks()) });
-    course.cpu_time = jail.loaded.manifest.limits.resources.iter().find_map(|limit| {
-        let seconds = limit.value.soft.filter(|_| limit.value.resource.name == "RLIMIT_CPU");
-        seconds.map(Duration::from_secs)
-    });
+    if let Ok(End::Signaled(_)) = result {
+        let seconds = bound(&plan.steps, "RLIMIT_CPU", Resource::RLIMIT_CPU);
+        course.cpu_time = seconds.map(Duration::from_secs);
+        course.file_size = bound(&plan.steps, "RLIMIT_FSIZE", Resource::RLIMIT_FSIZE);
+    }
     course.hits = limits::tell(jail, &plan.steps, &program, &result);
     if let Err(jail::Error::Unrecorded(unwritten)) = &result
         && waiting.pid_file.as_ref().is_some_and(|file| file.path() == unwritten.path)
@@ -286,6 +287,17 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
         explain_filter(end, jail, &plan.steps);
     }
     outcome(jail, &plan.steps, tree, result, &mut course.ended)
+}
+
+/// The soft bound of a resource that a jail has: its own, or else the caller's.
+fn bound(steps: &[Step], name: &str, resource: Resource) -> Option<u64> {
+    let own = steps.iter().rev().find_map(|step| match &step.action {
+        Action::SetLimit { resource, soft, .. } if *resource == name => Some(*soft),
+        _ => None,
+    });
+    own.unwrap_or_else(|| {
+        getrlimit(resource).ok().map(|(soft, _)| soft).filter(|soft| *soft != RLIM_INFINITY)
+    })
 }
 
 /// Which network a jail has, by the word of its manifest.
@@ -458,7 +470,7 @@ fn explain_filter(end: End, jail: &Jail, steps: &[Step]) {
             .hint("`--set privileges.system_calls_action=log` lets the kernel log which; docs/system-calls.md lists them")
     } else {
         finding
-            .why("it made a system call by the numbers of another processor than this one, as a 32-bit program does")
+            .why("it made a system call by the numbers of another processor than this one, as a 32-bit program does, unless one of its own processes sent the signal")
             .hint("write `architectures = [\"x86-32\"]` under `[privileges]` if a 32-bit program is to be started in this jail")
     };
     jail.findings(vec![finding]).report();

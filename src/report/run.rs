@@ -22,8 +22,8 @@
 //! ```
 //!
 //! The meta file of isolate(1) has the same by other names: time (cpu_ms), time-wall (wall_ms), max-rss (peak_memory), csw-voluntary,
-//! csw-forced (voluntary_switches, involuntary_switches), cg-mem (peak_together), cg-oom-killed (limits[] with memory, killed),
-//! exitcode, exitsig (status, signal in ended), killed and status TO (ended_by), message.
+//! csw-forced (voluntary_switches, involuntary_switches), cg-mem (peak_together), cg-enabled (that it is not null), cg-oom-killed
+//! (limits[] with memory, killed), exitcode, exitsig (status, signal in ended), killed and status TO (ended_by), message.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -98,6 +98,8 @@ pub struct Course {
     pub tells_bytes: bool,
     /// How much time on processors it was allowed.
     pub cpu_time: Option<Duration>,
+    /// How large it could make files.
+    pub file_size: Option<u64>,
     /// What was written to overlays, if there were any.
     pub changes: Option<Changes>,
 }
@@ -137,13 +139,15 @@ impl Default for Course {
             used: None,
             tells_bytes: false,
             cpu_time: None,
+            file_size: None,
             changes: None,
         }
     }
 }
 
 impl Course {
-    /// The limit that ended it, by its key in a manifest. The kernel says so of none but by the signal.
+    /// The limit that ended it, by its key in a manifest. The kernel says so of none but by the signal, which any process can send itself:
+    /// it counts where there is such a limit.
     fn ended_by(&self) -> Option<&'static str> {
         let was_killed = self.hits.iter().any(|hit| hit.effect == "killed");
         let time = self.used.map(|used| used.user + used.system).unwrap_or_default();
@@ -151,8 +155,8 @@ impl Course {
         let is_over = self.cpu_time.is_some_and(|limit| time * 2 >= limit);
         match self.ended {
             Ended::TimedOut(clock) => Some(clock.key()),
-            Ended::Signaled(libc::SIGXCPU) => Some("cpu_time"),
-            Ended::Signaled(libc::SIGXFSZ) => Some("file_size"),
+            Ended::Signaled(libc::SIGXCPU) if self.cpu_time.is_some() => Some("cpu_time"),
+            Ended::Signaled(libc::SIGXFSZ) if self.file_size.is_some() => Some("file_size"),
             Ended::TooMuchOutput => Some("output_size"),
             Ended::Signaled(libc::SIGKILL) if was_killed => Some("memory"),
             Ended::Signaled(libc::SIGKILL) if is_over => Some("cpu_time"),

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,11 @@ static int deeper(int level) {
     volatile char room[1024];
     room[level % 1024] = (char)level;
     return deeper(level + 1) + room[0];
+}
+
+static void *work(void *nothing) {
+    spin(0);
+    return nothing;
 }
 
 int main(int words, char **word) {
@@ -82,5 +88,33 @@ int main(int words, char **word) {
     }
     if (IS("pointer")) return *(volatile int *)8;
     if (IS("suicide")) raise(SIGKILL);
+    if (!strncmp(what, "raise-", 6)) raise(atoi(what + 6));
+    if (IS("pipe")) {
+        int ends[2];
+        if (pipe(ends) || close(ends[0])) return 3;
+        return write(ends[1], "x", 1) > 0;
+    }
+    if (IS("orphans") || IS("leaves")) {
+        // In sessions of their own, with nobody above them but PID 1.
+        if (!fork()) {
+            setsid();
+            for (int at = 0; at < 3; at++)
+                if (!fork()) spin(0);
+            _exit(0);
+        }
+        wait(NULL);
+        if (IS("leaves")) return 0;
+        for (;;) pause();
+    }
+    if (IS("closes")) {
+        for (int at = 0; at < 3; at++) close(at);
+        for (;;) pause();
+    }
+    if (IS("stops")) raise(SIGSTOP);
+    if (IS("threads")) {
+        pthread_t thread;
+        for (int at = 0; at < 4; at++) pthread_create(&thread, NULL, work, NULL);
+        for (;;) pause();
+    }
     return 2;
 }

@@ -18,6 +18,7 @@ enum Ends {
     Exits(i64),
     Dies(i64),
     IsLate,
+    TooMuch,
 }
 
 /// One of the programs of judge.c, with the options it is run with and what becomes of it.
@@ -33,7 +34,7 @@ struct Case {
     least: &'static [(&'static str, u64)],
 }
 
-use Ends::{Dies, Exits, IsLate};
+use Ends::{Dies, Exits, IsLate, TooMuch};
 
 /// Short for one.
 const fn case(
@@ -71,6 +72,17 @@ const CASES: &[Case] = &[
     case("divide", &[], Dies(8), None),
     case("pointer", &[], Dies(11), None),
     case("suicide", &[], Dies(9), None),
+    // The signals of limits that there are not.
+    case("raise-24", &[], Dies(24), None),
+    case("raise-25", &[], Dies(25), None),
+    case("pipe", &[], Dies(13), None),
+    // What is left behind counts, and does not outlive it.
+    case("orphans", &["--cpu-time=200ms"], IsLate, Some("cpu_time_max")),
+    case("leaves", &["--timeout=30s"], Exits(0), None),
+    case("closes", &["--timeout=300ms"], IsLate, Some("runtime_max")),
+    case("stops", &["--timeout=300ms"], IsLate, Some("runtime_max")),
+    case("threads", &["--cpu-time=200ms"], IsLate, Some("cpu_time_max")),
+    case("output", &["--output-size=64K"], TooMuch, Some("output_size")),
 ];
 
 /// What needs a control group.
@@ -130,6 +142,7 @@ impl Case {
             Exits(status) => status,
             Dies(signal) => 128 + signal,
             IsLate => 124,
+            TooMuch => 153,
         }
     }
 
@@ -139,6 +152,7 @@ impl Case {
             Exits(status) => format!("exit status {status}"),
             Dies(signal) => format!("killed by signal {signal}"),
             IsLate => "time limit reached".to_owned(),
+            TooMuch => "too much output".to_owned(),
         };
         self.by.map_or(how.clone(), |by| format!("{how}, by the limit `{by}`"))
     }
@@ -149,6 +163,7 @@ impl Case {
             Exits(status) => json!({ "how": "exited", "status": status }),
             Dies(signal) => json!({ "how": "signaled", "signal": signal }),
             IsLate => json!({ "how": "timed_out" }),
+            TooMuch => json!({ "how": "signaled", "signal": 25 }),
         };
         let limits = match self.by {
             Some("memory") => json!([{ "limit": "memory", "amount": "32M", "effect": "killed", "times": 1 }]),
