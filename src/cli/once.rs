@@ -366,7 +366,7 @@ fn help() -> String {
         --new-session, --disable-userns. Those that cannot be had say what to do instead.\n\n\
         Exit codes are those of `stockade run`: the program's own, 124 at a time limit,\n\
         125 if stockade failed, 126 and 127 for a program that cannot be executed or is\n\
-        not there, 128 and the number of a signal.\n";
+        not there, 128 and the number of a signal (of Ctrl-C stockade dies itself).\n";
     text
 }
 

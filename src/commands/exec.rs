@@ -89,7 +89,10 @@ fn attempt(options: &cli::Exec, command: Vec<OsString>) -> Result<u8> {
     let door = running.door(&Processes::now()).map_err(|error| cannot(&running, &error.to_string()))?;
     lowered.join(door, &confinement.users).map_err(|error| cannot(&running, &error.to_string()))?;
     let result = jail::run_as(&lowered, Watch::default(), Notice::default());
-    run::outcome(&jail, &plan.steps, &tree, result, &mut Ended::Failed)
+    let interrupted = run::interrupt(&lowered, &result);
+    let code = run::outcome(&jail, &plan.steps, &tree, result, &mut Ended::Failed);
+    run::end_if_interrupted(interrupted);
+    code
 }
 
 /// What somebody who joins would have otherwise than the jail: then this host is not what it was when the jail was started.

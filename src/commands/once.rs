@@ -57,6 +57,7 @@ pub(super) fn once(options: &Once) -> Result<u8> {
         let text = format!("{:#}\n", report::json(&jail.name, &course, code));
         file.write_all(text.as_bytes()).map_err(|error| run::not_reported(path, &error))?;
     }
+    run::end_if_interrupted(course.interrupted);
     result
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::resource::{RLIM_INFINITY, Resource, UsageWho, getrlimit, getrusage};
 use nix::sys::time::TimeVal;
 
@@ -25,11 +26,12 @@ use crate::manifest::resolve::hosts_tree;
 use crate::manifest::resolve::run::{Run, Tree};
 use crate::manifest::resolve::standard;
 use crate::manifest::schema::ProgramType;
-use crate::plan::step::Action;
+use crate::plan::step::{Action, Interrupt};
 use crate::plan::system_calls::Refusal;
 use crate::plan::{At, HostPath, JailPath, Origin, Step};
 use crate::report::diagnostic::{Diagnostic, Severity};
 use crate::report::run::{self as report, Course, Ended, Used};
+use crate::sys;
 
 /// Exit code of a program that is there but cannot be executed.
 const NOT_EXECUTABLE: u8 = 126;
@@ -110,6 +112,7 @@ fn reported(options: &cli::Run, request: &Request, background: Option<&Backgroun
             return Err(not_reported(path, &error));
         }
     }
+    end_if_interrupted(course.interrupted);
     if background.is_none() && std::io::stderr().is_terminal() && has_failed_at_once(&course) {
         let manifest = jail.loaded.path.display();
         error::note(&format!(
@@ -117,6 +120,33 @@ fn reported(options: &cli::Run, request: &Request, background: Option<&Backgroun
         ));
     }
     result
+}
+
+/// Dies of SIGINT as the program did, if the user meant both: a shell that runs this in a loop ends the loop only if it sees that, and a
+/// script only if it gets the signal itself, see bash(1), "SIGNALS". sudo(8), timeout(1) and unshare(1) do the same.
+pub(super) fn end_if_interrupted(interrupt: Option<Interrupt>) {
+    let to = match interrupt {
+        None => return,
+        Some(Interrupt::Signal) => nix::unistd::getpid().as_raw(),
+        // What the terminal would have done: the process group.
+        Some(Interrupt::Key) => 0,
+    };
+    match sys::process::kill(to, libc::SIGINT) {
+        // Ignored by whoever started this: then its exit code says it.
+        Ok(()) | Err(_) => {}
+    }
+}
+
+/// By what the user has interrupted what has come to this end by it.
+pub(super) fn interrupt(
+    program: &Program,
+    result: &std::result::Result<End, jail::Error>,
+) -> Option<Interrupt> {
+    match result {
+        Ok(End::Signaled(libc::SIGINT)) => program.interrupt(),
+        Err(jail::Error::Interrupted { signal: libc::SIGINT, .. }) => Some(Interrupt::Signal),
+        _ => None,
+    }
 }
 
 /// Whether the program ended with an error as soon as it started, as those do that miss something.
@@ -264,6 +294,7 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
     }
     let bytes = if course.tells_bytes { jail::transferred() } else { None };
     course.used = result.as_ref().ok().map(|_| Used { bytes, ..used(began, program.peaks()) });
+    course.interrupted = interrupt(&program, &result);
     if let Ok(End::Signaled(_)) = result {
         let seconds = bound(&plan.steps, "RLIMIT_CPU", Resource::RLIMIT_CPU);
         course.cpu_time = seconds.map(Duration::from_secs);
@@ -426,13 +457,7 @@ pub(super) fn not_lowered(steps: &[Step], error: &jail::Error) -> Finding {
 }
 
 /// The message for any other step that failed.
-fn not_done(
-    jail: &Jail,
-    steps: &[Step],
-    step: usize,
-    error: crate::sys::Error,
-    tree: &HostPath,
-) -> Vec<Finding> {
+fn not_done(jail: &Jail, steps: &[Step], step: usize, error: sys::Error, tree: &HostPath) -> Vec<Finding> {
     let mut finding = failure::of_step(steps, step, error, jail.name.as_str(), &jail.host);
     if let (Some(finding), Some(Action::ChangeDirectory { path })) =
         (&mut finding, steps.get(step).map(|step| &step.action))
@@ -462,7 +487,7 @@ fn explain_filter(end: End, jail: &Jail, steps: &[Step]) {
         Action::FilterSystemCalls { filter, .. } => Some((filter, &step.origin)),
         _ => None,
     });
-    let (End::Signaled(nix::libc::SIGSYS), Some((filter, origin))) = (end, filter) else { return };
+    let (End::Signaled(libc::SIGSYS), Some((filter, origin))) = (end, filter) else { return };
     let finding = Finding::error("the program was killed by SIGSYS", origin);
     let finding = if filter.refusal == Refusal::Kill {
         finding
@@ -481,7 +506,7 @@ fn not_executed(
     jail: &Jail,
     steps: &[Step],
     step: usize,
-    error: crate::sys::Error,
+    error: sys::Error,
     tree: &HostPath,
     program: &JailPath,
 ) -> Finding {

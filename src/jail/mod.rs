@@ -382,6 +382,7 @@ fn start<'a>(
         connection,
         deadline,
         budget: watch.output_size.map(Budget::of),
+        interrupt: &program.interrupt,
         processor_time: watch.cpu_time_max.map(|limit| ProcessorTime::new(limit, &program.groups)),
         collected: false,
         freezer: program.groups.freezer(),

@@ -19,7 +19,7 @@ use super::{grant, pasta};
 
 use crate::plan::ControlGroup;
 use crate::plan::ids::{Extent, UNMAPPED};
-use crate::plan::step::{IdSpace, Idmap, Listener, Owner, RootMethod, Scheduling};
+use crate::plan::step::{IdSpace, Idmap, Interrupt, Listener, Owner, RootMethod, Scheduling};
 use crate::sys;
 use crate::sys::process::PointerArray;
 
@@ -56,6 +56,8 @@ pub struct Program {
     pub(super) overlays: usize,
     /// Their scratch layers, in the order of the steps, once the jail has ended.
     pub(super) layers: Cell<Vec<OwnedFd>>,
+    /// Whether the user has interrupted it.
+    pub(super) interrupt: Cell<Option<Interrupt>>,
     /// Whether the supervisor reads what is logged inside.
     pub(super) log: bool,
     /// Whether it reads what the program says of itself.
@@ -240,6 +242,11 @@ impl Program {
     /// What is in the scratch layers of its overlays, in the order of the steps that made them, when it has ended.
     pub fn layers(&self) -> Vec<OwnedFd> {
         self.layers.take()
+    }
+
+    /// Whether the user has interrupted it, by what.
+    pub fn interrupt(&self) -> Option<Interrupt> {
+        self.interrupt.get()
     }
 
     /// The control groups that could not be removed when it had ended, and why.

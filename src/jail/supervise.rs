@@ -1,5 +1,6 @@
 //! The supervisor's loop: waits for PID 1, passes signals to the program and bytes to its terminal, keeps the time limit.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ use super::report::{self, Received, Report, Service};
 use super::running::has_ended;
 use super::terminal::Relay;
 use super::{End, Error};
-use crate::plan::step::Clock;
+use crate::plan::step::{Clock, Interrupt};
 use crate::sys;
 use crate::sys::process::{self, Child};
 use crate::sys::signal::{self, SignalSet};
@@ -77,6 +78,8 @@ pub(super) struct Supervisor<'a> {
     pub(super) deadline: Option<Instant>,
     /// The limit on time on processors.
     pub(super) processor_time: Option<ProcessorTime<'a>>,
+    /// Whether the user has interrupted it.
+    pub(super) interrupt: &'a Cell<Option<Interrupt>>,
     /// Whether PID 1 has ended and been waited for.
     pub(super) collected: bool,
     /// The control group of version 1 by which the jail may be stopped, if it has one.
@@ -154,8 +157,8 @@ impl Supervisor<'_> {
                     relay.pass_input_on()?;
                     relay.pass_output(self.budget.as_mut())?;
                 }
-                if input {
-                    relay.pass_input()?;
+                if input && relay.pass_input()? {
+                    self.interrupt.set(Some(Interrupt::Key));
                 }
                 if relay.is_watched() {
                     relay.resume();
@@ -380,6 +383,9 @@ impl Supervisor<'_> {
 
     /// Passes a signal sent to the supervisor on to the program.
     fn pass_signal(&mut self, number: i32, by_process: bool) -> Result<(), Error> {
+        if number == libc::SIGINT {
+            self.interrupt.set(Some(Interrupt::Signal));
+        }
         match (number, &mut self.relay) {
             (libc::SIGWINCH, Some(relay)) => {
                 relay.resize();

@@ -161,32 +161,33 @@ impl Relay {
         }
     }
 
-    /// Passes what was typed to the program. The end of the caller's terminal is passed on as a hang-up by its signal.
+    /// Passes what was typed to the program; whether its terminal makes SIGINT of that. The end of the caller's terminal is passed on as a hang-up by its signal.
     #[inline(never)] // its buffer would else be touched on the stack of every start
-    pub(super) fn pass_input(&mut self) -> Result<(), Error> {
-        let Some(input) = self.input() else { return Ok(()) };
+    pub(super) fn pass_input(&mut self) -> Result<bool, Error> {
+        let Some(input) = self.input() else { return Ok(false) };
         let mut buffer = [0; 4096];
         match nix::unistd::read(input, &mut buffer) {
             // Another job has got the terminal meanwhile.
             Err(Errno::EIO) if !is_foreground(input) => {
                 self.raw = false;
-                Ok(())
+                Ok(false)
             }
             // The key for the end of a file, which a terminal that has gone also looks like.
             Ok(0) if self.shares && !terminal::has_hung_up(input) => {
                 let modes = terminal::modes(self.master.as_fd()).map_err(Error::of("ioctl"))?;
                 self.typed.push(terminal::end_of_file(&modes));
-                self.pass_input_on()
+                self.pass_input_on().map(|()| false)
             }
             Ok(0) | Err(Errno::EIO) => {
                 self.input = None;
-                Ok(())
+                Ok(false)
             }
             Ok(count) => {
+                let interrupts = terminal::is_interrupt(self.master.as_fd(), &buffer[..count]);
                 self.typed.extend_from_slice(&buffer[..count]);
-                self.pass_input_on()
+                self.pass_input_on().map(|()| interrupts)
             }
-            Err(Errno::EAGAIN | Errno::EINTR) => Ok(()),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(false),
             Err(errno) => Err(Error { call: "read", errno }),
         }
     }

@@ -230,6 +230,15 @@ pub struct Watch {
     pub output_size: Option<u64>,
 }
 
+/// How a user interrupts what runs in a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupt {
+    /// By SIGINT, which all of the terminal's job have got.
+    Signal,
+    /// By the key for it, which only the program has got, since its terminal is another.
+    Key,
+}
+
 /// By what the time is measured that a jail has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {

@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 
 use super::amount;
 use super::json::{layers, text};
-use crate::plan::step::Clock;
+use crate::plan::step::{Clock, Interrupt};
 use crate::plan::{ControlLimit, Enforcement, JailName, LayerState};
 
 /// How a run ended.
@@ -98,6 +98,8 @@ pub struct Course {
     pub tells_bytes: bool,
     /// How much time on processors it was allowed.
     pub cpu_time: Option<Duration>,
+    /// Whether the user interrupted it and it died of that: then what waits for this process is to see it die of that as well.
+    pub interrupted: Option<Interrupt>,
     /// How large it could make files.
     pub file_size: Option<u64>,
     /// What was written to overlays, if there were any.
@@ -140,6 +142,7 @@ impl Default for Course {
             tells_bytes: false,
             cpu_time: None,
             file_size: None,
+            interrupted: None,
             changes: None,
         }
     }

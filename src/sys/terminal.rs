@@ -117,6 +117,16 @@ pub fn set_external(fd: BorrowedFd<'_>, modes: &Termios, external: bool) -> Resu
     set_modes(fd, &modes)
 }
 
+/// Whether a terminal makes SIGINT of one of these keys.
+pub fn is_interrupt(fd: BorrowedFd<'_>, keys: &[u8]) -> bool {
+    let key = |modes: &Termios| modes.control_chars[SpecialCharacterIndices::VINTR as usize];
+    // It is a control character, whatever it is set to, and text has hardly any: mostly nobody has to be asked.
+    keys.iter().any(u8::is_ascii_control)
+        && modes(fd).is_ok_and(|modes| {
+            modes.local_flags.contains(LocalFlags::ISIG) && keys.contains(&key(&modes)) && key(&modes) != 0
+        })
+}
+
 /// The key that ends a file.
 pub fn end_of_file(modes: &Termios) -> u8 {
     modes.control_chars[SpecialCharacterIndices::VEOF as usize]

@@ -145,6 +145,59 @@ fn ctrl_c_is_the_programs_if_it_wants_it() {
     assert_eq!(window.ask("echo $?"), "9\n");
 }
 
+/// A shell that runs it in a loop takes the loop for interrupted only if stockade itself dies of SIGINT, and a script only if it gets
+/// the signal too; see bash(1), "SIGNALS".
+#[test]
+fn ctrl_c_ends_loops_and_scripts_around_it() {
+    let Some(mut window) = Window::open("tty-loop") else { return };
+    let sleeps = line("-- sh -c 'echo ready; sleep 1000'");
+    window.dir.write("loop.sh", format!("while :; do\n{sleeps}\ndone\n"));
+    window.dir.write("after.sh", format!("{sleeps}\necho after\n"));
+    for command in [format!("while :; do {sleeps}; done"), "bash loop.sh".into(), "sh after.sh".into()] {
+        window.start(&command);
+        window.wait_for("\nready");
+        window.key("C-c");
+        assert_eq!(window.answer().trim_end(), "ready\n^C", "{command}");
+        assert_eq!(window.ask("echo $?"), "130\n", "{command}");
+    }
+    // One that takes the signal and ends by itself has not been interrupted.
+    let takes = "-- sh -c 'trap \"exit 130\" INT; echo ready; while :; do sleep 0.1; done'";
+    window.dir.write("takes.sh", format!("{}\necho after\n", line(takes)));
+    window.start("bash takes.sh");
+    window.wait_for("\nready");
+    window.key("C-c");
+    assert_eq!(window.answer(), "ready\n^Cafter\n");
+    // Nor has one that sends it to itself: it is nobody's outside.
+    window.dir.write("own.sh", format!("{}\necho after $?\n", line("-- sh -c 'kill -INT $$'")));
+    assert_eq!(window.ask("bash own.sh"), "after 130\n");
+}
+
+/// Without a terminal it is the signal itself that says so.
+#[test]
+fn sigint_is_died_of_and_other_signals_are_told() {
+    use std::os::unix::process::ExitStatusExt as _;
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = place("once-sigint");
+    for (signal, expected) in
+        [("INT", (None, Some(2))), ("TERM", (Some(143), None)), ("QUIT", (Some(131), None))]
+    {
+        let mut command = once(&dir, ["--report=report", "sh", "-c", "echo; exec sleep 1000"]).inner;
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut ready = [0];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
+        assert!(
+            Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success()
+        );
+        let status = child.wait().unwrap();
+        assert_eq!((status.code(), status.signal()), expected, "{signal}");
+        // Told before.
+        let report = std::fs::read_to_string(dir.join("report")).unwrap();
+        assert!(report.contains("\"how\": \"signaled\""), "{report}");
+    }
+}
+
 #[test]
 fn ctrl_z_stops_it_and_fg_lets_it_go_on() {
     let Some(mut window) = Window::open("tty-ctrl-z") else { return };

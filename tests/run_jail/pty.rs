@@ -1,6 +1,7 @@
 //! A terminal played by a test: what is typed, what is shown, and the modes in between.
 
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -151,7 +152,7 @@ impl Terminal {
         assert!(done.unwrap().success());
     }
 
-    /// Waits for the session leader's end; its exit code.
+    /// Waits for the session leader's end; its exit code, or less than 0 for a signal.
     #[track_caller]
     pub fn ended(&mut self) -> Option<i32> {
         let end = Instant::now() + PATIENCE;
@@ -159,7 +160,8 @@ impl Terminal {
             self.take(PollFlags::empty());
             if let Some(status) = self.child.try_wait().unwrap() {
                 self.take(PollFlags::empty());
-                return status.code();
+                // Told apart from a code.
+                return status.code().or(status.signal().map(|signal| -signal));
             }
             assert!(
                 Instant::now() < end,

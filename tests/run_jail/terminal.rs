@@ -116,7 +116,7 @@ fn without_a_shell_outside_ctrl_z_does_not_hang_the_terminal() {
     terminal.keys("\x1a");
     std::thread::sleep(Duration::from_millis(100));
     terminal.keys("\x03");
-    assert_eq!(terminal.ended(), Some(130));
+    assert_eq!(terminal.ended(), Some(-2));
     assert!(terminal.is_cooked());
 }
 
@@ -301,5 +301,5 @@ fn a_program_that_closes_its_terminal_goes_on() {
     assert!(ticks(supervisor) - used < 10);
     // Keys are signals again.
     terminal.keys("\x03");
-    assert_eq!(terminal.ended(), Some(130));
+    assert_eq!(terminal.ended(), Some(-2));
 }
