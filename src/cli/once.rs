@@ -148,7 +148,7 @@ const REFUSED: [(&str, usize, &str); 15] = [
     ("--lock-file", 1, "flock(1) around `stockade once` holds a lock meanwhile"),
     ("--exec-label", 1, "labels of SELinux are not set"),
     ("--file-label", 1, "labels of SELinux are not set"),
-    ("--ro-overlay", 1, "show each directory with --ro-bind"),
+    ("--ro-overlay", 1, "show each directory at a place of its own, with --ro-bind"),
 ];
 
 /// What `stockade once` is asked for.

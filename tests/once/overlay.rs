@@ -111,6 +111,27 @@ fn what_cannot_be_below_a_layer_is_told() {
                 "error: `--overlay-src {here}/work` has nothing over it\nhint: write --tmp-overlay DEST after it, or `--overlay DIR` for both\n"
             ),
         ),
+        // What bubblewrap has beyond.
+        (
+            &["--overlay-src", "work", "--overlay", "changes", "scratch", "/w", "true"],
+            2,
+            "error: `--overlay` after `--overlay-src` is bubblewrap's, of three words, and cannot be had\n\
+             hint: write --tmp-overlay DEST instead, and --commit if the changes are to come to the directory below\n"
+                .into(),
+        ),
+        (
+            &["--overlay-src", "work", "--overlay-src", "data", "--tmp-overlay", "/w", "true"],
+            2,
+            format!(
+                "error: `--overlay-src data` is one more than `--overlay-src {here}/work`, and an overlay is over one directory\n\
+                 hint: write --tmp-overlay DEST after each, at places of their own\n"
+            ),
+        ),
+        (
+            &["--overlay-src", "work", "--overlay-src", "data", "--ro-overlay", "/w", "true"],
+            2,
+            "error: `--ro-overlay` cannot be had\nhint: show each directory at a place of its own, with --ro-bind\n".into(),
+        ),
     ] {
         once(&dir, words.iter().copied()).expect(code, "", &expected);
     }

@@ -132,8 +132,24 @@ impl Files {
                 }
             }
             "--tmpfs" => self.tmpfs(place(first)?, &origin),
+            "--overlay" if self.below.is_some() => {
+                return Err((
+                    "`--overlay` after `--overlay-src` is bubblewrap's, of three words, and cannot be had".into(),
+                    "write --tmp-overlay DEST instead, and --commit if the changes are to come to the directory below".into(),
+                ));
+            }
             "--overlay" => self.overlay(&source(), place(&absolute(Path::new(first), facts))?, &origin),
-            "--overlay-src" => self.below = Some((source(), origin)),
+            "--overlay-src" => {
+                if let Some((before, _)) = self.below.replace((source(), origin)) {
+                    return Err((
+                        format!(
+                            "`--overlay-src {first}` is one more than `--overlay-src {}`, and an overlay is over one directory",
+                            before.display()
+                        ),
+                        "write --tmp-overlay DEST after each, at places of their own".into(),
+                    ));
+                }
+            }
             "--tmp-overlay" => {
                 let Some((source, _)) = self.below.take() else {
                     return Err((
@@ -152,8 +168,8 @@ impl Files {
             "--file" | "--bind-data" | "--ro-bind-data" => self.file(asked, facts, &origin)?,
             "--hide" => self.hide(&place(&absolute(Path::new(first), facts))?, facts, &origin),
             "--remount-ro" => self.remount(&place(first)?, asked, &origin)?,
-            "--perms" => self.mode = Some(first.to_owned()),
-            "--size" => self.size = Some(bounded(asked)?),
+            "--perms" => given_once(asked, self.mode.replace(first.to_owned()))?,
+            "--size" => given_once(asked, self.size.replace(bounded(asked)?))?,
             "--tmp-size" => _ = bounded(asked)?,
             "--chdir" => self.chdir = Some((first.to_owned(), origin)),
             "--dev" | "--proc" => {
@@ -404,6 +420,14 @@ struct Bind {
 
 impl Bind {
     const READ_ONLY: Self = Self { writable: false, optional: false, devices: false };
+}
+
+/// One of two would be for nothing.
+fn given_once(asked: &Asked, before: Option<String>) -> Result<(), Refused> {
+    let Some(before) = before else { return Ok(()) };
+    let (name, value) = (asked.name, asked.value(0));
+    let message = format!("`{name} {before}` and `{name} {value}` are for the same");
+    Err((message, format!("leave one of them out, or write what `{name} {before}` is of after it")))
 }
 
 /// A size of a file system in memory, which has one: the kernel takes 0 for no limit, see tmpfs(5).

@@ -212,6 +212,8 @@ fn a_mode_or_size_that_is_for_nothing_is_refused() {
         assert_eq!(amounts(&[(option, &[value])]).unwrap_err().0, why);
     }
     assert!(amounts(&[("--perms", &["0700"]), ("--size", &["10M"]), ("--tmpfs", &["/d"])]).is_ok());
+    let twice = amounts(&[("--perms", &["0700"]), ("--perms", &["0755"]), ("--dir", &["/d"])]);
+    assert_eq!(twice.unwrap_err().0, "`--perms 0700` and `--perms 0755` are for the same");
 }
 
 #[test]
