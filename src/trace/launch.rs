@@ -33,6 +33,7 @@ pub(super) struct Child {
 const DIRECTORY: u8 = 1;
 const FILTER: u8 = 2;
 const EXECUTE: u8 = 3;
+const GROUP: u8 = 4;
 
 /// Everything the child needs, made before it.
 struct Prepared {
@@ -42,6 +43,7 @@ struct Prepared {
     directory: Option<CString>,
     filter: Vec<sock_filter>,
     mask: SignalSet,
+    own_group: bool,
 }
 
 impl Child {
@@ -75,6 +77,7 @@ impl Child {
                 })
                 .collect(),
             mask,
+            own_group: !has_terminal(),
         };
         let failed = |error: std::io::Error| {
             let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
@@ -108,6 +111,7 @@ impl Child {
         match report[0] {
             DIRECTORY => Error::Directory(self.directory.unwrap_or_default(), errno),
             FILTER => CallError { call: "seccomp", errno }.into(),
+            GROUP => CallError { call: "setpgid", errno }.into(),
             _ => Error::Execute(self.program, errno),
         }
     }
@@ -130,8 +134,18 @@ fn run(prepared: &Prepared, channel: &UnixStream) -> i32 {
     127
 }
 
+/// Whether this process has a controlling terminal, see tty(4): ENXIO without.
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
+}
+
 /// All before execve(2).
 fn prepare(prepared: &Prepared) -> Result<(), (u8, Errno)> {
+    // A daemon may end all of its process group with itself, as the prefork server of Apache does: not the caller's script. At a
+    // terminal it stays in the group that reads the keys, which is a job of its own there.
+    if prepared.own_group {
+        process::new_process_group().map_err(|errno| (GROUP, errno))?;
+    }
     if let Some(directory) = &prepared.directory {
         nix::unistd::chdir(directory.as_c_str()).map_err(|errno| (DIRECTORY, errno))?;
     }

@@ -37,6 +37,7 @@ fn each_line_has_its_reason() {
     let Some(dir) = place("learn-lines") else { return };
     compile_static(&dir.join("program"), PROGRAM);
     let program = dir.join("program").display().to_string();
+    let written = format!("/var/tmp/stockade-learned-{}", std::process::id());
     let words = [
         "learn",
         "--name",
@@ -48,12 +49,15 @@ fn each_line_has_its_reason() {
         "r",
         "/dev/zero",
         "w",
-        "/var/tmp/stockade-learned",
+        &written,
         "d",
         "/usr/share",
     ];
-    let output = dir.stockade(words).output();
-    let _ = fs::remove_file("/var/tmp/stockade-learned");
+    let mut command = dir.stockade(words);
+    // What it finds there it proposes to set in the jail as well.
+    command.inner.env_remove("TMPDIR");
+    let output = command.output();
+    let _ = fs::remove_file(&written);
     let uid = nix::unistd::geteuid();
     let user = if uid.is_root() { "root" } else { "nobody" };
     let expected = format!(
@@ -62,7 +66,7 @@ name = \"small\"
 
 [program]
 # the program is {program}
-command = [\"{program}\", \"r\", \"/etc/hostname\", \"r\", \"/dev/zero\", \"w\", \"/var/tmp/stockade-learned\", \"d\", \"/usr/share\"]
+command = [\"{program}\", \"r\", \"/etc/hostname\", \"r\", \"/dev/zero\", \"w\", \"{written}\", \"d\", \"/usr/share\"]
 # who it was started as
 user = \"{user}\"
 
@@ -80,7 +84,7 @@ devices = [
     \"zero\",  # read by program, open(2)
 ]
 
-# tmp: /var/tmp/stockade-learned written by program, open(2)
+# tmp: {written} written by program, open(2)
 [[mounts]]
 type   = \"tmpfs\"
 target = \"/var/tmp\"
@@ -309,4 +313,25 @@ fn data_beside_keys_is_shown_alone() {
     fs::remove_dir_all(&place).unwrap();
     let shown = format!("source = \"{data}\"\ntarget = \"{data}\"\n");
     assert!(output.stdout.contains(&shown), "{}", said(&output));
+}
+
+#[test]
+fn a_program_that_ends_its_process_group_does_not_end_the_callers() {
+    if !needs(Need::Program("setsid")) {
+        return;
+    }
+    let dir = Dir::new("learn-group");
+    compile_static(
+        &dir.join("program"),
+        "#include <signal.h>\nint main(void) { signal(SIGTERM, SIG_IGN); return kill(0, SIGTERM); }",
+    );
+    let own = dir.stockade(["learn", "--name", "x", "--", "./program"]).inner;
+    let mut command = dir.stockade([""]);
+    let state: Vec<_> =
+        own.get_envs().map(|(name, value)| (name.to_owned(), value.unwrap().to_owned())).collect();
+    command.inner = std::process::Command::new("setsid");
+    command.inner.args(["--wait", "sh", "-c", "\"$@\" > proposed; echo \"and on: $?\"", "sh"]);
+    command.inner.arg(own.get_program()).args(own.get_args()).current_dir(dir.path()).envs(state);
+    let output = command.output();
+    assert_eq!(output.stdout, "and on: 0\n", "{}", said(&output));
 }
