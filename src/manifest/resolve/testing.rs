@@ -178,6 +178,12 @@ impl Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
+        // Whoever is not root removes nothing from a directory that it may not write to.
+        for entry in walkdir::WalkDir::new(&self.host.root).into_iter().flatten() {
+            if entry.file_type().is_dir() {
+                let _ = fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o700));
+            }
+        }
         let _ = fs::remove_dir_all(&self.host.root);
     }
 }
