@@ -113,11 +113,13 @@ impl Fixture {
             manifest.limits.controls = vec![At { value: limit, origin: Origin::CommandLine("test".into()) }];
         }
         let accounts = Accounts::read(&host).unwrap();
+        // A name that no other run of these tests has: control groups are called after it, and are the whole machine's.
+        let name = format!("{name}-of-{}", std::process::id());
         let run::Run { steps, .. } = run::run_steps(
             &manifest,
             &host,
             &accounts,
-            &JailName::parse(name).unwrap(),
+            &JailName::parse(&name).unwrap(),
             &run::Tree::on_disk(&HostPath::parse(&tree).unwrap()),
             &JailPath::parse("/program").unwrap(),
             || Ok(600_000_000),

@@ -8,25 +8,50 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use common::{Dir, Need, jail, needs};
 
-/// What a jail could leave on the host: mounts, control groups that nobody is in any more, records of running jails.
-fn traces() -> BTreeSet<String> {
+/// What a jail could leave on the host: mounts, control groups that nobody is in any more, records of running jails. Only what is
+/// called after it: others have mounts, groups and jails of their own.
+fn traces(name: &str, place: &Path) -> BTreeSet<String> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let place = place.display().to_string();
     let mut traces: BTreeSet<String> =
-        fs::read_to_string("/proc/self/mountinfo").unwrap().lines().map(str::to_owned).collect();
+        mounts.lines().filter(|line| line.contains(&place)).map(str::to_owned).collect();
     let groups = walkdir::WalkDir::new("/sys/fs/cgroup").into_iter().filter_map(Result::ok);
-    // One that somebody is in is somebody else's: services come and go on a host.
+    let (group, record) = (format!("stockade-{name}"), format!("{name}@"));
+    // One that somebody is in is of another run of this test.
     let empty = |directory: &Path| {
         fs::read_to_string(directory.join("cgroup.procs")).is_ok_and(|processes| processes.is_empty())
     };
     traces.extend(
         groups
-            .filter(|entry| entry.file_type().is_dir() && empty(entry.path()))
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&group) && empty(entry.path()))
             .map(|entry| entry.path().display().to_string()),
     );
-    traces.extend(fs::read_dir("/run/stockade").into_iter().flatten().map(|entry| format!("{entry:?}")));
+    let records = fs::read_dir("/run/stockade").into_iter().flatten().flatten();
+    traces.extend(
+        records
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&record))
+            .map(|entry| entry.path().display().to_string()),
+    );
     traces
+}
+
+/// Waits until nothing is left that was not there before. Somebody else may make the same at this moment, and takes it away again.
+#[track_caller]
+fn wait_for_no_traces(name: &str, place: &Path, before: &BTreeSet<String>) {
+    let end = Instant::now() + Duration::from_mins(1);
+    loop {
+        let now = traces(name, place);
+        let left: Vec<_> = now.difference(before).collect();
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < end, "left behind: {left:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Processes of this user whose command line names a place.
@@ -57,11 +82,11 @@ fn passes(name: &str, needed: &[&'static str]) {
     let planned = dir.stockade(["plan", "--explain", &manifest]).output();
     assert_eq!((planned.code, planned.stderr.as_str()), (Some(0), ""));
 
-    let before = traces();
+    let before = traces(name, dir.path());
     let tested = dir.stockade(["test", &manifest]).output();
     assert_eq!(tested.code, Some(0), "{}{}", tested.stdout, tested.stderr);
     assert!(tested.stdout.starts_with(&format!("test {name} ... ok (")), "{}", tested.stdout);
-    assert_eq!(traces().difference(&before).collect::<Vec<_>>(), Vec::<&String>::new());
+    wait_for_no_traces(name, dir.path(), &before);
     assert_eq!(processes(dir.path()), Vec::<String>::new());
     let mut left: Vec<_> = fs::read_dir(dir.join(format!("state/{name}")))
         .unwrap()

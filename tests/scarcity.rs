@@ -150,7 +150,7 @@ impl Scarce {
     /// That no process, mount or half-made tree is there.
     #[track_caller]
     fn assert_clean(&self, was_killed: bool) {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + Duration::from_mins(1);
         while let Some(pid) = self.marked() {
             assert!(Instant::now() < end, "process {pid} is left");
             std::thread::sleep(Duration::from_millis(5));
@@ -470,7 +470,7 @@ impl MemoryGroup {
 
 impl Drop for MemoryGroup {
     fn drop(&mut self) {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + Duration::from_mins(1);
         while fs::remove_dir(&self.0).is_err() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(20));
         }

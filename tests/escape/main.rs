@@ -19,6 +19,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{LazyLock, OnceLock};
@@ -112,8 +113,13 @@ struct Host {
 }
 
 static HOST: LazyLock<Host> = LazyLock::new(|| {
-    // It outlives the tests, which end one by one: the next run begins by removing it.
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(SECRET);
+    // It outlives the tests, which end one by one: the next run begins by removing it. Two at once take turns: the lock lasts as long
+    // as this process.
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let lock = File::create(place.join(format!("{SECRET}.lock"))).unwrap();
+    lock.lock().unwrap();
+    std::mem::forget(lock);
+    let directory = place.join(SECRET);
     let _ = std::fs::remove_dir_all(&directory);
     for name in ["host", "state-root", "state-user"] {
         std::fs::create_dir_all(directory.join(name)).unwrap();

@@ -1,7 +1,7 @@
 //! What is done to running jails by their control groups: limits changed, all processes stopped and let go on.
 
 use crate::common::{Need, needs};
-use crate::support::{Jail, Running, finish, status_of, until};
+use crate::support::{Jail, Running, finish, own_name, status_of, until};
 use crate::{expect, stockade, told};
 
 /// Whether this user can have groups here.
@@ -21,7 +21,8 @@ fn limits_are_changed_while_it_runs() {
     if !has_groups() {
         return;
     }
-    let jail = Jail::shell("changed", "limits.tasks = 4\nlimits.memory = \"32M\"");
+    let name = own_name("changed");
+    let jail = Jail::shell(name, "limits.tasks = 4\nlimits.memory = \"32M\"");
     // Each line is an order: how many children there may be beside it.
     let script = "echo ready; while read line; do \
                   n=0; while [ $n -lt 9 ] && (sleep 0.3 &) 2>/dev/null; do n=$((n+1)); done; wait; echo $n; done";
@@ -37,11 +38,11 @@ fn limits_are_changed_while_it_runs() {
     assert_eq!(next(), "ready");
     let group = |file: &str| {
         let all = walkdir::WalkDir::new("/sys/fs/cgroup").into_iter().filter_map(Result::ok);
-        let mut files = all.filter(|entry| entry.path().ends_with(format!("stockade-changed/{file}")));
+        let mut files = all.filter(|entry| entry.path().ends_with(format!("stockade-{name}/{file}")));
         files.next().map(|entry| std::fs::read_to_string(entry.path()).unwrap().trim().to_owned())
     };
     assert_eq!(group("pids.max").as_deref(), Some("4"));
-    expect(&jail, &["limit", "changed", "tasks=40", "memory=64M"], 0, "", "");
+    expect(&jail, &["limit", name, "tasks=40", "memory=64M"], 0, "", "");
     assert_eq!(group("pids.max").as_deref(), Some("40"));
     let memory = |bytes: u64| {
         let expected = bytes.to_string();
@@ -52,23 +53,25 @@ fn limits_are_changed_while_it_runs() {
     };
     assert!(memory(64 << 20));
     // Version 1 has swap counted together with memory, and takes them in one order only.
-    expect(&jail, &["limit", "changed", "memory=16M"], 0, "", "");
+    expect(&jail, &["limit", name, "memory=16M"], 0, "", "");
     assert!(memory(16 << 20));
     if let Some(both) = group("memory.memsw.limit_in_bytes") {
         assert_eq!(both, (16 << 20).to_string());
-        expect(&jail, &["limit", "changed", "swap=1M", "memory=24M"], 0, "", "");
+        expect(&jail, &["limit", name, "swap=1M", "memory=24M"], 0, "", "");
         assert_eq!(group("memory.memsw.limit_in_bytes"), Some((25 << 20).to_string()));
-        expect(&jail, &["limit", "changed", "memory=unlimited"], 0, "", "");
-        expect(&jail, &["limit", "changed", "memory=32M"], 0, "", "");
+        expect(&jail, &["limit", name, "memory=unlimited"], 0, "", "");
+        expect(&jail, &["limit", name, "memory=32M"], 0, "", "");
     }
     // No group of it holds that.
-    let absent = "\
-error: cannot change the limits of jail `changed`
+    let absent = format!(
+        "\
+error: cannot change the limits of jail `{name}`
   why: it has no control group that holds `io_weight`
 hint: write `io_weight` under `[limits]` and start it again: a jail gets the groups that its limits need
-";
+"
+    );
     if group("memory.max").is_none() {
-        expect(&jail, &["limit", "changed", "io_weight=50"], 1, "", absent);
+        expect(&jail, &["limit", name, "io_weight=50"], 1, "", &absent);
     }
     // Of memory, less than is in use.
     std::io::Write::write_all(child.stdin.as_mut().unwrap(), b"go\n").unwrap();
@@ -148,18 +151,23 @@ fn a_frozen_jail_can_be_killed_and_leaves_nothing() {
     expect(&jail, &["freeze", "ice"], 0, "", "");
     expect(&jail, &["stop", "--timeout", "0", "ice"], 0, "", "killed jail `ice`\n");
     assert_eq!(running.wait(), 137);
-    // Its time limit ends it too.
-    let jail = Jail::shell("late", "limits.tasks = 20\nlimits.runtime_max = \"1500ms\"");
-    let mut running = jail.start(&["echo ready; exec sleep 1000"]);
-    running.expect("ready");
-    expect(&jail, &["freeze", "late"], 0, "", "");
-    assert_eq!(running.wait(), 124);
+    // Its time limit ends it too. On a busy machine it may have come before the jail is frozen: then there is to be more time.
+    let frozen_and_ended = |seconds: u32| {
+        let jail = Jail::shell("late", &format!("limits.tasks = 20\nlimits.runtime_max = \"{seconds}s\""));
+        let mut running = jail.start(&["echo ready; exec sleep 1000"]);
+        let is_frozen = running.line() == "ready" && told(&jail, &["freeze", "late"]).code == Some(0);
+        let code = running.wait();
+        is_frozen.then_some(code)
+    };
+    assert_eq!([1, 4, 16, 64].into_iter().find_map(frozen_and_ended), Some(124));
     // And without a supervisor the next command lets it go on, to its death.
-    let jail = Jail::shell("orphan", "limits.tasks = 20");
+    let name = own_name("orphan");
+    let group = format!("stockade-{name}");
+    let jail = Jail::shell(name, "limits.tasks = 20");
     let mut running = jail.start(&["echo ready; exec sleep 1000"]);
     running.expect("ready");
     let program = running.program();
-    expect(&jail, &["freeze", "orphan"], 0, "", "");
+    expect(&jail, &["freeze", name], 0, "", "");
     running.signal(nix::sys::signal::Signal::SIGKILL);
     running.wait();
     until("its end", || {
@@ -169,7 +177,7 @@ fn a_frozen_jail_can_be_killed_and_leaves_nothing() {
     until("the end of its groups", || {
         finish(&mut stockade(&jail, &["list"]));
         let all = walkdir::WalkDir::new("/sys/fs/cgroup").into_iter().filter_map(Result::ok);
-        let mut ours = all.filter(|entry| entry.file_name() == "stockade-orphan");
+        let mut ours = all.filter(|entry| entry.file_name() == group.as_str());
         ours.next().is_none().then_some(())
     });
 }

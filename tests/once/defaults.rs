@@ -11,7 +11,7 @@ fn it_sees_programs_and_the_current_directory_and_writes_nothing_there() {
         return;
     }
     let dir = place("once-default");
-    let script = "cat data/file; pwd; touch data/new; echo home $HOME: $(ls -A $HOME); ls -A /tmp; touch /tmp/x $HOME/x && echo writes";
+    let script = "cat data/file; pwd; touch data/new; echo home $HOME: $(ls -A $HOME); ls -A ..; touch /tmp/x $HOME/x && echo writes";
     let here = dir.path().display().to_string();
     let name = dir.path().file_name().unwrap().to_str().unwrap();
     once(&dir, ["--", "sh", "-c", script]).expect(

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use common::{Command, Dir};
 
 /// Longest wait for something that is to come. Nothing is measured by it: it only ends a test that would hang.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until `what` is there.
 #[track_caller]

@@ -10,7 +10,8 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{LocalFlags, Termios, tcgetattr};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest wait for something that is to come. Nothing is measured by it: it only ends a test that would hang.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A terminal with a session on it.
 pub struct Terminal {

@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use crate::common;
 
 /// Longest wait for something that is to come. Nothing is measured by it: it only ends a test that would hang.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Whether this is root, whose jails have real users.
 pub fn is_root() -> bool {
@@ -31,6 +31,12 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < end, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// A name that no other test has, nor the same test of another user or checkout at this moment: control groups are called after the
+/// jail, and are the whole machine's.
+pub fn own_name(name: &str) -> &'static str {
+    format!("{name}-of-{}", std::process::id()).leak()
 }
 
 /// The probe, compiled once.
