@@ -47,8 +47,10 @@ fn traced(traces: &Path, begin: &str) -> Vec<String> {
         at += 1;
     }
     processes.retain(|pid| !beside.contains(pid));
-    // Supervisor, makers of user namespaces, PID 1, program: in the order in which they were made.
-    processes.sort_unstable();
+    // Supervisor, makers of user namespaces, PID 1, program: in the order in which they were made. The first is the one that begins by
+    // becoming stockade; the numbers of the others go up from its own, and may begin anew in between, see pid_max in proc_sys_kernel(5).
+    let supervisor = processes.iter().copied().find(|pid| text(pid).starts_with("execve(")).unwrap();
+    processes.sort_unstable_by_key(|pid| (*pid < supervisor, *pid));
     let mut traces =
         processes.iter().map(|pid| fs::read_to_string(traces.join(format!("trace.{pid}"))).unwrap());
     let mut calls = Vec::new();

@@ -114,9 +114,10 @@ fn a_storm_in_the_background_is_stopped() {
 fn whoever_takes_the_place_of_one_in_the_background_is_stopped_and_let_go_on() {
     let jail = daemon("replaced");
     // It has made another, which leads a group of its own, and ends when it is told.
-    let script = "busybox setsid sh -c \"trap 'echo on; exit 5' CONT; echo ready; n=0; \
-                  while test \\$n -lt 500; do busybox sleep 0.01; n=\\$((n+1)); done; echo never\" & \
-                  trap 'echo hup' HUP; while ! busybox test -e /tmp/end; do busybox sleep 0.01; done";
+    let script = "trap 'echo hup' HUP; \
+                  busybox setsid sh -c \"trap 'echo on; exit 5' CONT; echo ready; n=0; \
+                  while test \\$n -lt 5000; do busybox sleep 0.01; n=\\$((n+1)); done; echo never\" & \
+                  while ! busybox test -e /tmp/end; do busybox sleep 0.01; done";
     let mut running = start(&jail, script);
     // The supervisor asks who is in the background when there is something to be passed on.
     running.signal(Signal::SIGHUP);

@@ -39,7 +39,7 @@ fn more_lines_than_are_taken_at_once_wait_and_are_all_shown() {
 
 #[test]
 fn who_does_not_read_standard_error_does_not_put_off_the_time_limit() {
-    let jail = Jail::shell("log-full", &format!("{LOG}\nlimits.runtime_max = \"500ms\""));
+    let jail = Jail::shell("log-full", &format!("{LOG}\nlimits.runtime_max = \"3s\""));
     jail.build();
     let (reader, writer) = nix::unistd::pipe().unwrap();
     let mut filler = File::from(writer.try_clone().unwrap());
@@ -54,11 +54,13 @@ fn who_does_not_read_standard_error_does_not_put_off_the_time_limit() {
     assert_eq!(full.kind(), ErrorKind::WouldBlock);
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
     drop(filler);
-    let mut command = jail.command(&["logger -t web hello; exec busybox sleep 1000"]);
-    let mut running = command.stderr(writer).stdout(Stdio::null()).spawn().unwrap();
+    let mut command = jail.command(&["logger -t web hello; echo logged; exec busybox sleep 1000"]);
+    let mut running = command.stderr(writer).stdout(Stdio::piped()).spawn().unwrap();
     drop(command);
+    let mut logged = [0; 7];
+    running.stdout.as_mut().unwrap().read_exact(&mut logged).unwrap();
+    assert_eq!(&logged, b"logged\n");
     // Nobody but the supervisor, which has a line to get rid of.
-    until("the start", || (jail.processes().len() > 1).then_some(()));
     until("the end of the jail", || (jail.processes().len() == 1).then_some(()));
     let mut said = String::new();
     File::from(reader).read_to_string(&mut said).unwrap();

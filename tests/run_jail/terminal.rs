@@ -34,6 +34,28 @@ fn supervisor_below(shell: &Terminal) -> i32 {
     })
 }
 
+/// Waits until what a jailed shell has started has its terminal, and is stopped and ended by the keys for that: before, they are the
+/// shell's, which ignores them.
+fn wait_for_foreground(terminal: &Terminal) {
+    let is_default = |pid: i32, set: &str| {
+        let [stop, end] = [Signal::SIGTSTP, Signal::SIGINT].map(|signal| 1 << (signal as u64 - 1));
+        u64::from_str_radix(&status_of(pid, set), 16).is_ok_and(|set| set & (stop | end) == 0)
+    };
+    let has_terminal = |pid: i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // After the name, see proc_pid_stat(5): state, parent, group, session, terminal, group in the foreground.
+        let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        fields.len() > 5 && fields[2] == fields[5]
+    };
+    until("a command in the foreground", || {
+        let first = *children(terminal.child.id() as i32).first()?;
+        let shell = *children(first).first()?;
+        let is_it =
+            |pid: &i32| has_terminal(*pid) && is_default(*pid, "SigIgn") && is_default(*pid, "SigCgt");
+        children(shell).into_iter().find(is_it)
+    });
+}
+
 const TTY: &str = "tree.devices = [\"null\", \"tty\", \"pts\"]";
 
 #[test]
@@ -48,21 +70,20 @@ fn a_jailed_shell_has_job_control() {
     terminal.wait_for("> ");
     terminal.keys("sleep 1000\n");
     terminal.wait_for("sleep 1000\r\n");
-    until("the command", || terminal.shown().ends_with('\n').then_some(()));
-    std::thread::sleep(Duration::from_millis(100));
+    wait_for_foreground(&terminal);
     terminal.keys("\x03");
     terminal.wait_for("> ");
     assert!(terminal.ask("echo code $?").contains("code 130"));
     terminal.keys("sleep 1000\n");
     terminal.wait_for("sleep 1000\r\n");
-    std::thread::sleep(Duration::from_millis(100));
+    wait_for_foreground(&terminal);
     terminal.keys("\x1a");
     terminal.wait_for("Stopped");
     terminal.wait_for("> ");
     assert!(terminal.ask("jobs").contains("Stopped"));
     terminal.keys("fg\n");
     terminal.wait_for("sleep 1000\r\n");
-    std::thread::sleep(Duration::from_millis(100));
+    wait_for_foreground(&terminal);
     terminal.keys("\x03");
     terminal.wait_for("> ");
     terminal.keys("exit 5\n");
@@ -236,12 +257,13 @@ fn a_jail_in_the_background_leaves_the_terminal_alone() {
     jail.build();
     let mut shell = Terminal::shell();
     let before = shell.ask("stty -g");
-    shell.ask(&format!(
-        "{} &",
-        line(&jail, &["trap 'echo got USR1' USR1; echo ready; read -r line; echo got $line"])
-    ));
-    shell.wait_for("ready");
-    shell.wait_for("\n");
+    // What it says may stand before the shell's word or behind it: it is waited for in a file.
+    let ready = jail.path("ready");
+    let script = "trap 'echo got USR1' USR1; echo ready >&2; read -r line; echo got $line";
+    shell.ask(&format!("{} 2> '{}' &", line(&jail, &[script]), ready.display()));
+    until("the program", || {
+        std::fs::read_to_string(&ready).is_ok_and(|said| said == "ready\n").then_some(())
+    });
     assert_eq!(shell.ask("stty -g"), before);
     assert!(shell.ask("echo typed to the shell").contains("typed to the shell"));
     // No signal tells it that it comes to the foreground, and yet it hears what is typed.
