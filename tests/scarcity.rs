@@ -460,7 +460,8 @@ impl MemoryGroup {
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
         let path = own.lines().find_map(|line| line.split_once(":memory:"))?.1;
         let place = Path::new("/sys/fs/cgroup/memory").join(path.trim_start_matches('/'));
-        let group = place.join(format!("stockade-scarce-{}", std::process::id()));
+        // Not called like a jail's, which the next jail that starts would take away while nobody is in it.
+        let group = place.join(format!("scarce-{}", std::process::id()));
         fs::create_dir(&group).ok()?;
         let made = Self(group);
         fs::write(made.0.join("memory.limit_in_bytes"), bytes.to_string()).ok()?;

@@ -364,6 +364,15 @@ fn sweep_one(path: &Path) -> Swept {
     }
 }
 
+/// What a control group of systemd's is called at its end, see systemd.unit(5): it is made before a process is in it, and nobody locks it.
+const UNITS: [&str; 6] = [".service", ".scope", ".slice", ".socket", ".mount", ".swap"];
+
+/// Whether a group with such a name is one that a supervisor may have left, and not a unit's. A jail that is called like a unit has
+/// what is left of it removed by itself, see [`make`].
+fn is_ours(name: &str, prefix: &str) -> bool {
+    name.starts_with(prefix) && !UNITS.iter().any(|unit| name.ends_with(unit))
+}
+
 /// Removes what killed supervisors have left of the groups whose names begin like this one's; whether nothing is left of them.
 fn sweep_named(path: &Path) -> bool {
     let (Some(parent), Some(prefix)) = (path.parent(), path.file_name().and_then(|name| name.to_str()))
@@ -372,7 +381,7 @@ fn sweep_named(path: &Path) -> bool {
     };
     let mut is_clean = true;
     for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
-        let is_it = entry.file_name().to_str().is_some_and(|name| name.starts_with(prefix));
+        let is_it = entry.file_name().to_str().is_some_and(|name| is_ours(name, prefix));
         if prefix.starts_with(PREFIX) && is_it && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             is_clean &= sweep_one(&entry.path()) != Swept::Busy;
         }
@@ -471,6 +480,21 @@ fn counted(text: &str, word: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_units_group_is_nobodys_to_sweep() {
+        for (name, prefix, expected) in [
+            ("stockade-web", PREFIX, true),
+            ("stockade-web-2", "stockade-web", true),
+            ("stockade-web.service", PREFIX, false),
+            ("stockade-web.service", "stockade-web", false),
+            ("stockade-run-7.scope", PREFIX, false),
+            ("stockade-web.services", PREFIX, true),
+            ("web.service", PREFIX, false),
+        ] {
+            assert_eq!(is_ours(name, prefix), expected, "{name}");
+        }
+    }
 
     #[test]
     fn a_counter_is_the_number_after_its_word() {
