@@ -119,6 +119,45 @@ fn a_path_is_hidden() {
     once(&dir, words).expect(0, "hidden\nno\n", "");
 }
 
+/// What is put over a link would leave what it leads to in sight, and the kernel mounts no directory there.
+#[test]
+fn a_link_stands_for_what_it_leads_to() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = place("once-link");
+    dir.write("secrets/key", "secret\n").write("other/x", "other\n");
+    for (link, text) in [("link", "secrets"), ("file", "secrets/key")] {
+        std::os::unix::fs::symlink(text, dir.join(link)).unwrap();
+    }
+    let look = ["sh", "-c", "cat secrets/* link/* file 2>&1; ls -l link | cut -c1"];
+    once(&dir, ["--hide", "link"].into_iter().chain(look)).expect(
+        0,
+        "cat: 'secrets/*': No such file or directory\ncat: 'link/*': No such file or directory\n\
+         cat: file: No such file or directory\nl\n",
+        "",
+    );
+    once(&dir, ["--hide", "file"].into_iter().chain(look)).expect(
+        0,
+        "cat: secrets/key: Permission denied\ncat: link/key: Permission denied\n\
+         cat: file: Permission denied\nl\n",
+        "",
+    );
+    let here = dir.path().to_str().unwrap();
+    for option in [&["--ro", "link"][..], &["--rw", "link"], &["--bind", "other", &format!("{here}/link")]] {
+        let output =
+            once(&dir, option.iter().copied().chain(["sh", "-c", "cat link/*; ls -l link | cut -c1"]));
+        let content = if option.len() == 3 { "other\nl\n" } else { "secret\nl\n" };
+        let output = output.output();
+        assert_eq!(
+            (output.code, output.stdout.as_str()),
+            (Some(0), content),
+            "{option:?}: {}",
+            output.stderr
+        );
+    }
+}
+
 #[test]
 fn variables_of_the_caller_come_by_name() {
     if !needs(Need::UserNamespaces) {

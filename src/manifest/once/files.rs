@@ -1,6 +1,7 @@
 //! What options show: mounts, directories, links and small files, in the order in which they are asked for. As with bubblewrap a later
 //! one comes over an earlier one; what it would hide is left out, so that the rest is in an order any manifest can have.
 
+mod links;
 mod unasked;
 
 use std::path::{Path, PathBuf};
@@ -115,8 +116,10 @@ impl Files {
         let source = || PathBuf::from(absolute(Path::new(first), facts));
         let bind = |writable, optional, devices| Bind { writable, optional, devices };
         match asked.name {
-            "--rw" => self.bind(&source(), source(), bind(true, false, false), &origin),
-            "--ro" => self.bind(&source(), source(), bind(false, false, false), &origin),
+            "--rw" | "--ro" => {
+                let target = self.meant(source(), facts);
+                self.bind(&source(), target, bind(asked.name == "--rw", false, false), &origin);
+            }
             "--root" => {
                 self.root(&source(), bind(self.root_is_writable, false, false), facts, &origin);
             }
@@ -128,17 +131,20 @@ impl Files {
                 };
                 match place(last)? {
                     target if target == Path::new("/") => self.root(&source(), how, facts, &origin),
-                    target => self.bind(&source(), target, how, &origin),
+                    target => self.bind(&source(), self.meant(target, facts), how, &origin),
                 }
             }
-            "--tmpfs" => self.tmpfs(place(first)?, &origin),
+            "--tmpfs" => self.tmpfs(self.meant(place(first)?, facts), &origin),
             "--overlay" if self.below.is_some() => {
                 return Err((
                     "`--overlay` after `--overlay-src` is bubblewrap's, of three words, and cannot be had".into(),
                     "write --tmp-overlay DEST instead, and --commit if the changes are to come to the directory below".into(),
                 ));
             }
-            "--overlay" => self.overlay(&source(), place(&absolute(Path::new(first), facts))?, &origin),
+            "--overlay" => {
+                let target = self.meant(place(&absolute(Path::new(first), facts))?, facts);
+                self.overlay(&source(), target, &origin);
+            }
             "--overlay-src" => {
                 if let Some((before, _)) = self.below.replace((source(), origin)) {
                     return Err((
@@ -157,17 +163,17 @@ impl Files {
                         "write --overlay-src SRC before it, or `--overlay DIR` for both".into(),
                     ));
                 };
-                self.overlay(&source, place(first)?, &origin);
+                self.overlay(&source, self.meant(place(first)?, facts), &origin);
             }
             "--mqueue" => {
                 let table = table([("type", text_of("mqueue", &origin))], &origin);
-                self.mount(place(first)?, table, &origin);
+                self.mount(self.meant(place(first)?, facts), table, &origin);
             }
             "--dir" => self.directory(place(first)?, &origin),
             "--symlink" => self.link(first, place(last)?, &origin),
             "--file" | "--bind-data" | "--ro-bind-data" => self.file(asked, facts, &origin)?,
             "--hide" => self.hide(&place(&absolute(Path::new(first), facts))?, facts, &origin),
-            "--remount-ro" => self.remount(&place(first)?, asked, &origin)?,
+            "--remount-ro" => self.remount(&self.meant(place(first)?, facts), asked, &origin)?,
             "--perms" => given_once(asked, self.mode.replace(first.to_owned()))?,
             "--size" => given_once(asked, self.size.replace(bounded(asked)?))?,
             "--tmp-size" => _ = bounded(asked)?,
@@ -305,7 +311,13 @@ impl Files {
 
     /// Something empty over what is there.
     fn hide(&mut self, target: &Path, facts: &Facts<'_>, origin: &Origin) {
-        if (facts.look)(target) == Found::Directory {
+        // What a link leads to is what is not to be seen, if that is shown at all.
+        let meant = self.meant(target.to_owned(), facts);
+        let (target, on_host) = match self.on_host(&meant) {
+            Some(on_host) => (meant.as_path(), on_host),
+            None => (target, target.to_owned()),
+        };
+        if (facts.look)(&on_host) == Found::Directory {
             // Size and mode are its own: what --perms and --size have said is for another.
             let for_another = (self.size.replace("4K".into()), self.mode.replace("0755".into()));
             self.tmpfs(target.to_owned(), origin);

@@ -9,6 +9,11 @@ fn look(path: &Path) -> Found {
         "/bin" => Found::Link("usr/bin".into()),
         "/etc/ld.so.cache" | "/tree/file" => Found::Other,
         "/tree/lib" => Found::Link("usr/lib".into()),
+        "/home/eve/work/real" | "/home/eve/work/real/sub" => Found::Directory,
+        "/home/eve/work/link" => Found::Link("./real".into()),
+        "/home/eve/work/real/up" => Found::Link("../file".into()),
+        "/home/eve/work/out" => Found::Link("/srv/out".into()),
+        "/home/eve/work/loop" => Found::Link("loop".into()),
         _ => Found::Nothing,
     }
 }
@@ -95,6 +100,30 @@ fn a_later_mount_replaces_what_it_would_hide() {
             .collect::<Vec<_>>()
     );
     assert_eq!(mounts(&[bare, ("--ro-bind", &["../x/./y", "/z"])]), ["/home/eve/x/y /z"]);
+}
+
+/// The kernel mounts no directory on a link, and what is put over one would hide nothing of what it leads to.
+#[test]
+fn links_in_what_is_shown_are_followed_to_where_something_is_mounted() {
+    let last = |options: &[(&'static str, &[&str])]| mounts(options).pop().unwrap();
+    for (option, values, expected) in [
+        ("--ro", &["link"][..], "/home/eve/work/link /home/eve/work/real"),
+        ("--tmpfs", &["/home/eve/work/link/sub"], "tmpfs /home/eve/work/real/sub"),
+        ("--bind", &["/x", "/home/eve/work/link/up"], "/x /home/eve/work/file read_only = false"),
+        ("--ro", &["out"], "/home/eve/work/out /srv/out"),
+        ("--ro", &["loop"], "/home/eve/work/loop /home/eve/work/loop"),
+        ("--hide", &["link"], "tmpfs /home/eve/work/real read_only = true size = 4K"),
+        ("--hide", &["link/up"], "/dev/null /home/eve/work/file"),
+        // Nothing of it is shown.
+        ("--hide", &["out"], "/dev/null /home/eve/work/out"),
+        // A link that is made.
+        ("--ro-bind", &["/x", "/bin/sub/x"], "/x /usr/bin/sub/x"),
+        ("--ro-bind", &["/x", "/bin"], "/x /bin"),
+    ] {
+        assert_eq!(last(&[(option, values)]), expected, "{option} {values:?}");
+    }
+    let elsewhere = [("--ro-bind", &["/home/eve/work", "/w"][..]), ("--hide", &["/w/link"])];
+    assert_eq!(last(&elsewhere), "tmpfs /w/real read_only = true size = 4K");
 }
 
 #[test]
