@@ -128,6 +128,7 @@ fn options_as_manifest(options: &Once, from: Option<&str>) -> Result<OfOptions> 
         user,
         group,
         current,
+        umask: sys::process::callers_umask(),
         terminal: [
             std::io::stdin().is_terminal(),
             std::io::stdout().is_terminal(),

@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -376,9 +377,22 @@ pub fn is_directory_reachable() -> Result<bool, Errno> {
     Ok(first == b'/')
 }
 
+/// The umask that the caller had, or none was asked for.
+static CALLERS_UMASK: AtomicU32 = AtomicU32::new(USUAL_UMASK);
+
+/// What is made is readable, and writable by its owner.
+pub const USUAL_UMASK: u32 = 0o022;
+
 /// umask(2) that leaves what is made readable, as usual: the caller's could take away what a build gives itself.
 pub fn reset_umask() {
-    set_umask(0o022);
+    // SAFETY: no memory is passed.
+    let before = unsafe { libc::umask(USUAL_UMASK) };
+    CALLERS_UMASK.store(before, Ordering::Relaxed);
+}
+
+/// What the umask was before that.
+pub fn callers_umask() -> u32 {
+    CALLERS_UMASK.load(Ordering::Relaxed)
 }
 
 /// Opens /dev/null on each of the descriptors 0 to 2 that the caller left closed, so that no file opened later becomes the

@@ -136,3 +136,36 @@ fn compilers_and_other_tools_work() {
         once(&dir, ["/usr/bin/python3", "-c", script]).expect(0, "{\"a\": \"x\\n\"}\n", "");
     }
 }
+
+/// What the caller keeps from others the program does too, and a directory that no manifest could name is no obstacle.
+#[test]
+fn the_callers_umask_and_a_directory_without_a_name_in_utf_8() {
+    use std::os::unix::ffi::OsStrExt as _;
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = place("once-umask");
+    let program = once(&dir, []).inner.get_program().to_str().unwrap().to_owned();
+    let shell = |script: &str, at: &std::path::Path| {
+        let mut shell = std::process::Command::new("sh");
+        let output = shell.args(["-c", script, &program]).current_dir(at).output().unwrap();
+        let texts = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        (texts, output.status.code())
+    };
+    let ask = "\"$0\" once -- sh -c 'umask; touch /tmp/x; stat -c %a /tmp/x'";
+    for (umask, expected) in [("077", "0077\n600\n"), ("022", "0022\n644\n"), ("0", "0000\n666\n")] {
+        let said = shell(&format!("umask {umask}; {ask}"), dir.path());
+        assert_eq!(said, ([expected.into(), String::new()], Some(0)), "{umask}");
+    }
+    let saved = shell("umask 027; \"$0\" once --save - -- true | grep ^umask", dir.path());
+    assert_eq!(saved, (["umask = \"0027\"\n".into(), String::new()], Some(0)));
+    let odd = dir.join(std::ffi::OsStr::from_bytes(b"odd\xff"));
+    std::fs::create_dir(&odd).unwrap();
+    let (texts, code) = shell("\"$0\" once -- pwd", &odd);
+    let note = format!(
+        "note: the name of the current directory `{}` is not UTF-8: it is not shown, as no manifest could name it\n",
+        odd.display()
+    );
+    assert_eq!((texts[1].as_str(), code), (note.as_str(), Some(0)));
+    assert!(!texts[0].contains("odd"), "{texts:?}");
+}

@@ -16,6 +16,7 @@ use super::node::{Entry, Node, Table, Value};
 use super::schema::RESOURCES;
 use super::text;
 use crate::plan::{Origin, capability};
+use crate::sys::process::USUAL_UMASK;
 pub use lacked::option as option_for;
 
 use files::Files;
@@ -69,6 +70,8 @@ pub struct Facts<'a> {
     pub home: PathBuf,
     /// The current directory.
     pub current: PathBuf,
+    /// The caller's umask.
+    pub umask: u32,
     /// Whether the program will have a terminal.
     pub terminal: bool,
     /// What is at a path; the last component is not followed.
@@ -264,6 +267,10 @@ impl Making {
         put(&mut self.table, "root.tree", text_of("memory", &memory));
         if let Some(origin) = &self.hosts {
             put(&mut self.table, "root.tree", text_of("host", origin));
+        }
+        if facts.umask != USUAL_UMASK {
+            let umask = default("what the caller's files may be to others");
+            put(&mut self.table, "program.umask", text_of(format!("{:04o}", facts.umask), &umask));
         }
         let name = if self.uid == 0 { "root" } else { &facts.user };
         let home = facts.home.to_string_lossy();

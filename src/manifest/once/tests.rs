@@ -31,6 +31,7 @@ fn facts(current: &str) -> Facts<'static> {
         group: "eve".into(),
         home: "/home/eve".into(),
         current: current.into(),
+        umask: 0o077,
         terminal: false,
         look: &look,
         names: &names,
@@ -80,6 +81,7 @@ fn without_options_there_are_programs_and_the_current_directory() {
         ]
     );
     assert!(amounts(&[]).unwrap().contains("{ path = \"/bin\", target = \"usr/bin\" }"));
+    assert!(amounts(&[]).unwrap().contains("umask = \"0077\"\n"));
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub(super) fn options(data: &[u8]) {
         user: "eve".into(),
         group: "users".into(),
         current: if flag(4) { "/home/eve/work" } else { "/srv/up" }.into(),
+        umask: 0o022,
         terminal: flag(8),
         look: &look,
         names: &|_| vec!["a".into(), "b c".into(), "usr".into()],

@@ -79,6 +79,13 @@ impl Files {
         // Root may look into the home of anybody, and has one that is nobody else's.
         let anothers = here.parent() == Some(Path::new("/home"))
             || (here.starts_with("/root") && !home.starts_with("/root"));
+        if here.to_str().is_none() {
+            self.note = Some(format!(
+                "the name of the current directory `{}` is not UTF-8: it is not shown, as no manifest could name it",
+                here.display()
+            ));
+            return;
+        }
         if everybodys || anothers || hosts || home.starts_with(here) {
             let what = if here == home { "the home directory" } else { "no directory to be shown unasked" };
             self.note = Some(format!(
