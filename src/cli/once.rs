@@ -61,6 +61,7 @@ const KNOWN: &[Known] = &[
     option("--size", &["BYTES"], "size of the next --tmpfs, or of what the next --overlay can take"),
     option("--dev", &["DEST"], "devices as by default; DEST can be /dev only"),
     option("--proc", &["DEST"], "/proc as by default; DEST can be /proc only"),
+    option("--no-proc", &[], "no /proc: in a container that has parts of its own covered, the kernel gives no new one"),
     option("--mqueue", &["DEST"], "POSIX message queues"),
     option("--root", &["DIR"], "what is in DIR is the root, and nothing of the host's own is shown"),
     option("--rw-root", &[], "with --root: writable"),

@@ -275,7 +275,7 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
         (Action::CloneRoot { .. }, Errno::ENOENT) => "the tree is gone: build it again with `stockade build`".into(),
         (Action::CreateFileSystem { kind: "proc", .. }, Errno::EPERM) => {
             "the host's own /proc is covered in parts, as in a container, and then the kernel gives no new one: \
-             set `proc = \"none\"` under [root]"
+             set `proc = \"none\"` under [root] (`once --no-proc`)"
                 .into()
         }
         (Action::CreateFileSystem { kind: "sysfs", .. }, Errno::EPERM) => {
@@ -412,7 +412,7 @@ fn of_ids(action: &Action, error: sys::Error) -> Option<String> {
                 .into()
         }
         (Action::ForbidUserNamespaces | Action::MakeUserNamespace { .. }, Errno::EROFS) => {
-            "/proc/sys is read-only here, as in a container: say `best_effort = [\"user_namespace\"]` under [privileges] to go \
+            "/proc/sys is read-only here, as in a container: say `best_effort = [\"user_namespace\"]` under [privileges] (`once --best-effort user_namespace`) to go \
              on without this limit"
                 .into()
         }

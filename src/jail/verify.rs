@@ -44,7 +44,10 @@ impl Verify {
                 Err(errno) => return Err(sys::Error { call: "prctl", errno }),
             }
         }
-        if creds::secure_bits().map_err(sys::Error::of("prctl"))? != self.secure_bits {
+        // Where none is set, which takes a capability, the caller's stay, such as those of a jail around this one: what is kept by them is
+        // among the sets above.
+        let secure_bits = creds::secure_bits().map_err(sys::Error::of("prctl"))?;
+        if self.secure_bits != 0 && secure_bits != self.secure_bits {
             return Ok(Some("secure bits"));
         }
         if !sys::process::is_directory_reachable().map_err(sys::Error::of("getcwd"))? {

@@ -20,7 +20,8 @@ pub struct Host {
     pub gid: u32,
     /// Whether this is the user namespace the kernel began with. Looked at for root alone, who has a use for it.
     pub first_user_namespace: bool,
-    /// Whether a root of another one has no id to give but its own, as that of `unshare -r` has: it may not set groups.
+    /// Whether root has no id to give but its own: that of a namespace like that of `unshare -r` may not set groups, and that of a
+    /// container may lack the capabilities for it. It is an ordinary user then.
     pub has_one_id: bool,
     /// Whether device nodes can be made below the state directory and work there.
     pub device_nodes: bool,
@@ -41,18 +42,23 @@ pub struct Host {
 /// `CAP_MKNOD`.
 const MKNOD: u64 = 1 << 27;
 
+/// `CAP_SETGID`, `CAP_SETUID`, `CAP_SETPCAP` and `CAP_SYS_ADMIN`: what makes root more than a user.
+const OF_ROOT: u64 = 1 << 6 | 1 << 7 | 1 << 8 | 1 << 21;
+
 impl Host {
     /// The host this process runs on; trees are kept below `state`.
     pub fn current(state: &Path) -> Self {
         let uid = nix::unistd::geteuid().as_raw();
-        let may_make = creds::capabilities().is_ok_and(|sets| sets.effective & MKNOD != 0);
+        let capabilities = creds::capabilities().map_or(0, |sets| sets.effective);
+        let may_make = capabilities & MKNOD != 0;
         let first_user_namespace = (uid == 0 || may_make) && in_first_user_namespace();
         Self {
             root: "/".into(),
             uid,
             gid: nix::unistd::getegid().as_raw(),
             first_user_namespace,
-            has_one_id: uid == 0 && !first_user_namespace && denies_groups(),
+            has_one_id: uid == 0
+                && (capabilities & OF_ROOT != OF_ROOT || !first_user_namespace && denies_groups()),
             device_nodes: may_make && first_user_namespace && shows_devices(state),
             keyrings: creds::has_keyrings(),
             landlock: landlock::version(),

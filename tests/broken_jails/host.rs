@@ -407,8 +407,9 @@ hint: choose another one, or say `user = false` under [namespaces]: then ids ins
     );
 }
 
+/// As in many containers: it is a user then, and gives the one id that it has.
 #[test]
-fn user_namespaces_forbidden_to_root() {
+fn ids_forbidden_to_root() {
     if !needs(Need::Root) {
         return;
     }
@@ -420,16 +421,7 @@ files = [{ path = "DIR/program", target = "/program" }]
 "#,
     )
     .started_by(&["setpriv", "--bounding-set=-setuid"])
-    .expect(
-        &["run"],
-        125,
-        r"built jail `web`
-error: cannot make a user namespace in jail `web`
-  why: write(2): Operation not permitted (EPERM), step N of M, outside the jail
-  why: the step is there by default: ids inside mean nothing to the host
-hint: mapping ids needs CAP_SETUID and CAP_SETGID, which root lacks inside many containers: say `user = false` under [namespaces]
-",
-    );
+    .expect(&["run"], 0, "built jail `web`\n");
 }
 
 #[test]

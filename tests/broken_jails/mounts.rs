@@ -750,13 +750,17 @@ command = ["/program"]
 files = [{ path = "DIR/program", target = "/program" }]
 "#,
     )
-    .after("mount -t tmpfs none /proc/sys/kernel")
+    // One elsewhere on this machine, such as a chroot's, would do for the kernel.
+    .after(
+        r#"while read -r _ at kind _; do [ "$kind" != proc ] || [ "$at" = /proc ] || umount -l "$at"; done < /proc/self/mounts
+        mount -t tmpfs none /proc/sys/kernel"#,
+    )
     .of_ordinary_user()
     .expect(&["run"], 125, r#"built jail `web`
 error: cannot make the `proc` for `/proc` in jail `web`
   why: fsmount(2): Operation not permitted (EPERM), step N of M, in the new namespaces
   why: the step is there by default: most programs read /proc; what tells of the host is covered
-hint: the host's own /proc is covered in parts, as in a container, and then the kernel gives no new one: set `proc = "none"` under [root]
+hint: the host's own /proc is covered in parts, as in a container, and then the kernel gives no new one: set `proc = "none"` under [root] (`once --no-proc`)
 "#);
 }
 

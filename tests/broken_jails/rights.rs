@@ -315,22 +315,24 @@ fn namespaces_forbidden_to_root() {
     if !needs(Need::Root) {
         return;
     }
-    Jail::with_program(
-        r#"[program]
+    // With a user namespace it is as for any user.
+    let program = r#"[program]
 command = ["/program"]
 [tree]
 files = [{ path = "DIR/program", target = "/program" }]
-"#,
-    )
-    .started_by(&["setpriv", "--bounding-set=-sys_admin"])
-    .expect(
+"#;
+    let without = ["setpriv", "--bounding-set=-sys_admin"];
+    Jail::with_program(program).started_by(&without).expect(&["run"], 0, "built jail `web`\n");
+    Jail::with_program(&format!("{program}[namespaces]\nuser = false\n")).started_by(&without).expect(
         &["run"],
         125,
         r"built jail `web`
-error: cannot make the new namespaces in jail `web`
-  why: clone(2): Operation not permitted (EPERM), step N of M, outside the jail
-  why: the step is there by default: every namespace is new unless the manifest shares it with the host
-hint: making namespaces needs CAP_SYS_ADMIN, which root lacks inside many containers; `stockade once --landlock-only` goes without them, with less around the program
+error: an ordinary user cannot run a jail without a user namespace
+  --> ./web.toml:6:8
+    6 | user = false
+      |        ^^^^^
+  why: the other namespaces, and chroot(2), need CAP_SYS_ADMIN, which only a user namespace gives to an ordinary user
+hint: leave `user` out, or run as root
 ",
     );
 }

@@ -160,7 +160,7 @@ fn the_callers_umask_and_a_directory_without_a_name_in_utf_8() {
     let saved = shell("umask 027; \"$0\" once --save - -- true | grep ^umask", dir.path());
     assert_eq!(saved, (["umask = \"0027\"\n".into(), String::new()], Some(0)));
     let odd = dir.join(std::ffi::OsStr::from_bytes(b"odd\xff"));
-    std::fs::create_dir(&odd).unwrap();
+    fs::create_dir(&odd).unwrap();
     let (texts, code) = shell("\"$0\" once -- pwd", &odd);
     let note = format!(
         "note: the name of the current directory `{}` is not UTF-8: it is not shown, as no manifest could name it\n",

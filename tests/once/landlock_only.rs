@@ -4,12 +4,12 @@ use crate::common::{Need, needs};
 use crate::{once, place};
 
 /// What is told each time.
-const NOTE: &str = "note: no namespaces: Landlock and a filter of system calls alone stand between the program and the host; it sees the \
+pub(crate) const NOTE: &str = "note: no namespaces: Landlock and a filter of system calls alone stand between the program and the host; it sees the \
     names of all files and processes, has no /tmp, home, /proc, host name or ids of its own, and what it leaves behind outlives a killed \
     supervisor\n";
 
 /// Whether this kernel has Landlock.
-fn has_landlock() -> bool {
+pub(crate) fn has_landlock() -> bool {
     let host = stockade::sys::host::Host::current(std::path::Path::new("/"));
     if host.landlock.is_err() {
         eprintln!("SKIP: needs Landlock");
@@ -230,4 +230,17 @@ fn it_works_where_user_namespaces_are_refused_and_that_is_told() {
         (&*String::from_utf8_lossy(&done.stdout), &*String::from_utf8_lossy(&done.stderr)),
         ("content\n", NOTE)
     );
+}
+
+/// What a jail locks for its program stays so for a jail in it, which can neither change that nor has to.
+#[test]
+fn a_jail_in_a_jail_goes_by_landlock() {
+    if !has_landlock() || !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = place("only-nested");
+    let binary = crate::common::binary();
+    let (path, place) = (binary.to_str().unwrap(), binary.parent().unwrap().to_str().unwrap());
+    let script = format!("cat data/file; {path} once --landlock-only -- cat data/file");
+    once(&dir, ["--ro", place, "sh", "-c", &script]).expect(0, "content\ncontent\n", NOTE);
 }

@@ -10,6 +10,7 @@
 mod common;
 
 mod bubblewrap;
+mod containers;
 mod defaults;
 mod ids;
 mod judge;

@@ -212,6 +212,7 @@ impl Making {
             "--net" => set("namespaces.network", text_of(value, &origin)),
             "--publish" => append(&mut self.table, "namespaces.publish", text_of(value, &origin)),
             "--allow" => append(&mut self.table, "namespaces.allow", text_of(value, &origin)),
+            "--no-proc" => set("root.proc", text_of("none", &origin)),
             "--landlock-only" => self.hosts = Some(origin),
             "--unshare-net" => set("namespaces.network", text_of("none", &origin)),
             "--timeout" => set("limits.runtime_max", text::parse_typed(value, &origin)),

@@ -5,11 +5,12 @@ use super::*;
 /// What a caller's host has: merged /usr, a link among the settings.
 fn look(path: &Path) -> Found {
     match path.to_str().unwrap() {
-        "/usr" | "/tree/bin" | "/home/eve/work" => Found::Directory,
+        "/usr" | "/tree/bin" | "/home/eve/work" | "/home/eve/work/real" | "/home/eve/work/real/sub" => {
+            Found::Directory
+        }
         "/bin" => Found::Link("usr/bin".into()),
         "/etc/ld.so.cache" | "/tree/file" => Found::Other,
         "/tree/lib" => Found::Link("usr/lib".into()),
-        "/home/eve/work/real" | "/home/eve/work/real/sub" => Found::Directory,
         "/home/eve/work/link" => Found::Link("./real".into()),
         "/home/eve/work/real/up" => Found::Link("../file".into()),
         "/home/eve/work/out" => Found::Link("/srv/out".into()),

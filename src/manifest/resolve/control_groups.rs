@@ -75,7 +75,7 @@ impl Controls {
     pub(super) fn of(context: &Context<'_>) -> Self {
         let mut found = Self::default();
         let wanted = &context.manifest.limits.controls;
-        let default = (context.privileged()
+        let default = (context.has_no_limit_of_processes()
             && !wanted.iter().any(|limit| limit.value.control == Control::Tasks))
         .then(|| default_tasks(context.manifest));
         let limits = &context.manifest.limits;

@@ -48,6 +48,9 @@ fn user_namespace_state(context: &Context<'_>) -> (Enforcement, Origin) {
         Ids::One | Ids::Granted | Ids::Range(_) if !may_forbid_user_namespaces(context.manifest, host) => Enforcement::Degraded(
             "/proc/sys is read-only here, and so the limit on user namespaces made inside cannot be set".into(),
         ),
+        Ids::One if context.is_hosts_root_with_one_id() => Enforcement::EnforcedBut(
+            "root has not the capabilities for other ids than its own here: files of root's are the program's".into(),
+        ),
         Ids::One | Ids::Granted | Ids::Range(_) => Enforcement::Enforced,
         Ids::Host if wanted && !host.first_user_namespace => Enforcement::Off(
             "stockade runs in a user namespace already: uid 0 inside is uid 0 of that, which is not the host's".into(),
@@ -141,7 +144,7 @@ fn limits(context: &Context<'_>) -> (Enforcement, Origin) {
         return (Enforcement::Degraded(missing), origin);
     }
     let origin = Origin::Default("what one jail uses up, the host and other jails lack");
-    if context.privileged() && !context.controls.holds_tasks() {
+    if context.has_no_limit_of_processes() && !context.controls.holds_tasks() {
         let but = "a limit on processes does not hold a program with rights of the host's root (RLIMIT_NPROC in getrlimit(2))";
         (Enforcement::EnforcedBut(but.into()), origin)
     } else {

@@ -88,6 +88,16 @@ impl Context<'_> {
         let named = !privileges.capabilities.is_empty() || !privileges.bounding.is_empty();
         self.ids == Ids::Host && (self.identity.uid == 0 || named)
     }
+
+    /// Whether the caller is the kernel's user 0, and lacks the capabilities to give other ids than that, as in many containers.
+    pub(super) fn is_hosts_root_with_one_id(&self) -> bool {
+        self.ids == Ids::One && self.host.uid == 0 && self.host.first_user_namespace
+    }
+
+    /// Whether no limit on a user's processes holds the program: none holds the kernel's user 0.
+    pub(super) fn has_no_limit_of_processes(&self) -> bool {
+        self.privileged() || self.is_hosts_root_with_one_id()
+    }
 }
 
 /// What the ids inside a jail are outside.
