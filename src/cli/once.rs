@@ -126,7 +126,7 @@ const GIVEN: [&str; 12] = [
 ];
 
 /// Options of bubblewrap's that cannot be had here, with the values each takes, and what to do instead.
-const REFUSED: [(&str, usize, &str); 15] = [
+const REFUSED: [(&str, usize, &str); 18] = [
     (
         "--seccomp",
         1,
@@ -139,6 +139,9 @@ const REFUSED: [(&str, usize, &str); 15] = [
     ),
     ("--argv0", 1, "the program's first argument is its name; a script with `exec -a` can give another"),
     ("--chmod", 2, "modes are given where something is made: --perms before --dir, --tmpfs or --file"),
+    ("--bind-fd", 2, "show it by its path: --bind SRC DEST"),
+    ("--ro-bind-fd", 2, "show it by its path: --ro-bind SRC DEST"),
+    ("--version", 0, "`stockade --version` tells it"),
     ("--cap-drop", 1, "no capability is there unless --cap-add gives it"),
     ("--userns", 1, "the user namespace is always a new one"),
     ("--userns2", 1, "the user namespace is always a new one"),

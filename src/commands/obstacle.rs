@@ -13,7 +13,7 @@ use crate::manifest::libs::{self, Error, Kind, Machine, Problem, Why};
 use crate::manifest::links::{self, Root};
 use crate::plan::JailPath;
 use crate::plan::Step;
-use crate::plan::step::{Action, Owner};
+use crate::plan::step::{Action, Furniture, Owner};
 
 /// What was found out: facts, and what to do.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,9 @@ impl Diagnosis {
 
 /// Files the kernel opens for one execve(2) at most: five scripts that interpret each other, a program, its loader.
 const MOST_FILES: usize = 7;
+
+/// Most links on one way, see path_resolution(7).
+const MOST_LINKS: usize = 40;
 
 /// Why execve(2) refused `program` with `errno`, as far as the tree and the mounts tell.
 pub(super) fn refused(steps: &[Step], tree: &Path, program: &JailPath, errno: Errno) -> Diagnosis {
@@ -96,7 +99,9 @@ pub(super) fn missing_libraries(steps: &[Step], tree: &Path, program: &JailPath)
     let closure = libs::closure(&spot.root, &spot.path).ok()?;
     let is_there = |path: &Path| {
         mount.source.as_ref().is_some_and(|source| path.starts_with(source))
-            || jail.spot(path).is_none_or(|at| at.root.real(&at.path).is_ok())
+            || jail.spot(path).is_none_or(|at| {
+                (at.mount.is_some() || !jail.is_in_memory()) && at.root.real(&at.path).is_ok()
+            })
     };
     let missing =
         closure.files.iter().filter(|file| matches!(file.why, Why::Needed { .. }) && !is_there(&file.path));
@@ -109,7 +114,8 @@ pub(super) fn missing_libraries(steps: &[Step], tree: &Path, program: &JailPath)
             )
         })
         .collect();
-    let hint = "a program that is shown by a mount comes without its libraries: list them under `libraries` in [tree]";
+    let hint = "a program that is shown by a mount comes without its libraries: list them under `libraries` in [tree], or show them \
+                (`--ro` of `stockade once`)";
     (!why.is_empty()).then(|| Diagnosis { why, hint: Some(hint.into()) })
 }
 
@@ -181,10 +187,11 @@ struct Jail<'a> {
     tree: &'a Path,
 }
 
-impl Jail<'_> {
+impl<'a> Jail<'a> {
     /// Where a path is; `None` when a link leads from the tree to a mount, or out of a mount, which only the jail itself can
     /// follow: on the host it would lead elsewhere, and perhaps the jail has put it there.
     fn spot(self, path: &Path) -> Option<Spot> {
+        let path = &if self.is_in_memory() { self.past_links(path) } else { path.to_owned() };
         if let Some(mount) = self.covering(path) {
             let below = path.strip_prefix(mount.target.as_path()).unwrap_or(Path::new(""));
             let path = match &mount.source {
@@ -200,11 +207,52 @@ impl Jail<'_> {
             return Some(Spot { mount: Some(mount), root: Root::host(), path });
         }
         let root = Root::at(self.tree);
+        if self.is_in_memory() {
+            return Some(Spot { mount: None, root, path: path.to_owned() });
+        }
         match root.real(path) {
             Err(links::Error::Missing { at, .. }) if self.covering(&at).is_some() => None,
             Ok(real) if self.covering(&real).is_some() => None,
             _ => Some(Spot { mount: None, root, path: path.to_owned() }),
         }
+    }
+
+    /// Whether there is no tree on disk that could be looked at.
+    fn is_in_memory(self) -> bool {
+        self.steps.iter().any(|step| {
+            matches!(&step.action, Action::CreateFileSystem { target, .. } if target.parent().is_none())
+        })
+    }
+
+    /// What is made at a path of a tree in memory.
+    fn made(self, path: &Path) -> Option<&'a Furniture> {
+        self.steps.iter().find_map(|step| match &step.action {
+            Action::Furnish { path: at, what, .. } if at.as_path() == path => Some(what),
+            _ => None,
+        })
+    }
+
+    /// A path in a tree in memory without links, those that are made there and those of the host that are shown.
+    fn past_links(self, path: &Path) -> PathBuf {
+        let mut path = path.to_owned();
+        for _ in 0..MOST_LINKS {
+            let link = path.ancestors().find_map(|above| match self.made(above) {
+                Some(Furniture::Link { text }) => Some((above.to_owned(), PathBuf::from(text))),
+                Some(_) => None,
+                None => {
+                    let mount = self.covering(above)?;
+                    let below = above
+                        .strip_prefix(mount.target.as_path())
+                        .ok()
+                        .filter(|below| *below != Path::new(""))?;
+                    Some((above.to_owned(), std::fs::read_link(mount.source?.join(below)).ok()?))
+                }
+            });
+            let Some((link, text)) = link else { break };
+            let rest = path.strip_prefix(&link).unwrap_or(Path::new("")).to_owned();
+            path = link.parent().unwrap_or(Path::new("/")).join(text).join(rest);
+        }
+        path
     }
 
     /// The mount a path is on, if it is not on the tree itself.
@@ -247,6 +295,9 @@ impl Jail<'_> {
                     format!("put `{}` elsewhere, or mount this elsewhere", file.path.display()),
                 ));
             }
+        }
+        if spot.mount.is_none() && self.is_in_memory() && self.made(&spot.path).is_none() {
+            return Some(absent(spot, file));
         }
         let metadata = match spot.root.metadata(&spot.path) {
             Ok(metadata) => metadata,
@@ -365,7 +416,7 @@ fn absent(spot: &Spot, file: &File) -> Diagnosis {
                     "bring `{}` by `programs` instead of `files`, with its loader and libraries; if so it is, build again with `stockade build`",
                     program.display()
                 ),
-                (true, false) => format!("add `{path}` to `libraries` under [tree]"),
+                (true, false) => format!("add `{path}` to `libraries` under [tree], or show it (`stockade once --ro {path}`)"),
             },
         ),
     }

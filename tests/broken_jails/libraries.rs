@@ -274,7 +274,7 @@ target = "/app"
       |           ^^^^^^^^^^^^^^^^
   why: execve(2): No such file or directory (ENOENT), step N of M, by the program's own process
   why: `/app/program` is started by its loader `DIR/ld.so`, which is not in the jail
-hint: add `DIR/ld.so` to `libraries` under [tree]
+hint: add `DIR/ld.so` to `libraries` under [tree], or show it (`stockade once --ro DIR/ld.so`)
 "#,
     );
 }
@@ -305,7 +305,7 @@ error: `/app/program` could not be loaded
     2 | command = ["/app/program"]
       |           ^^^^^^^^^^^^^^^^
   why: library `DIR/lib/libfoo.so`, needed by `DIR/app/program`, is not in the jail
-hint: a program that is shown by a mount comes without its libraries: list them under `libraries` in [tree]
+hint: a program that is shown by a mount comes without its libraries: list them under `libraries` in [tree], or show them (`--ro` of `stockade once`)
 "#);
 }
 

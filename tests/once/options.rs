@@ -355,3 +355,61 @@ fn what_it_lacked_is_told_with_the_option_that_gives_it() {
     let nothing = "diagnose: nothing that the host has was lacking\n".to_owned();
     assert_eq!(once_in(&["--diagnose", "sh", "-c", "exit 7"]), (Some(7), String::new(), nothing));
 }
+
+/// What bubblewrap is started with most of all, but for the sockets in the host's /run.
+#[test]
+fn the_whole_host_is_shown_without_its_sockets() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = place("once-host");
+    let words =
+        ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--chdir", dir.path().to_str().unwrap()];
+    let script =
+        "cat data/file; ls -A /run; touch /run/x; touch data/new 2>/dev/null || echo no; ls -d /usr /etc";
+    once(&dir, words.into_iter().chain(["sh", "-c", script])).expect(0, "content\nno\n/etc\n/usr\n", "");
+}
+
+/// As bubblewrap's own example has it where /lib is a directory of its own: what is missing is the loader.
+#[test]
+fn what_a_program_lacks_in_a_bare_root_is_told() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let dir = place("once-bare");
+    let source = "int main(void) { return 0; }";
+    let mut compiler = std::process::Command::new("cc")
+        .args(["-x", "c", "-", "-o"])
+        .arg(dir.join("dynamic"))
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut compiler.stdin.take().unwrap(), source.as_bytes()).unwrap();
+    assert!(compiler.wait().unwrap().success());
+    let output =
+        once(&dir, ["--bare", "--ro-bind", "dynamic", "/dynamic", "--dir", "/lib", "/dynamic"]).output();
+    let text = fs::read(dir.join("dynamic")).unwrap();
+    let loader = text.windows(4).position(|bytes| bytes == b"/lib").unwrap();
+    let loader: String =
+        text[loader..].iter().take_while(|byte| **byte != 0).map(|byte| char::from(*byte)).collect();
+    let (first, rest) = output.stderr.split_once("\n  why: `").unwrap();
+    assert_eq!(output.code, Some(127));
+    assert!(
+        first.starts_with(
+            "error: cannot execute `/dynamic` in jail `once`\n  --> /dynamic\n  why: execve(2): No such file"
+        ),
+        "{first}"
+    );
+    assert_eq!(
+        rest,
+        format!(
+            "/dynamic` is started by its loader `{loader}`, which is not in the jail\nhint: add `{loader}` to `libraries` under [tree], \
+             or show it (`stockade once --ro {loader}`)\n"
+        )
+    );
+    // With it, it is the C library that the loader asks for.
+    let output =
+        once(&dir, ["--bare", "--ro-bind", "dynamic", "/dynamic", "--ro", &loader, "/dynamic"]).output();
+    assert_eq!(output.code, Some(127));
+    assert!(output.stderr.contains("libc.so.6`, needed by `"), "{}", output.stderr);
+}

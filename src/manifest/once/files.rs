@@ -233,6 +233,11 @@ impl Files {
             if ["proc", "dev", "sys"].contains(&name.as_str()) {
                 continue;
             }
+            // Who listens at the sockets there does on the host what the jail asks for: a mount of it would be refused.
+            if source == Path::new("/") && name == "run" {
+                self.tmpfs(to, origin);
+                continue;
+            }
             match (facts.look)(&from) {
                 Found::Link(text) => self.link(&text, to, origin),
                 Found::Directory | Found::Other => self.bind(&from, to, how, origin),
