@@ -5,7 +5,6 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
-use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
@@ -24,7 +23,7 @@ use super::store::{Generation, Store, names, open_below, same};
 use crate::plan::JailName;
 use crate::sys::fs::{Lock, lock_holders, random, remove_xattr, try_lock};
 
-/// How long a build waits for another of the same jail.
+/// How long a build waits for another of the same jail; for each anew, where several take turns.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often it looks.
@@ -409,9 +408,9 @@ fn open_lock(
 ) -> Result<File, Error> {
     let fail = |call, errno| Error::Store { path: path.join("lock"), call, errno };
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW;
-    let deadline = Instant::now() + patience;
+    let (mut holder, mut since) = (None, Instant::now());
     loop {
-        let mut file = File::from(
+        let file = File::from(
             open_below(directory, Path::new("lock"), flags, false).map_err(|e| fail("openat2", e))?,
         );
         match try_lock(&file, Lock::Exclusive) {
@@ -422,13 +421,58 @@ fn open_lock(
                 return Ok(file);
             }
             Err(Errno::EWOULDBLOCK) if stop() => return Err(Error::Interrupted),
-            Err(Errno::EWOULDBLOCK) if Instant::now() >= deadline => {
-                let mut text = String::new();
-                let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-                return Err(Error::Busy { jail: name.clone(), pid });
+            Err(Errno::EWOULDBLOCK) => {
+                let now = written_pid(&file);
+                // Where many wait for their turn each of them may take as long.
+                if now.is_some() && now != holder {
+                    (holder, since) = (now, Instant::now());
+                }
+                if since.elapsed() >= patience {
+                    return Err(Error::Busy { jail: name.clone(), pid: now });
+                }
+                std::thread::sleep(GLANCE);
             }
-            Err(Errno::EWOULDBLOCK) => std::thread::sleep(GLANCE),
             Err(errno) => return Err(fail("flock", errno)),
         }
+    }
+}
+
+/// The process that a lock file names.
+fn written_pid(file: &File) -> Option<u32> {
+    let mut text = [0; 16];
+    let length = file.read_at(&mut text, 0).ok()?;
+    std::str::from_utf8(&text[..length]).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Scratch;
+
+    #[test]
+    fn who_waits_in_a_queue_has_patience_with_each() {
+        let scratch = Scratch::new("queue");
+        let directory = OwnedFd::from(File::open(scratch.path()).unwrap());
+        let name = JailName::parse("web").unwrap();
+        let lock = |patience: Duration, stop: &mut dyn FnMut() -> bool| {
+            open_lock(&directory, scratch.path(), &name, patience, stop)
+        };
+        let patience = GLANCE * 10;
+        let mut held = Some(lock(patience, &mut || false).unwrap());
+        // Somebody else each time it is looked at, for longer than anybody waits for one.
+        let mut others = 0;
+        let mut next = || {
+            others += 1;
+            std::fs::write(scratch.path().join("lock"), format!("{others}\n")).unwrap();
+            if others == 30 {
+                held = None;
+            }
+            false
+        };
+        let held = lock(patience, &mut next).unwrap();
+        assert_eq!(written_pid(&held), Some(std::process::id()));
+        // The same one all the time.
+        let busy = lock(patience, &mut || false).unwrap_err();
+        assert!(matches!(busy, Error::Busy { pid: Some(pid), .. } if pid == std::process::id()), "{busy}");
     }
 }
