@@ -233,7 +233,7 @@ impl Jail {
         if self.by.iter().any(|word| word == "setpriv") && !reachable(&binary) {
             let copy = self.path("stockade");
             if !copy.exists() {
-                fs::copy(&binary, &copy).unwrap();
+                common::copy_program(&binary, &copy);
             }
             binary = copy;
         }

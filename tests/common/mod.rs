@@ -254,6 +254,15 @@ pub(crate) fn copy_program(from: &Path, to: &Path) {
     assert!(std::process::Command::new("cp").arg(from).arg(to).status().unwrap().success());
 }
 
+/// Writes a program, by another process as well.
+pub(crate) fn write_program(to: &Path, content: &[u8]) {
+    use std::io::Write as _;
+    let mut writer = std::process::Command::new("sh");
+    let mut writer = writer.args(["-c", "cat > \"$0\""]).arg(to).stdin(Stdio::piped()).spawn().unwrap();
+    writer.stdin.take().unwrap().write_all(content).unwrap();
+    assert!(writer.wait().unwrap().success());
+}
+
 /// Compiles a C program that needs no file but itself.
 pub(crate) fn compile_static(to: &Path, source: &str) {
     assert!(compile(to, source, &[]));

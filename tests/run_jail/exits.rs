@@ -42,7 +42,7 @@ fn stockades_own_failures_are_125_to_127() {
     // What is mounted can go later.
     let mounts = "mounts = [{ source = \"{here}\", target = \"/srv\" }]";
     let jail = Jail::with_command("mounted", "[\"/srv/program\"]", mounts);
-    fs::copy(jail.path("probe"), jail.path("program")).unwrap();
+    crate::common::copy_program(&jail.path("probe"), &jail.path("program"));
     jail.expect(&["exit", "0"], 0, "");
     fs::set_permissions(jail.path("program"), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     assert_eq!(code(&jail), Some(126));

@@ -195,7 +195,7 @@ fn a_setuid_program_gives_nothing() {
     // Kept in the tree, where the mount has nosuid, with and without no_new_privs.
     for more in ["", "privileges.no_new_privileges = false\nprivileges.bounding = [\"SETUID\"]"] {
         let jail = Jail::shell("setuid", "");
-        fs::copy(jail.path("probe"), jail.path("setuid")).unwrap();
+        crate::common::copy_program(&jail.path("probe"), &jail.path("setuid"));
         fs::set_permissions(jail.path("setuid"), std::os::unix::fs::PermissionsExt::from_mode(0o4755))
             .unwrap();
         let setuid = jail.path("setuid").display().to_string();

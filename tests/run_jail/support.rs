@@ -77,7 +77,7 @@ impl Jail {
         let directory = std::env::temp_dir().join(&token);
         fs::create_dir(&directory).unwrap();
         let jail = Self { directory, token, name };
-        fs::write(jail.path("probe"), probe()).unwrap();
+        common::write_program(&jail.path("probe"), probe());
         fs::set_permissions(jail.path("probe"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         jail.write_manifest(command, more);
         jail
