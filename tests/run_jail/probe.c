@@ -236,11 +236,14 @@ static void change(const char *directory) {
 // Connects to a socket in the abstract name space; one of the jail's own if NAME is empty.
 static void abstract(const char *name) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "%s", *name ? name : "own");
+    snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "%s", name);
     socklen_t length = offsetof(struct sockaddr_un, sun_path) + 1 + strlen(address.sun_path + 1);
     int server = socket(AF_UNIX, SOCK_STREAM, 0);
     if (!*name) {
-        say("bind", bind(server, (void *)&address, length));
+        // A name that nobody has in this network, see "Autobind feature" in unix(7).
+        say("bind", bind(server, (void *)&address, sizeof address.sun_family));
+        length = sizeof address;
+        getsockname(server, (void *)&address, &length);
         say("listen", listen(server, 1));
     }
     say("connect", connect(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&address, length));

@@ -5,13 +5,12 @@ use common::{Need, needs};
 
 #[test]
 fn addresses_are_told() {
-    let directory = program(
-        "trace-sockets",
-        "",
-        r#"
+    // Nobody else's in this network at this moment.
+    let name = format!("name-{}", std::process::id());
+    let statements = r#"
         struct sockaddr_in free = { AF_INET, 0, { htonl(INADDR_LOOPBACK) } };
         struct sockaddr_in discard = { AF_INET, htons(9), { htonl(INADDR_LOOPBACK) } };
-        struct sockaddr_un path = { AF_UNIX, "socket" }, none = { AF_UNIX, "none" }, name = { AF_UNIX, "\0name" };
+        struct sockaddr_un path = { AF_UNIX, "socket" }, none = { AF_UNIX, "none" }, name = { AF_UNIX, "\0NAME" };
         int tcp = socket(AF_INET, SOCK_STREAM, 0), udp = socket(AF_INET, SOCK_DGRAM, 0);
         need(bind(tcp, (void *)&free, sizeof free) == 0 && listen(tcp, 1) == 0);
         need(connect(udp, (void *)&discard, sizeof discard) == 0);
@@ -20,18 +19,18 @@ fn addresses_are_told() {
         need(bind(one, (void *)&path, sizeof path) == 0);
         need(connect(two, (void *)&path, sizeof path) < 0 && errno == ECONNREFUSED);
         int three = socket(AF_UNIX, SOCK_DGRAM, 0);
-        need(bind(three, (void *)&name, offsetof(struct sockaddr_un, sun_path) + 5) == 0);
+        need(bind(three, (void *)&name, offsetof(struct sockaddr_un, sun_path) + sizeof "NAME") == 0);
         need(sendto(udp, "x", 1, 0, NULL, 0) < 0 || 1);
-        "#,
-    );
+        "#;
+    let directory = program("trace-sockets", "", &statements.replace("NAME", &name));
     let seen = seen(&directory);
     let sockets: Vec<_> = seen.sockets.keys().map(|socket| format!("{socket:?}")).collect();
     assert_eq!(
         sockets,
         [
-            "Bound { address: 127.0.0.1:0, stream: true }",
-            "Connected { address: 127.0.0.1:9, stream: false }",
-            "Abstract([110, 97, 109, 101])",
+            "Bound { address: 127.0.0.1:0, stream: true }".to_owned(),
+            "Connected { address: 127.0.0.1:9, stream: false }".to_owned(),
+            format!("Abstract({:?})", name.as_bytes()),
         ]
     );
     assert_eq!(
