@@ -82,6 +82,11 @@ fn doctor_finds_this_machine_fit() {
         assert!(check["required"] == false || check["state"] == "ok", "{check}");
         assert_eq!(check["cure"].is_null(), check["state"] == "ok", "{check}");
     }
+    // Programs of others are no condition for a jail of defaults, and are looked for.
+    let pasta = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "pasta").unwrap();
+    let is_there =
+        ["/usr/bin/pasta", "/usr/local/bin/pasta"].iter().any(|path| std::path::Path::new(path).is_file());
+    assert_eq!(pasta["detail"].as_str().unwrap().contains("not installed"), !is_there, "{pasta}");
 }
 
 #[test]

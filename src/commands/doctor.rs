@@ -6,10 +6,12 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::cli::Doctor;
 use crate::error::{self, exit};
-use crate::manifest::resolve::control_groups;
+use crate::manifest::resolve::{control_groups, ids, network};
+use crate::plan::calls;
 use crate::report::doctor::{self as report, Check, State};
 use crate::sys::host::Host;
 use crate::sys::{creds, describe, probe};
@@ -26,12 +28,14 @@ pub(super) fn doctor(options: &Doctor) -> u8 {
 
 /// All checks, in the order in which a jail needs what they look at.
 fn checks() -> Vec<Check> {
-    let root = nix::unistd::geteuid().is_root();
-    let user = if root { 0 } else { libc::CLONE_NEWUSER };
     let host = Host::current(Path::new("/"));
+    // Root of a container, without the capabilities of root, is a user.
+    let root = host.is_root();
+    let user = if root { 0 } else { libc::CLONE_NEWUSER };
     vec![
         kernel().required(),
         user_namespaces(root),
+        further_user_namespaces().required(),
         namespaces(user).required(),
         mounts(user).required(),
         new_proc(user).required(),
@@ -40,7 +44,8 @@ fn checks() -> Vec<Check> {
         seccomp().required(),
         resource_groups(&host),
         subordinate_ids(root),
-        state_directory(root).required(),
+        pasta(),
+        state_directory(nix::unistd::geteuid().is_root()).required(),
         devices(root),
     ]
 }
@@ -74,6 +79,22 @@ fn user_namespaces(root: bool) -> Check {
         Err(errno) => Check::lacking(NAME, State::Missing, describe(errno), why_no_user_namespace(errno)),
     };
     if root { check } else { check.required() }
+}
+
+/// Whether a jail can be forbidden to make user namespaces itself.
+fn further_user_namespaces() -> Check {
+    const NAME: &str = "further namespaces";
+    let read_only =
+        statvfs(calls::MAX_USER_NAMESPACES).is_ok_and(|found| found.flags().contains(FsFlags::ST_RDONLY));
+    if read_only {
+        let cure = format!(
+            "{}; or write `best_effort = [\"user_namespace\"]` under `[privileges]` (`once --best-effort user_namespace`)",
+            container("systempaths=unconfined")
+        );
+        Check::lacking(NAME, State::Missing, "/proc/sys is read-only, as in a container", cure)
+    } else {
+        Check::ok(NAME, "a jail can be forbidden to make more")
+    }
 }
 
 /// The setting that forbids user namespaces, and how to change it.
@@ -164,7 +185,10 @@ fn new_proc(user: libc::c_int) -> Check {
         Ok(()) => Check::ok(NAME, "can be mounted"),
         Err(errno) => {
             let cure = if user != 0 && errno == Errno::EPERM {
-                format!("{}; or write `proc = \"none\"` under `[root]`", container("systempaths=unconfined"))
+                format!(
+                    "{}; or write `proc = \"none\"` under `[root]` (`once --no-proc`)",
+                    container("systempaths=unconfined")
+                )
             } else {
                 "run with CAP_SYS_ADMIN, or write `proc = \"none\"` under `[root]`".into()
             };
@@ -254,7 +278,12 @@ fn subordinate_ids(root: bool) -> Check {
     let granted = |path: &str| {
         read(path).lines().any(|line| line.split(':').next().is_some_and(|who| who == name || who == uid))
     };
-    if granted("/etc/subuid") && granted("/etc/subgid") {
+    let missing = ids::MAPPERS.into_iter().find(|path| !Path::new(path).is_file());
+    if let Some(missing) = missing {
+        let cure = "install the package `uidmap` (Debian, Ubuntu) or `shadow-utils`";
+        let detail = format!("there is no {missing}: one id inside, the caller's own outside");
+        Check::lacking(NAME, State::Degraded, detail, cure)
+    } else if granted("/etc/subuid") && granted("/etc/subgid") {
         Check::ok(NAME, format!("granted to `{name}`"))
     } else {
         Check::lacking(
@@ -263,6 +292,23 @@ fn subordinate_ids(root: bool) -> Check {
             "none: one id inside, the caller's own outside",
             format!("usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}"),
         )
+    }
+}
+
+/// What connects a jail's own network, and the device that it does so by.
+fn pasta() -> Check {
+    const NAME: &str = "pasta";
+    let found = network::PLACES.into_iter().find(|path| Path::new(path).is_file());
+    let lacking = |detail: String, cure: &str| Check::lacking(NAME, State::Degraded, detail, cure);
+    let Some(path) = found else {
+        return lacking(
+            "not installed: a jail has the host's network or none".into(),
+            "install the package `passt` (Debian 12, Ubuntu 23.04, Fedora 36 and newer)",
+        );
+    };
+    match fs::File::options().read(true).write(true).open("/dev/net/tun") {
+        Ok(_) => Check::ok(NAME, format!("{path} connects a jail's own network")),
+        Err(error) => lacking(format!("/dev/net/tun: {error}"), "modprobe tun; chmod 0666 /dev/net/tun"),
     }
 }
 

@@ -10,7 +10,11 @@ const USUAL: &str = "+chown,+dac_override,+fsetid,+fowner,+mknod,+net_raw,+setgi
 
 /// `stockade once` with these words, started by other programs.
 fn within(dir: &Dir, outer: &[&str], words: &[&str]) -> Command {
-    let inner = once(dir, words.iter().copied()).inner;
+    started_by(dir, outer, &once(dir, words.iter().copied()).inner)
+}
+
+/// A command, started by other programs.
+fn started_by(dir: &Dir, outer: &[&str], inner: &std::process::Command) -> Command {
     let mut command = std::process::Command::new(outer[0]);
     command.args(&outer[1..]).arg(inner.get_program()).args(inner.get_args()).current_dir(dir.path());
     command.stdin(std::process::Stdio::null());
@@ -93,6 +97,17 @@ fn a_proc_that_is_covered_in_parts_takes_two_options() {
         "hint: the host's own /proc is covered in parts, as in a container, and then the kernel gives no new one: set `proc = \"none\"` \
          under [root] (`once --no-proc`)"
     );
+    // Which `doctor` finds beforehand.
+    let doctor = dir.stockade(["doctor", "--json"]).inner;
+    let output = started_by(&dir, &[&container[..], &root].concat(), &doctor).output();
+    let report: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    let missing: Vec<_> = checks.iter().filter(|check| check["state"] == "missing").collect();
+    let names: Vec<_> = missing.iter().map(|check| check["name"].as_str().unwrap()).collect();
+    assert_eq!((output.code, names), (Some(1), vec!["further namespaces", "new /proc"]));
+    for (check, option) in missing.into_iter().zip(["--best-effort user_namespace", "--no-proc"]) {
+        assert!(check["cure"].as_str().unwrap().contains(option), "{check}");
+    }
     let script = "cat data/file; id -u; ls -d /proc; unshare --user true";
     let refused = "ls: cannot access '/proc': No such file or directory\nunshare: unshare failed: Operation not permitted\n";
     for (who, id) in [(&user[..], "65534"), (&root[..], "0"), (&[][..], "0")] {

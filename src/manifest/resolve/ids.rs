@@ -163,7 +163,7 @@ fn entry(fields: &[&str]) -> Option<(String, Range)> {
 }
 
 /// Where the programs are that write an ordinary user's maps. The caller's PATH has no say.
-const MAPPERS: [&str; 2] = ["/usr/bin/newuidmap", "/usr/bin/newgidmap"];
+pub const MAPPERS: [&str; 2] = ["/usr/bin/newuidmap", "/usr/bin/newgidmap"];
 
 /// The ids that the host grants to an ordinary user, and who maps them.
 pub struct Granted {

@@ -35,7 +35,7 @@ mod layers;
 mod mounts;
 mod names;
 mod nearest;
-mod network;
+pub mod network;
 mod notes;
 mod overlay;
 mod owner;

@@ -13,7 +13,7 @@ use crate::plan::step::Action;
 use crate::plan::{At, HostPath, Origin, Phase, Port, SocketKind};
 
 /// Where distributions put pasta, and where who has built it does. The caller's PATH has no say: this may be root.
-const PLACES: [&str; 2] = ["/usr/bin/pasta", "/usr/local/bin/pasta"];
+pub const PLACES: [&str; 2] = ["/usr/bin/pasta", "/usr/local/bin/pasta"];
 
 /// What pasta is always told. Nothing of the host's loopback can be reached by the gateway's address, and the jail is told its
 /// addresses by the kernel alone. The number that pasta writes when it is ready goes to the supervisor.
