@@ -27,6 +27,9 @@ impl Watch {
         if let Some(shape) = self.calls.shape(made.at) {
             self.plan_shape(made, shape, pending)?;
         }
+        if self.is_jailed(made.thread) {
+            self.maps(made, pending);
+        }
         self.plan_rights(made, pending)
     }
 
@@ -108,7 +111,7 @@ impl Watch {
     }
 
     /// What an open descriptor leads to, if that has a path.
-    fn descriptor(&mut self, made: &Made, number: i32) -> Option<Walked> {
+    pub(super) fn descriptor(&mut self, made: &Made, number: i32) -> Option<Walked> {
         let path = self.path_of(made, number)?;
         let path = if path.is_empty() { b"/".to_vec() } else { path };
         // From the top: what /proc tells begins there, whatever the program's root is.
@@ -125,7 +128,7 @@ impl Watch {
     }
 
     /// The directories on the way: whether they let it pass, and if not, by which right it might.
-    fn search(&mut self, made: &Made, walked: &Walked, pending: &mut Pending) -> bool {
+    pub(super) fn search(&mut self, made: &Made, walked: &Walked, pending: &mut Pending) -> bool {
         if walked.closed.is_empty() {
             return true;
         }
@@ -188,7 +191,13 @@ impl Watch {
     }
 
     /// Whether the mode grants what is wanted; if not, the capability that would.
-    fn needs(&mut self, made: &Made, file: &Attributes, wanted: u32, pending: &mut Pending) -> bool {
+    pub(super) fn needs(
+        &mut self,
+        made: &Made,
+        file: &Attributes,
+        wanted: u32,
+        pending: &mut Pending,
+    ) -> bool {
         let granted = wanted == 0 || self.credentials(made.thread).granted(file, wanted);
         if !granted {
             let writes = wanted & WRITE != 0;
@@ -198,7 +207,12 @@ impl Watch {
     }
 
     /// The directory of a path is going to be changed.
-    fn needs_directory(&mut self, made: &Made, path: &[u8], pending: &mut Pending) -> Option<Attributes> {
+    pub(super) fn needs_directory(
+        &mut self,
+        made: &Made,
+        path: &[u8],
+        pending: &mut Pending,
+    ) -> Option<Attributes> {
         let place = self.place(made.thread);
         let parent = self.walker(&place)?.parent(path, place.process())?;
         self.needs(made, &parent, WRITE | SEARCH, pending);

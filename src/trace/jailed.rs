@@ -4,12 +4,12 @@ use nix::libc;
 
 use super::calls;
 use super::memory::Memory;
-use super::pending::Pending;
+use super::pending::{Pending, Planned};
 use super::place::{link, mount_namespace};
 use super::program;
 use super::record::Doer;
 use super::rights::{DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID};
-use super::watch::Watch;
+use super::watch::{Made, Watch};
 use crate::plan::system_calls::{Architecture, table};
 use crate::seen::Use;
 use crate::sys::ptrace::CallInfo;
@@ -37,6 +37,17 @@ impl Watch {
             task.program = String::from_utf8_lossy(&name).into();
         }
         true
+    }
+
+    /// mmap(2) of a file whose text is to be executed, which a mount can refuse. On the host nothing is learnt from it.
+    pub(super) fn maps(&mut self, made: &Made, pending: &mut Pending) {
+        let is_text = matches!(made.name(), "mmap" | "mmap2") && made.integer(2) & libc::PROT_EXEC != 0;
+        if is_text
+            && made.integer(3) & libc::MAP_ANONYMOUS == 0
+            && let Some(walked) = self.descriptor(made, made.integer(4))
+        {
+            pending.files.push(Planned::of(walked, vec![Use::Executed], true));
+        }
     }
 
     /// A call of a program in a jail has failed: what it lacked.

@@ -3,6 +3,7 @@
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::unistd::Pid;
 
 use super::credentials::Credentials;
 use super::pending::{After, Pending};
@@ -119,16 +120,33 @@ impl Watch {
         Ok(())
     }
 
-    /// A signal to somebody else's process, see kill(2).
+    /// A signal to somebody else's process, or to a group with one, see kill(2).
     fn signals(&mut self, made: &Made, pending: &mut Pending) {
         let target = made.integer(0);
-        if target <= 0 || target == self.process(made.thread) || target == made.thread {
+        let own = self.process(made.thread);
+        if target == own || target == made.thread {
             return;
         }
+        // By the jail's numbers, which are others. Of a group it is enough that one got it.
+        if self.is_jailed(made.thread) {
+            pending.capabilities.push(KILL);
+            return;
+        }
+        let group = |process: i32| nix::unistd::getpgid(Some(Pid::from_raw(process))).map_or(0, Pid::as_raw);
+        let targets = match target {
+            1.. => vec![target],
+            -1 => self.processes(),
+            _ => {
+                let wanted = if target == 0 { group(own) } else { target.saturating_neg() };
+                let is_it = |process: &i32| group(*process) == wanted;
+                self.processes().into_iter().filter(is_it).collect()
+            }
+        };
         let who = self.credentials(made.thread);
-        let Some(target) = Credentials::of(target) else { return };
-        let own = [who.uids[0], who.uids[1]];
-        if !own.contains(&target.uids[0]) && !own.contains(&target.uids[2]) {
+        let may = [who.uids[0], who.uids[1]];
+        let is_others =
+            |target: &Credentials| !may.contains(&target.uids[0]) && !may.contains(&target.uids[2]);
+        if targets.into_iter().filter_map(Credentials::of).any(|target| is_others(&target)) {
             pending.capabilities.push(KILL);
         }
     }

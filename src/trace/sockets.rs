@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{SockType, getsockopt, sockopt};
 
 use super::calls::Shape;
+use super::credentials::WRITE;
 use super::pending::{MISSING, Pending, Planned};
 use super::rights::NET_BIND_SERVICE;
 use super::walk::Found;
@@ -139,9 +140,17 @@ impl Watch {
         }
         let path = name.split(|byte| *byte == 0).next().unwrap_or_default();
         let Some(walked) = self.walk_text(made, None, path, way == Way::Connect) else { return };
+        let searched = self.search(made, &walked, pending);
         let planned = match way {
-            Way::Bind => Planned::of(walked, vec![Use::Made], false),
+            Way::Bind => {
+                self.needs_directory(made, &walked.path, pending);
+                Planned::of(walked, vec![Use::Made], false)
+            }
             Way::Connect => {
+                // It takes the right to write, see "Pathname socket ownership and permissions" in unix(7).
+                if let Some(file) = walked.found.attributes().filter(|_| searched) {
+                    self.needs(made, &file, WRITE, pending);
+                }
                 if walked.closed.is_empty() && matches!(walked.found, Found::Nothing) {
                     pending.expected = Some(MISSING);
                 }

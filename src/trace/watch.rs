@@ -196,7 +196,7 @@ impl Watch {
     }
 
     /// Whether each call of a thread is looked at.
-    fn is_jailed(&self, thread: i32) -> bool {
+    pub(super) fn is_jailed(&self, thread: i32) -> bool {
         self.tasks.get(&thread).is_some_and(|task| task.jailed)
     }
 

@@ -79,6 +79,31 @@ fn a_capability_that_makes_a_difference_is_told() {
              need(kill(child, SIGKILL) < 0 && seteuid(0) == 0 && kill(child, SIGKILL) == 0);",
             &["KILL kill", "SETUID setuid"],
         ),
+        (
+            "everybody",
+            "int end[2]; need(pipe(end) == 0 && setpgid(0, 0) == 0); signal(SIGUSR1, SIG_IGN);
+             need(kill(0, SIGUSR1) == 0); pid_t child = fork();
+             if (child == 0) { setuid(65534); write(end[1], \"\", 1); pause(); }
+             char byte; need(read(end[0], &byte, 1) == 1 && kill(0, SIGUSR1) == 0 && kill(child, SIGKILL) == 0);",
+            &["KILL kill", "SETUID setuid"],
+        ),
+        (
+            "socket",
+            "need(mkdir(\"d\", 0755) == 0 && chown(\"d\", 1, 1) == 0);
+             struct sockaddr_un at = { .sun_family = AF_UNIX, .sun_path = \"d/s\" };
+             int one = socket(AF_UNIX, SOCK_STREAM, 0), two = socket(AF_UNIX, SOCK_STREAM, 0);
+             need(bind(one, (void *)&at, sizeof at) == 0 && listen(one, 1) == 0);
+             need(connect(two, (void *)&at, sizeof at) == 0);",
+            &["CHOWN chown", "DAC_OVERRIDE bind"],
+        ),
+        (
+            "client",
+            "struct sockaddr_un at = { .sun_family = AF_UNIX, .sun_path = \"s\" };
+             int one = socket(AF_UNIX, SOCK_STREAM, 0), two = socket(AF_UNIX, SOCK_STREAM, 0);
+             need(bind(one, (void *)&at, sizeof at) == 0 && listen(one, 1) == 0 && chown(\"s\", 1, 1) == 0);
+             need(connect(two, (void *)&at, sizeof at) == 0);",
+            &["CHOWN chown", "DAC_OVERRIDE connect"],
+        ),
     ] {
         assert_eq!(needed_by(&format!("trace-{name}"), statements), expected, "{name}");
     }
