@@ -50,6 +50,8 @@ pub struct Tracer {
     first: i32,
     /// How it ended.
     ended: Option<ExitStatus>,
+    /// How the process ended that ended last.
+    last: Option<ExitStatus>,
     /// Threads that stopped before the one that made them said so.
     early: HashSet<i32>,
     /// Those of them that have ended already.
@@ -77,6 +79,7 @@ impl Tracer {
             watch: Watch::new(command.jail).map_err(CallError::of("openat"))?,
             first: child.pid,
             ended: None,
+            last: None,
             early: HashSet::new(),
             stillborn: HashSet::new(),
             beside: HashSet::new(),
@@ -127,27 +130,36 @@ impl Tracer {
     }
 
     /// Ends everything: asks the program with SIGTERM, after half the time all that is left, and kills what is left after it. A
-    /// signal from the user ends the waiting. Children beside are not waited for.
-    pub fn stop(&mut self, grace: Duration) -> Result<(), Error> {
+    /// signal from the user ends the waiting. Children beside are not waited for. Whether SIGTERM
+    /// did not do: the program goes on in the second half, or what it left behind after it.
+    pub fn stop(&mut self, grace: Duration) -> Result<bool, Error> {
         let began = Instant::now();
-        if self.ended.is_none() {
+        let alone = self.ended.is_none();
+        if alone {
             let _ = process::kill(self.first, libc::SIGTERM);
             let _ = process::kill(self.first, libc::SIGCONT);
             self.run_down(began + grace / 2)?;
         }
+        let slow = alone && self.ended.is_none();
         self.signal_all(libc::SIGTERM);
         self.signal_all(libc::SIGCONT);
         self.run_down(began + grace)?;
+        let slow = slow || !alone && !self.watch.is_empty();
         while !self.watch.is_empty() {
             self.signal_all(libc::SIGKILL);
             self.run_down(Instant::now() + TICK)?;
         }
-        Ok(())
+        Ok(slow)
     }
 
     /// How the program ended, if it has.
     pub fn status(&self) -> Option<ExitStatus> {
         self.ended
+    }
+
+    /// How the process ended that ended last.
+    pub fn last_status(&self) -> Option<ExitStatus> {
+        self.last
     }
 
     /// What was seen. What still runs is killed.
@@ -276,6 +288,9 @@ impl Tracer {
             self.early.remove(&pid);
             self.stillborn.insert(pid);
             return;
+        }
+        if self.watch.process(pid) == pid {
+            self.last = Some(status);
         }
         self.watch.gone(pid);
         if pid == self.first {
