@@ -21,6 +21,8 @@ use crate::tree::Generation;
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two tries of a client.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long a jail may take to stop.
+const GRACE: Duration = Duration::from_secs(10);
 /// How long a client that was asked shortly before the end may still take.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
 
@@ -172,20 +174,26 @@ impl Running {
                 Err(Attempt::Refused(_)) => std::thread::sleep(PAUSE),
             }
         };
-        let stopped = self.stop(Duration::from_secs(10));
+        let stopped = self.stop(GRACE);
         let output = self.collect();
         probed.map_err(|mut trouble| {
             trouble.why.extend(shown("the jail said", &output));
             trouble
         })?;
-        match stopped? {
-            status if status.success() || status.code() == Some(128 + libc::SIGTERM) => Ok(()),
-            status => {
-                let mut why = vec![format!("after SIGTERM {}", said(status))];
-                why.extend(shown("the jail said", &output));
-                Err(why.into())
-            }
+        // That it does not stop in time was said.
+        if test.stop_status == Some(128 + libc::SIGKILL) {
+            return Ok(());
         }
+        let status = stopped?;
+        let is_expected =
+            |code: i32| [0, 128 + libc::SIGTERM].contains(&code) || test.stop_status == Some(code);
+        if status.code().is_some_and(is_expected) {
+            return Ok(());
+        }
+        let mut why = vec![format!("after SIGTERM {}", said(status))];
+        why.extend(shown("the jail said", &output));
+        let hint = "if that is how it ends, say so with `stop_status` under [test]";
+        Err(Trouble { why, hint: Some(hint.into()) })
     }
 
     /// Waits for a program that ends by itself, and looks at its output.

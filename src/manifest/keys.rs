@@ -199,6 +199,7 @@ pub const KEYS: &[Key] = &[
     key("test", "input", TEXT, "input = \"PING\\n\""),
     key("test", "expect", "text or a list of text", "expect = \"hello\""),
     key("test", "status", NUMBER, "status = 0"),
+    key("test", "stop_status", NUMBER, "stop_status = 1"),
     key("test", "timeout", TIME, "timeout = \"10s\""),
 ];
 

@@ -428,6 +428,8 @@ pub struct Test {
     pub expect: Vec<String>,
     /// `status`: exit status of the client, or of the program; 0 if absent.
     pub status: Option<i32>,
+    /// `stop_status`: how the program may end after SIGTERM, beside 0 and by the signal.
+    pub stop_status: Option<i32>,
     /// `timeout`: 10s if absent.
     pub timeout: Option<Span>,
 }

@@ -163,6 +163,7 @@ arguments = ["-t"]
 input = "x"
 expect = ["hello", "world"]
 status = 0
+stop_status = 1
 timeout = "5s"
 "#;
 
@@ -294,7 +295,8 @@ fn every_key_once() {
     assert_eq!(manifest.privileges.system_calls_action.map(|at| at.value), Some(Refusal::Kill));
     let test = manifest.test.unwrap().value;
     assert_eq!(test.expect, ["hello", "world"]);
-    assert_eq!((test.status, test.timeout.unwrap().0.as_secs()), (Some(0), 5));
+    let timeout = test.timeout.unwrap().0.as_secs();
+    assert_eq!((test.status, test.stop_status, timeout), (Some(0), Some(1), 5));
 }
 
 #[test]

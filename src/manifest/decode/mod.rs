@@ -311,6 +311,7 @@ fn test(table: &mut Cursor) -> Test {
         input: table.value("input", read::text).map(|at| at.value),
         expect: expect.into_iter().map(|at| at.value).collect(),
         status: table.value("status", read::number(0, 255)).map(|at| at.value),
+        stop_status: table.value("stop_status", read::number(0, 255)).map(|at| at.value),
         timeout: table.value("timeout", read::time).map(|at| at.value),
     }
 }
