@@ -22,6 +22,8 @@ pub enum Place {
     Entry(&'static str, &'static str),
     /// A table of a list of tables, such as `mounts`.
     Table(&'static str),
+    /// A key for a table of such a list that is there: of the two lines of the value the first is the `target` that tells which.
+    Within(&'static str),
     /// What is not said, but could be: a comment, with the table it would be about.
     Remark(&'static str),
 }
@@ -47,13 +49,27 @@ impl Line {
         Self { place: Place::Entry(table, key), value: value.into(), reason: reason.into() }
     }
 
+    /// A key for the table of a list that has this target.
+    pub fn within(
+        list: &'static str,
+        target: &str,
+        key: &str,
+        value: &str,
+        reason: impl Into<String>,
+    ) -> Self {
+        let value = format!("target = {}\n{key} = {value}", quoted(target));
+        Self { place: Place::Within(list), value, reason: reason.into() }
+    }
+
     /// The line as it would stand in a manifest, to be told.
     pub fn told(&self) -> String {
         match self.place {
             Place::Value("", key) => format!("{key} = {}", self.value),
             Place::Value(table, key) => format!("[{table}] {key} = {}", self.value),
             Place::Entry(table, key) => format!("[{table}] {key} = [{}]", self.value),
-            Place::Table(list) => format!("[[{list}]] {}", self.value.trim_end().replace('\n', ", ")),
+            Place::Table(list) | Place::Within(list) => {
+                format!("[[{list}]] {}", self.value.trim_end().replace('\n', ", "))
+            }
             Place::Remark(_) => self.value.clone(),
         }
     }
@@ -98,8 +114,13 @@ pub(super) fn tables(list: &str, lines: &[&Line]) -> String {
 
 /// A comment with its reason.
 pub(super) fn remark(line: &Line) -> String {
-    let mut text = format!("# {}\n", line.reason);
-    for line in line.value.lines() {
+    format!("# {}\n{}", line.reason, comment(&line.value))
+}
+
+/// Lines as comments.
+pub(super) fn comment(lines: &str) -> String {
+    let mut text = String::new();
+    for line in lines.lines() {
         _ = writeln!(text, "#     {line}");
     }
     text

@@ -61,6 +61,60 @@ pub fn unsaid(text: &str, lines: &[Line]) -> Vec<Line> {
     lines.iter().filter(|line| !top.says(line)).cloned().collect()
 }
 
+/// Lines of which each is said once, and of each place that is mounted only the mount that allows most.
+pub fn merged(lines: Vec<Line>) -> Vec<Line> {
+    let mut kept: Vec<Line> = Vec::new();
+    for line in lines {
+        let is_mount = matches!(line.place, Place::Table(_));
+        let says = |known: &mut Line| {
+            known.place == line.place
+                && if is_mount {
+                    target_of(&known.value) == target_of(&line.value)
+                } else {
+                    known.value == line.value
+                }
+        };
+        match kept.iter_mut().position(says) {
+            Some(at) if is_mount && line.value.len() > kept[at].value.len() => kept[at] = line,
+            Some(_) => {}
+            None => kept.push(line),
+        }
+    }
+    kept
+}
+
+/// The target in the lines of a mount.
+fn target_of(lines: &str) -> Option<String> {
+    let table = DeTable::parse(lines).ok()?;
+    target(table.get_ref())
+}
+
+/// The target of a mount.
+fn target(table: &DeTable<'_>) -> Option<String> {
+    let found = table.iter().find(|(key, _)| key.get_ref() == "target");
+    found.and_then(|(_, node)| node.get_ref().as_str().map(str::to_owned))
+}
+
+/// A text without the remarks that said these tables could be taken in, now that they are.
+pub fn taken_in(text: &str, lines: &[Line]) -> String {
+    let mut text = text.to_owned();
+    for line in lines {
+        let Place::Table(list) = line.place else { continue };
+        let value = format!("[[{list}]]\n{}", line.value);
+        let body = line::comment(&value);
+        let Some(at) = text.find(&body) else { continue };
+        // With the reason, which is the line before.
+        let before = text[..at].trim_end_matches('\n');
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        let mut end = at + body.len();
+        if text[..start].ends_with("\n\n") && text[end..].starts_with('\n') {
+            end += 1;
+        }
+        text.replace_range(start..end, "");
+    }
+    text
+}
+
 /// The lines that are written together, in the order of a manifest.
 fn groups(lines: &[Line]) -> Vec<Vec<&Line>> {
     let mut sorted: Vec<&Line> = lines.iter().collect();
@@ -68,7 +122,10 @@ fn groups(lines: &[Line]) -> Vec<Vec<&Line>> {
     let mut groups: Vec<Vec<&Line>> = Vec::new();
     for line in sorted {
         match groups.last_mut() {
-            Some(last) if last[0].place == line.place => last.push(line),
+            // Each is about a table of its own.
+            Some(last) if last[0].place == line.place && !matches!(line.place, Place::Within(_)) => {
+                last.push(line);
+            }
             _ => groups.push(vec![line]),
         }
     }
@@ -79,7 +136,7 @@ fn groups(lines: &[Line]) -> Vec<Vec<&Line>> {
 fn rank(place: Place) -> (usize, usize) {
     let (table, key) = match place {
         Place::Value(table, key) | Place::Entry(table, key) => (table, key),
-        Place::Table(list) => (list, ""),
+        Place::Table(list) | Place::Within(list) => (list, ""),
         Place::Remark(table) => (table, ""),
     };
     let top = table.split('.').next().unwrap_or_default();
@@ -89,6 +146,7 @@ fn rank(place: Place) -> (usize, usize) {
         Place::Remark(_) => last + 1,
         // `[[tree.text]]` stands behind the keys of `[tree]`.
         Place::Table(_) => last,
+        Place::Within(_) => last + 2,
         _ => keys::of(table).position(|known| known.name == key).unwrap_or(last),
     };
     (section, at)
@@ -100,6 +158,7 @@ fn placed(text: &str, lines: &[&Line]) -> Result<String, String> {
     let top = Level { table: parsed.get_ref(), text };
     match lines[0].place {
         Place::Table(list) => Ok(appended(text, &tables(list, lines))),
+        Place::Within(list) => top.set_within(list, lines[0]),
         Place::Remark(section) => {
             let remarks: String = lines.iter().map(|line| remark(line)).collect();
             match top.end(section) {
@@ -176,22 +235,43 @@ impl<'a> Level<'a> {
                 let Ok(wanted) = DeValue::parse(&line.value) else { return false };
                 entries.iter().any(|entry| is_same(entry.get_ref(), wanted.get_ref()))
             }
-            Place::Table(list) => {
-                let Ok(Some(node)) = self.find("", list) else { return false };
-                let DeValue::Array(tables) = node.get_ref() else { return false };
+            Place::Table(list) => self.with_target(list, &line.value).is_some(),
+            Place::Within(list) => {
+                let Some(table) = self.with_target(list, &line.value) else { return false };
                 let Ok(wanted) = DeTable::parse(&line.value) else { return false };
-                let target = |table: &DeTable<'_>| {
-                    table
-                        .iter()
-                        .find(|(key, _)| key.get_ref() == "target")
-                        .and_then(|(_, node)| node.get_ref().as_str().map(str::to_owned))
-                };
-                let wanted = target(wanted.get_ref());
-                let mut known = tables.iter().filter_map(|table| target(table.get_ref().as_table()?));
-                wanted.is_some_and(|wanted| known.any(|known| known == wanted))
+                wanted.get_ref().iter().all(|(key, wanted)| {
+                    let found = table.iter().find(|(known, _)| known.get_ref() == key.get_ref());
+                    found.is_some_and(|(_, found)| self.text[found.span()] == line.value[wanted.span()])
+                })
             }
             Place::Remark(_) => self.text.contains(&remark(line)),
         }
+    }
+
+    /// The table of a list that has the target of these lines.
+    fn with_target(&self, list: &str, lines: &str) -> Option<&'a DeTable<'a>> {
+        let wanted = target_of(lines)?;
+        let tables = self.find("", list).ok()??.get_ref().as_array()?;
+        let mut tables = tables.iter().filter_map(|table| table.get_ref().as_table());
+        tables.find(|table| target(table).as_ref() == Some(&wanted))
+    }
+
+    /// The text with the key of a line in the table that has its target.
+    fn set_within(&self, list: &str, line: &Line) -> Result<String, String> {
+        let none = || format!("there is no `[[{list}]]` with that target");
+        let table = self.with_target(list, &line.value).ok_or_else(none)?;
+        let node = self.find("", list)?.ok_or_else(none)?;
+        if !is_header(self.text, node.span().start + 1) {
+            return Err(format!("`{list}` is not written as `[[{list}]]`"));
+        }
+        let (_, new) = line.value.split_once('\n').ok_or_else(none)?;
+        let (key, value) = new.split_once(" = ").ok_or_else(none)?;
+        if let Some((_, node)) = table.iter().find(|(known, _)| known.get_ref() == key) {
+            return Ok(replaced(self.text, node.span(), value));
+        }
+        let end = table.iter().map(|(_, node)| node.span().end).max().unwrap_or(0);
+        let next = self.text[end..].find('\n').map_or(self.text.len(), |at| end + at + 1);
+        Ok(inserted(self.text, next, &format!("# {}\n{new}\n", line.reason)))
     }
 
     /// Where a section's own lines end; none if it is not there.

@@ -138,3 +138,48 @@ fn what_has_no_place_is_told() {
         assert_eq!(left, [NoPlace { line: line.clone(), because: because.into() }]);
     }
 }
+
+#[test]
+fn a_key_joins_the_table_that_has_its_target() {
+    let text = "[[mounts]]\nsource = \"/a\"\ntarget = \"/a\" # mine\n\n[[mounts]]\ntarget = \"/b\"\nread_only = true\n";
+    let lines = [
+        Line::within("mounts", "/a", "read_only", "false", "written"),
+        Line::within("mounts", "/b", "read_only", "false", "written"),
+        Line::within("mounts", "/c", "read_only", "false", "written"),
+    ];
+    let (new, left) = add(text, &lines);
+    let expected = "[[mounts]]\nsource = \"/a\"\ntarget = \"/a\" # mine\n# written\nread_only = false\n\n\
+                    [[mounts]]\ntarget = \"/b\"\nread_only = false\n";
+    assert_eq!(new, expected);
+    let because = "there is no `[[mounts]]` with that target".to_owned();
+    assert_eq!(left, [NoPlace { line: lines[2].clone(), because }]);
+    assert_eq!(unsaid(&new, &lines), [lines[2].clone()]);
+    let (same, left) = add("mounts = [{ target = \"/a\" }]\n", &lines[..1]);
+    assert_eq!((same.as_str(), left.len()), ("mounts = [{ target = \"/a\" }]\n", 1));
+}
+
+#[test]
+fn a_mount_is_said_once_and_as_the_one_that_allows_most() {
+    let mount = |more: &str| Line {
+        place: Place::Table("mounts"),
+        value: format!("source = \"/a\"\ntarget = \"/a\"{more}"),
+        reason: "read".into(),
+    };
+    let entry = Line::entry("tree", "files", "\"/b\"", "read");
+    let lines = vec![mount(""), entry.clone(), mount("\nread_only = false"), entry.clone()];
+    assert_eq!(merged(lines), [mount("\nread_only = false"), entry]);
+}
+
+#[test]
+fn a_remark_that_was_taken_in_goes() {
+    let line =
+        Line { place: Place::Table("mounts"), value: "target = \"/k\"".into(), reason: "a key".into() };
+    let remark = Line {
+        place: Place::Remark("mounts"),
+        value: "[[mounts]]\ntarget = \"/k\"".into(),
+        reason: "a secret".into(),
+    };
+    let text = added("name = \"x\"\n\n[program]\ncommand = [\"x\"]\n", &[remark]);
+    assert!(text.contains("# a secret\n#     [[mounts]]\n"), "{text}");
+    assert_eq!(taken_in(&text, &[line]), "name = \"x\"\n\n[program]\ncommand = [\"x\"]\n\n");
+}
