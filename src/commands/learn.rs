@@ -11,7 +11,7 @@ use super::{diagnose, suite, watch};
 use crate::cli;
 use crate::error::{self, Failure, exit};
 use crate::manifest::edit::{self, Line};
-use crate::manifest::learn::{Facts, environment, of_caller, propose};
+use crate::manifest::learn::{Facts, Lack, environment, of_caller, propose};
 use crate::manifest::resolve::accounts::Accounts;
 use crate::manifest::{self, Request};
 use crate::plan::{JailName, Source, Span};
@@ -21,7 +21,7 @@ use crate::sys::host::Host;
 use crate::trace;
 
 /// How often what a jail lacks is added.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 8;
 /// How long a program is watched if nothing is said.
 const DURATION: Duration = Duration::from_secs(10);
 
@@ -43,6 +43,9 @@ pub(super) fn learn(options: &cli::Learn, program: Vec<OsString>) -> Result<u8> 
         forking: false,
         probe: options.probe.clone(),
         status: None,
+        stopped: None,
+        is_host_root: false,
+        watched: duration,
         environment: of_caller(),
         host: &host,
         accounts: &accounts,
@@ -58,7 +61,7 @@ pub(super) fn learn(options: &cli::Learn, program: Vec<OsString>) -> Result<u8> 
         let hint = "a longer `--for` gives it more time; outside a jail it has to succeed first";
         return Err(Failure::new(failed.hint(hint), exit::FINDING));
     }
-    (facts.forking, facts.status) = (watched.forking, watched.status);
+    (facts.forking, facts.status, facts.stopped) = (watched.forking, watched.status, watched.stopped);
     let text = proposed(&watched.seen, &facts, &there)?;
     let Some(path) = path else { return Ok(error::print(&text)) };
     write(&path, &text)?;
@@ -66,39 +69,64 @@ pub(super) fn learn(options: &cli::Learn, program: Vec<OsString>) -> Result<u8> 
         error::note(&format!("learned jail `{name}`: `stockade run {}` runs it", path.display()));
         return Ok(0);
     }
-    prove(&path, &watched.seen, &facts, duration)
+    prove(&path, &watched.seen, &mut facts, &there)
 }
 
 /// Builds and tests what was learned, with what the jailed run lacked, until it works or there is nothing to be added unasked.
-fn prove(path: &Path, seen: &Seen, facts: &Facts<'_>, duration: Duration) -> Result<u8> {
+fn prove(path: &Path, seen: &Seen, facts: &mut Facts<'_>, there: &str) -> Result<u8> {
     let request = Request { jail: as_argument(path), ..Request::default() };
-    let mut secrets = manifest::learn::secrets(seen, facts);
-    let mut rounds = 0;
-    while let Err(failure) = suite::proved(&request) {
-        rounds += 1;
+    let secrets = manifest::learn::secrets(seen, facts);
+    let mut added: Vec<Line> = Vec::new();
+    for round in 1.. {
+        let Err(failure) = suite::proved(&request) else { break };
         let jail = Jail::load(&request)?;
-        let lacks = diagnose::lacking(&jail, &request, facts.probe.as_deref(), Some(duration))?;
+        let lacks = diagnose::lacking(&jail, &request, facts.probe.as_deref(), Some(facts.watched))?;
         let text = read(path)?;
-        let wanted: Vec<Line> = lacks.iter().flat_map(|lack| lack.lines.iter().cloned()).collect();
-        let wanted = edit::unsaid(&text, &wanted);
-        let (mut lines, withheld): (Vec<Line>, Vec<Line>) =
-            wanted.into_iter().partition(manifest::learn::is_given);
+        let (mut lines, withheld) = lacking_lines(&text, &lacks);
         if lines.is_empty() {
-            lines = std::mem::take(&mut secrets);
+            lines = edit::unsaid(&text, &needed(&secrets, &lacks));
         }
-        if lines.is_empty() || rounds == ROUNDS {
+        if lines.is_empty() && !facts.is_host_root {
+            // What else differs is who is who.
+            facts.is_host_root = true;
+            let other = proposed(seen, facts, there)?;
+            let other = edit::add(&other, &edit::unsaid(&other, &added)).0;
+            if other != text {
+                error::note("it does not work yet; tried without a user namespace of its own");
+                write_edited(path, other)?;
+                continue;
+            }
+        }
+        if lines.is_empty() || round == ROUNDS {
             error::note("what was learned does not do yet what it does on the host:");
-            for line in withheld {
+            for line in withheld.iter().chain(&manifest::learn::passwords(seen)) {
                 error::note(&format!("    not given unasked: {}, {}", line.told(), line.reason));
             }
             return Err(failure);
         }
         error::note(&format!("it does not work yet; {} added", counted(lines.len())));
-        write_edited(path, edit::add(&text, &lines).0)?;
+        write_edited(path, edit::add(&edit::taken_in(&text, &lines), &lines).0)?;
+        added.extend(lines);
     }
     let (name, path) = (&facts.name, path.display());
     error::note(&format!("learned and proved jail `{name}`: `stockade run {path}` runs it"));
     Ok(0)
+}
+
+/// The lines that a manifest lacks, and those that are not given unasked.
+fn lacking_lines(text: &str, lacks: &[Lack]) -> (Vec<Line>, Vec<Line>) {
+    let wanted: Vec<Line> = lacks.iter().flat_map(|lack| lack.lines.iter().cloned()).collect();
+    let wanted = edit::unsaid(text, &edit::merged(wanted));
+    wanted.into_iter().partition(manifest::learn::is_given)
+}
+
+/// The secrets that were lacking.
+fn needed(secrets: &[(PathBuf, Line)], lacks: &[Lack]) -> Vec<Line> {
+    let lacking = |path: &Path| {
+        let mut places = lacks.iter().filter_map(|lack| lack.secret.as_ref());
+        places.any(|place| path.starts_with(place))
+    };
+    secrets.iter().filter(|(path, _)| lacking(path)).map(|(_, line)| line.clone()).collect()
 }
 
 /// So many lines.

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long what the probe has set off may still go on.
 const SETTLE: Duration = Duration::from_millis(300);
 /// How long the program may take to end.
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(12);
 
 /// A run that was watched.
 pub(super) struct Watched {
@@ -26,6 +26,8 @@ pub(super) struct Watched {
     pub(super) forking: bool,
     /// How the first process ended, if it did by itself.
     pub(super) status: Option<i32>,
+    /// How it ended after SIGTERM, if not by that: the first process, or the last of those that went on.
+    pub(super) stopped: Option<i32>,
     /// Whether the probe succeeded.
     pub(super) passed: bool,
 }
@@ -64,10 +66,16 @@ pub(super) fn watch(command: &Command, probe: Option<&str>, duration: Option<Dur
         }
     }
     let status = tracer.status().and_then(|status| status.code());
-    tracer.stop(GRACE).map_err(|error| cannot(&error))?;
+    let slow = tracer.stop(GRACE).map_err(|error| cannot(&error))?;
     probing.end();
+    let forking = ended && !all_ended;
+    let stopped = if forking { tracer.last_status() } else { tracer.status() };
+    let stopped = match stopped.filter(|_| !all_ended) {
+        Some(_) if slow => Some(128 + nix::libc::SIGKILL),
+        status => status.and_then(|status| status.code()),
+    };
     let seen = tracer.finish().map_err(|error| cannot(&error))?;
-    Ok(Watched { seen, forking: ended && !all_ended, status, passed: probing.passed })
+    Ok(Watched { seen, forking, status, stopped, passed: probing.passed })
 }
 
 /// The command that tries the program.

@@ -7,6 +7,7 @@ mod common;
 
 mod daemons;
 mod proposal;
+mod proved;
 
 use common::Output;
 

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::paths::{Paths, Used};
-use super::purpose::{All, Purpose, is_name_service, is_nothing, is_wide};
+use super::purpose::{All, Purpose, SYSTEM, is_name_service, is_nothing, is_wide};
 use super::secrets::{self, Secret};
 use super::{Facts, quoted, shown, text};
 use crate::manifest::edit::{Line, Place};
@@ -25,8 +25,6 @@ const MANY: usize = 4;
 const MANY_OF_A_PACKAGE: usize = 40;
 /// How much more than what was read a directory may bring, in bytes: a few small files.
 const SPARE: u64 = 64 << 10;
-/// Where directories are parts of programs.
-const SYSTEM: [&str; 3] = ["/etc", "/opt", "/usr"];
 /// The most entries of a directory that are looked at.
 const MOST: usize = 10_000;
 
@@ -43,6 +41,8 @@ pub(super) fn libraries(paths: &Paths, purposes: &All<'_>, covered: &Covered) ->
             && !covered.has(path)
             && !of_names.contains(path)
             && is_file(path)
+            // Where only the program knows where to look for what it needs, it is a file like others.
+            && libs::closure(&root, path).is_ok()
     };
     let files = purposes.iter().filter(|(_, purpose)| **purpose == Purpose::File);
     let used = files.map(|(path, _)| (*path, &paths.files[*path]));

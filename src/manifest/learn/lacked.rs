@@ -1,7 +1,7 @@
 //! What a program lacked in its jail, and for each the lines of the manifest that give it: `diagnose`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::paths::{Paths, Used};
 use super::purpose::{self, Purpose, is_wide};
@@ -9,7 +9,7 @@ use super::secrets::{self, Secret};
 use super::{Facts, copied, is_key, quoted, reason, shown, text, word, written};
 use crate::manifest::edit::{Line, Place};
 use crate::manifest::resolve::{devices, system_calls};
-use crate::manifest::schema::Manifest;
+use crate::manifest::schema::{Manifest, Mount, MountKind};
 use crate::plan::capability;
 use crate::plan::step::DEVICES;
 use crate::plan::system_calls::{CALLS, Decision, Errno, Rule, position};
@@ -21,6 +21,13 @@ const MASKED: [&str; 3] = ["/sys/devices/system/cpu", "/sys/devices/system/node"
 /// What is said of a key.
 const SECRET: &str = "a secret is never copied unasked: if the program needs it, show it by a mount";
 
+/// What is said of what is refused on a mount that allows all there is.
+const MODE_THERE: &str = "it is on a mount, and its owner or mode is in the way: change that on the host, choose another `user`, or, for what is root's, say `root_squash = false` of the mount";
+
+/// What is said of a control socket.
+const CONTROL: &str =
+    "who listens there has power over the host: if it is meant, show it by a mount with `sockets = true`";
+
 /// One thing that was lacking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lack {
@@ -30,6 +37,15 @@ pub struct Lack {
     pub lines: Vec<Line>,
     /// What to do where no line does.
     pub hint: Option<String>,
+    /// The key, or the place of keys, that it is about, if it is.
+    pub secret: Option<PathBuf>,
+}
+
+impl Lack {
+    /// One that lines give.
+    fn of(what: String, lines: Vec<Line>) -> Self {
+        Self { what, lines, hint: None, secret: None }
+    }
 }
 
 /// Everything that was lacking: paths that the host has, capabilities, system calls.
@@ -48,7 +64,7 @@ pub fn lacks(seen: &Seen, facts: &Facts<'_>, manifest: &Manifest) -> Vec<Lack> {
         let name = capability::NAMES.get(usize::from(*number))?;
         let why = reason(moment, "missed");
         let line = Line::entry("privileges", "capabilities", text(name), why.clone());
-        Some(Lack { what: format!("capability {name} is {why}"), lines: vec![line], hint: None })
+        Some(Lack::of(format!("capability {name} is {why}"), vec![line]))
     }));
     lacks.extend(calls(seen, manifest));
     lacks
@@ -66,14 +82,27 @@ fn path(
     let now = std::fs::metadata(path).ok();
     let used = Used { kind: now.as_ref().map_or(Kind::Nothing, kind), uses: wanted.clone(), now };
     let changed = used.changed().is_some();
-    if used.now.is_none() && !(changed && path.parent().is_some_and(Path::is_dir)) {
-        return None;
-    }
     let why = used.changed().map_or_else(|| used.reason(), |(one, moment)| reason(moment, word(one)));
     let how = if refused { "refused" } else { "missing" };
     let what = format!("`{}` is {how}: to be {why}", shown(path));
-    let lack = |lines: Vec<Line>| Some(Lack { what: what.clone(), lines, hint: None });
-    let hint = |hint: &str| Some(Lack { what: what.clone(), lines: Vec::new(), hint: Some(hint.to_owned()) });
+    let lack = |lines: Vec<Line>| Some(Lack::of(what.clone(), lines));
+    let on = mount_of(path, manifest);
+    // Whether it is there still or not.
+    let lines = on.filter(|_| refused).map(|on| on_mount(on, &used, changed, &why));
+    if let Some(lines) = lines.filter(|lines| !lines.is_empty()) {
+        return lack(lines);
+    }
+    if used.now.is_none() && !(changed && path.parent().is_some_and(Path::is_dir)) {
+        return None;
+    }
+    let hint = |hint: &str| Some(Lack { hint: Some(hint.to_owned()), ..Lack::of(what.clone(), Vec::new()) });
+    let secret = || hint(SECRET).map(|lack| Lack { secret: Some(path.to_owned()), ..lack });
+    match on {
+        Some(_) if refused => return hint(MODE_THERE),
+        // What is missing there is missing on the host.
+        Some(Mount { kind: MountKind::Bind { .. } | MountKind::Overlay { .. }, .. }) => return None,
+        Some(_) | None => {}
+    }
     if path.to_str().is_none() {
         return hint("its name is no text, as a manifest is: name the directory it is in");
     }
@@ -94,19 +123,17 @@ fn path(
         );
     }
     if is_key(path) {
-        return hint(SECRET);
-    }
-    if used.is(Use::Connected) && !path.starts_with("/dev") {
-        return match path.parent().filter(|directory| !is_wide(directory)) {
-            Some(place) => lack(vec![mount(place, "\nsockets = true", why)]),
-            None => hint("show it by a mount, with `sockets = true`"),
-        };
+        return secret();
     }
     match purpose::of(path, &used) {
         Purpose::Nothing => None,
         Purpose::Device(name) => lack(device(name, &why, manifest)),
         Purpose::OtherDevice => hint("it is not among the devices that a jail can have"),
         Purpose::Host(name) => lack(vec![Line::entry("tree", "host", text(name), why)]),
+        Purpose::Peer => {
+            let line = written::peers(&written::place_of_peer(path), &why);
+            if matches!(line.place, Place::Remark(_)) { hint(CONTROL) } else { lack(vec![line]) }
+        }
         Purpose::Written => {
             let paths = Paths {
                 files: [(path.to_owned(), used)].into(),
@@ -124,7 +151,7 @@ fn path(
         Purpose::File => match secrets::of(path, &used) {
             Secret::No => lack(vec![Line::entry("tree", place_of(path), quoted(path), why)]),
             Secret::Private => lack(vec![mount(path, "", why)]),
-            Secret::Key => hint(SECRET),
+            Secret::Key => secret(),
         },
         Purpose::Directory if (used.is(Use::Listed) || used.is(Use::Read)) && !is_wide(path) => {
             match copied::directory_without_secrets(path) {
@@ -136,6 +163,30 @@ fn path(
             lack(vec![Line::entry("tree", "directories", format!("{{ path = {} }}", quoted(path)), why)])
         }
     }
+}
+
+/// The mount that a path is on.
+fn mount_of<'a>(path: &Path, manifest: &'a Manifest) -> Option<&'a Mount> {
+    let mounts = manifest.mounts.iter().map(|mount| &mount.value);
+    mounts
+        .filter(|mount| path.starts_with(mount.target.as_path()))
+        .max_by_key(|mount| mount.target.as_path().components().count())
+}
+
+/// What a mount has to allow for what was refused on it, if it does not.
+fn on_mount(mount: &Mount, used: &Used, changed: bool, why: &str) -> Vec<Line> {
+    let is_bind = matches!(mount.kind, MountKind::Bind { .. });
+    let is_read_only = mount.read_only.unwrap_or(is_bind);
+    let target = mount.target.to_string();
+    let key = |key: &str, value: &str| Line::within("mounts", &target, key, value, why);
+    let mut lines = Vec::new();
+    if changed && is_read_only {
+        lines.push(key("read_only", "false"));
+    }
+    if used.is(Use::Executed) && !mount.executable.unwrap_or(is_bind && is_read_only) {
+        lines.push(key("executable", "true"));
+    }
+    lines
 }
 
 /// The list that a file is named in.
@@ -197,7 +248,7 @@ fn calls(seen: &Seen, manifest: &Manifest) -> Vec<Lack> {
             lines.push(Line::entry("privileges", "capabilities", text(name), why));
         }
         let hint = lines.is_empty().then(|| "only `system_calls = \"all\"` lets it in".to_owned());
-        Lack { what, lines, hint }
+        Lack { hint, ..Lack::of(what, lines) }
     };
     refused.into_iter().map(lack).collect()
 }

@@ -25,14 +25,15 @@ mod written;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::edit::{self, Line, Place};
 use super::finding::Finding;
 use super::resolve::accounts::Accounts;
 use super::resolve::covered::Covered;
 use super::resolve::tree::{Nodes, tree_steps};
-use crate::plan::Source;
 use crate::plan::quote::Escaped;
+use crate::plan::{Source, Span};
 use crate::seen::{Kind, Moment, Seen, Use};
 use crate::sys::host::Host;
 pub use environment::{environment, of_caller};
@@ -42,6 +43,9 @@ pub(super) use secrets::is_key;
 use paths::Paths;
 use purpose::Purpose;
 use secrets::Secret;
+
+/// How long a test may take of which nothing is said.
+const TEST: Duration = Duration::from_secs(10);
 
 /// What is known beside what was seen.
 pub struct Facts<'a> {
@@ -59,6 +63,12 @@ pub struct Facts<'a> {
     pub probe: Option<String>,
     /// The status with which it ended by itself.
     pub status: Option<i32>,
+    /// The status with which it ended when it was stopped.
+    pub stopped: Option<i32>,
+    /// Whether its root is to be the host's, without a user namespace.
+    pub is_host_root: bool,
+    /// How long it was watched at most.
+    pub watched: Duration,
     /// Variables of the caller's, see [`of_caller`].
     pub environment: Vec<(String, String)>,
     /// The host.
@@ -75,9 +85,14 @@ pub fn propose(seen: &Seen, facts: &Facts<'_>, there: &str) -> Result<String, Ve
     let mut lines = beginning(seen, facts, &paths, &purposes);
     lines.extend(environment::lines(seen, facts, &paths));
     lines.extend(written::lines(seen, &paths, &purposes, facts));
+    if written::hides(&lines, &facts.current) {
+        lines.retain(|line| line.place != Place::Value("program", "working_directory"));
+    }
     lines.extend(rights::lines(seen, facts, &lines, &paths));
     lines.extend(programs(seen, &paths));
+    lines.extend(helpers(&paths, &purposes));
     lines.extend(unnamed(&paths));
+    lines.extend(passwords(seen));
     let draft = |lines: &[Line]| edit::add(there, &edit::unsaid(there, lines)).0;
     let covered = covered(&draft(&lines), facts)?;
     let libraries = copied::libraries(&paths, &purposes, &covered);
@@ -100,6 +115,15 @@ fn unnamed(paths: &Paths) -> impl Iterator<Item = Line> {
         value: format!("{}: its name is no text, so name the directory it is in", shown(path)),
         reason: why.clone(),
     })
+}
+
+/// The passwords of the host's users, if they were read: they have no way into a jail.
+pub fn passwords(seen: &Seen) -> Option<Line> {
+    let shadow = seen.files.get(Path::new("/etc/shadow"))?;
+    let moment = shadow.uses.get(&Use::Read)?;
+    let value = "/etc/shadow: passwords of the host's users are never taken into a jail".to_owned();
+    let reason = format!("{}: who logs in there needs a list of the jail's own", reason(moment, "read"));
+    Some(Line { place: Place::Remark("tree"), value, reason })
 }
 
 /// What a draft's tree has already, by resolving it as any manifest is.
@@ -143,18 +167,27 @@ fn programs(seen: &Seen, paths: &Paths) -> Vec<Line> {
     lines
 }
 
+/// What was made sure of, to be executed when there is need.
+fn helpers(paths: &Paths, purposes: &purpose::All<'_>) -> Vec<Line> {
+    let helpers = purposes.iter().filter(|(_, purpose)| **purpose == Purpose::Program);
+    let used = helpers.map(|(path, _)| (*path, &paths.files[*path]));
+    let unexecuted = used.filter(|(_, used)| !used.is(Use::Executed));
+    unexecuted.map(|(path, used)| Line::entry("tree", "programs", quoted(path), used.reason())).collect()
+}
+
 /// Keys and the like that were read and are left out: the mounts that show them.
-pub fn secrets(seen: &Seen, facts: &Facts<'_>) -> Vec<Line> {
+pub fn secrets(seen: &Seen, facts: &Facts<'_>) -> Vec<(PathBuf, Line)> {
     let paths = Paths::of(seen, facts);
     let read = paths.files.iter().filter(|(path, used)| {
         used.is(Use::Read)
-            && purpose::of(path, used) == Purpose::File
+            && matches!(purpose::of(path, used), Purpose::File | Purpose::Data)
             && secrets::of(path, used) == Secret::Key
     });
-    let shown = |(path, used): (&PathBuf, &paths::Used)| Line {
-        place: Place::Table("mounts"),
-        value: format!("source = {0}\ntarget = {0}", quoted(path)),
-        reason: format!("a secret without which it does not work, {}", used.reason()),
+    let shown = |(path, used): (&PathBuf, &paths::Used)| {
+        let place = Place::Table("mounts");
+        let value = format!("source = {0}\ntarget = {0}", quoted(path));
+        let reason = format!("a secret without which it does not work, {}", used.reason());
+        (path.clone(), Line { place, value, reason })
     };
     read.map(shown).collect()
 }
@@ -226,6 +259,14 @@ fn beginning(seen: &Seen, facts: &Facts<'_>, paths: &Paths, purposes: &purpose::
     if let Some(probe) = &facts.probe {
         let command = format!("[\"sh\", \"-c\", {}]", text(probe));
         lines.push(Line::value("test", "command", command, "the probe it was learned with"));
+        if facts.watched > TEST {
+            let time = text(&Span(facts.watched).to_string());
+            lines.push(Line::value("test", "timeout", time, "as long as it was watched at most"));
+        }
+        if let Some(status) = facts.stopped.filter(|status| ![0, 143].contains(status)) {
+            let why = "how it ended when it was stopped";
+            lines.push(Line::value("test", "stop_status", status.to_string(), why));
+        }
     } else if let Some(status) = facts.status.filter(|_| !facts.forking) {
         lines.push(Line::value("test", "status", status.to_string(), "how it ended when it was learned"));
     }

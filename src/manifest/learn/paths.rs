@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::{Facts, reason, word};
 use crate::manifest::links::{self, Root};
-use crate::seen::{Kind, Moment, Seen, Use};
+use crate::seen::{File, Kind, Moment, Seen, Use};
+
+/// What changes a file, or its directory.
+const CHANGES: [Use; 5] = [Use::Made, Use::Written, Use::Removed, Use::Owned, Use::Moded];
 
 /// The paths of a run.
 pub(super) struct Paths {
@@ -36,11 +39,17 @@ impl Used {
 
     /// What changed it, first.
     pub(super) fn changed(&self) -> Option<(Use, &Moment)> {
-        const CHANGES: [Use; 5] = [Use::Made, Use::Written, Use::Removed, Use::Owned, Use::Moded];
         let changes = CHANGES.into_iter().filter_map(|one| Some((one, self.uses.get(&one)?)));
         // What was to be made and is there already comes to the same.
         let found = self.uses.get(&Use::Looked).filter(|moment| moment.call.starts_with("mkdir"));
         changes.chain(found.map(|moment| (Use::Made, moment))).min_by_key(|(_, moment)| moment.at)
+    }
+
+    /// Whether it is a directory of which somebody has only made sure that it is there.
+    pub(super) fn is_made_sure_of(&self) -> bool {
+        self.kind == Kind::Directory
+            && !self.uses.keys().any(|one| CHANGES.contains(one))
+            && self.changed().is_some()
     }
 
     /// The use that says most of why it is needed.
@@ -67,27 +76,38 @@ impl Paths {
             if file.kind == Kind::Link && file.uses.keys().all(|one| *one == Use::Followed) {
                 continue;
             }
-            let now = std::fs::symlink_metadata(&real).ok().filter(|now| !now.is_symlink());
-            let used = paths.files.entry(real).or_insert_with(|| Used {
-                kind: file.kind,
-                uses: BTreeMap::new(),
-                now,
-            });
-            if used.kind == Kind::Link {
-                used.kind = file.kind;
+            // Who makes, replaces or removes a link does nothing to what it leads to.
+            let is_link = std::fs::symlink_metadata(path).is_ok_and(|now| now.is_symlink());
+            let of_link = |one: Use| is_link && CHANGES.contains(&one);
+            let own =
+                path.parent().zip(path.file_name()).filter(|_| file.uses.keys().any(|one| of_link(*one)));
+            if let Some((parent, name)) = own {
+                let link = paths.follow(&root, parent, moment).join(name);
+                paths.used(link, file, of_link);
             }
-            for (one, moment) in file.uses.iter().filter(|(one, _)| **one != Use::Followed) {
-                let earlier = used.uses.get(one).is_some_and(|known| known.at <= moment.at);
-                if !earlier {
-                    used.uses.insert(*one, moment.clone());
-                }
-            }
+            paths.used(real, file, |one| !of_link(one) && one != Use::Followed);
         }
         paths.files.retain(|_, used| !used.uses.is_empty());
         let unnamed = paths.files.extract_if(.., |path, _| path.to_str().is_none());
         paths.unnamed = unnamed.map(|(path, used)| (path, used.reason())).collect();
         paths.links.retain(|path, (target, _)| path.to_str().is_some() && target.to_str().is_some());
         paths
+    }
+
+    /// What is at a path was used so.
+    fn used(&mut self, path: PathBuf, file: &File, is_it: impl Fn(Use) -> bool) {
+        let now = std::fs::symlink_metadata(&path).ok().filter(|now| !now.is_symlink());
+        let fresh = || Used { kind: file.kind, uses: BTreeMap::new(), now };
+        let used = self.files.entry(path).or_insert_with(fresh);
+        if used.kind == Kind::Link {
+            used.kind = file.kind;
+        }
+        for (one, moment) in file.uses.iter().filter(|(one, _)| is_it(**one)) {
+            let earlier = used.uses.get(one).is_some_and(|known| known.at <= moment.at);
+            if !earlier {
+                used.uses.insert(*one, moment.clone());
+            }
+        }
     }
 
     /// The real name of a path, whether it is there or not. The links on the way are kept.

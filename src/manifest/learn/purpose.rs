@@ -23,6 +23,8 @@ pub(super) enum Purpose {
     OtherDevice,
     /// A file of the host that a word stands for.
     Host(&'static str),
+    /// A socket at which somebody else listens.
+    Peer,
     /// Changed, or in a place for what changes.
     Written,
     /// Data of the host's that lives on: pages, a database that is only read.
@@ -65,12 +67,17 @@ const NOTHING: [&str; 26] = [
     "/var/lib/dpkg",
 ];
 
+/// Where directories are parts of programs.
+pub(super) const SYSTEM: [&str; 3] = ["/etc", "/opt", "/usr"];
+
 /// Where what is only read is the host's own, and another tomorrow.
 const DATA: [&str; 6] = ["/srv", "/var/lib", "/var/mail", "/var/spool", "/var/www", "/usr/local/www"];
 
 /// Directories for programs: what is only looked at there was looked for, and not run.
-const PROGRAMS: [&str; 6] =
-    ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/usr/games", "/usr/libexec"];
+const PROGRAMS: [&str; 5] = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/usr/games"];
+
+/// Directories for programs that others execute, by their whole paths.
+const HELPERS: [&str; 5] = ["/opt", "/usr/lib", "/usr/libexec", "/usr/local/lib", "/usr/share"];
 
 /// The largest file that is copied because it was looked at.
 const LOOKED_AT: u64 = 1 << 20;
@@ -87,6 +94,16 @@ pub(super) fn all(paths: &Paths) -> All<'_> {
             all.insert(list, Purpose::Nothing);
         }
     }
+    // Who lists a directory looks at all that is in it.
+    let is_listed = |path: &Path| {
+        let directory = path.parent().and_then(|directory| paths.files.get(directory));
+        directory.is_some_and(|directory| directory.is(Use::Listed))
+    };
+    for (path, purpose) in &mut all {
+        if *purpose == Purpose::Program && !paths.files[*path].is(Use::Executed) && is_listed(path) {
+            *purpose = Purpose::Nothing;
+        }
+    }
     all
 }
 
@@ -101,6 +118,12 @@ pub(super) fn of(path: &Path, used: &Used) -> Purpose {
     }
     if is_searched(path, used) || is_name_service(path) {
         return Purpose::Nothing;
+    }
+    if used.kind == Kind::Socket && used.is(Use::Connected) && used.changed().is_none() {
+        return Purpose::Peer;
+    }
+    if used.is_made_sure_of() && (is_wide(path) || below(&SYSTEM)) {
+        return Purpose::Directory;
     }
     if used.changed().is_some() || is_for_change(path, used) || is_somebodys(path, used) {
         return Purpose::Written;
@@ -120,6 +143,7 @@ pub(super) fn of(path: &Path, used: &Used) -> Purpose {
         Kind::Directory => Purpose::Directory,
         Kind::Regular if below(&DATA) => Purpose::Data,
         Kind::Regular if used.is(Use::Read) => Purpose::File,
+        Kind::Regular if is_helper(path, used) => Purpose::Program,
         Kind::Regular if is_worth_a_copy(used) && !below(&PROGRAMS) => Purpose::File,
         _ => Purpose::Nothing,
     }
@@ -158,6 +182,15 @@ fn is_somebodys(path: &Path, used: &Used) -> bool {
 fn is_worth_a_copy(used: &Used) -> bool {
     let small = |now: &std::fs::Metadata| now.len() <= LOOKED_AT && now.permissions().mode() & 0o111 == 0;
     used.is(Use::Looked) && used.now.as_ref().is_some_and(small)
+}
+
+/// Whether it is a program that somebody has made sure of, to execute it when there is need: not one of a directory that is gone through.
+fn is_helper(path: &Path, used: &Used) -> bool {
+    let is_program =
+        |now: &std::fs::Metadata| now.len() <= LOOKED_AT && now.permissions().mode() & 0o111 != 0;
+    let is_object = path.file_name().is_some_and(|name| name.to_string_lossy().contains(".so"));
+    let is_place = HELPERS.iter().any(|place| path.starts_with(place));
+    used.is(Use::Looked) && is_place && !is_object && used.now.as_ref().is_some_and(is_program)
 }
 
 /// What is below /dev.

@@ -54,9 +54,14 @@ pub(super) fn lines(seen: &Seen, facts: &Facts<'_>, so_far: &[Line], paths: &Pat
     let network = network(seen);
     let (capabilities, missed) = capabilities(seen);
     lines.extend(missed);
-    if facts.host.is_root() && network.is_some() && has_user_namespace(seen) {
-        let why = "its rights count in a user namespace of its own, and nowhere else";
-        lines.push(Line::value("namespaces", "user", "true", why));
+    if facts.host.is_root() && can_have_user_namespace(seen) {
+        if facts.is_host_root {
+            let why = "in a user namespace of its own, where others are nobody, it did not work";
+            lines.push(Line::value("namespaces", "user", "false", why));
+        } else if network.is_some() {
+            let why = "its rights count in a user namespace of its own, and nowhere else";
+            lines.push(Line::value("namespaces", "user", "true", why));
+        }
     }
     lines.extend(network);
     lines.extend(
@@ -69,8 +74,13 @@ pub(super) fn lines(seen: &Seen, facts: &Facts<'_>, so_far: &[Line], paths: &Pat
     lines
 }
 
-/// Whether root's jail can have a user namespace: not where a right is for the host's network.
-pub(super) fn has_user_namespace(seen: &Seen) -> bool {
+/// Whether root's jail has a user namespace.
+pub(super) fn has_user_namespace(seen: &Seen, facts: &Facts<'_>) -> bool {
+    can_have_user_namespace(seen) && !facts.is_host_root
+}
+
+/// Whether it can have one: not where a right is for the host's network.
+fn can_have_user_namespace(seen: &Seen) -> bool {
     !capabilities(seen).0.iter().any(|(name, _)| OF_THE_NETWORK.contains(name))
 }
 

@@ -14,6 +14,7 @@ use super::rights::has_user_namespace;
 use super::secrets::is_key;
 use super::{Facts, quoted, reason, shown, text, word};
 use crate::manifest::edit::{Line, Place};
+use crate::manifest::resolve::sockets::is_control;
 use crate::plan::Account;
 use crate::seen::{Kind, Seen, Use};
 
@@ -29,6 +30,8 @@ enum Kept {
         /// With files that are root's, changed by root.
         roots: bool,
     },
+    /// Where others listen at sockets, read-only.
+    Peers,
     /// Nowhere: what cannot be had.
     Nowhere,
 }
@@ -42,6 +45,12 @@ impl Kept {
             }
             // What sockets are in is the host's directory.
             (Self::Memory, Self::Host { sockets: true, .. }) => other,
+            (Self::Peers, Self::Host { roots, .. }) | (Self::Host { roots, .. }, Self::Peers) => {
+                Self::Host { sockets: true, roots }
+            }
+            (Self::Peers, Self::Memory) | (Self::Memory, Self::Peers) => {
+                Self::Host { sockets: true, roots: false }
+            }
             _ => self,
         }
     }
@@ -50,9 +59,14 @@ impl Kept {
 /// The mounts, parents first.
 pub(super) fn lines(seen: &Seen, paths: &Paths, purposes: &All<'_>, facts: &Facts<'_>) -> Vec<Line> {
     let mut places: BTreeMap<PathBuf, (Kept, String)> = BTreeMap::new();
-    for (path, _) in purposes.iter().filter(|(_, purpose)| **purpose == Purpose::Written) {
+    for (path, purpose) in purposes {
         let used = &paths.files[*path];
-        let Some((place, kept)) = place(path, used, paths) else { continue };
+        let place = match purpose {
+            Purpose::Written => place(path, used, paths),
+            Purpose::Peer => Some((place_of_peer(path), Kept::Peers)),
+            _ => None,
+        };
+        let Some((place, kept)) = place else { continue };
         let why = used.changed().map_or_else(|| used.reason(), |(one, moment)| reason(moment, word(one)));
         let why = if place == *path { why } else { format!("{} {why}", shown(path)) };
         match places.get_mut(&place) {
@@ -60,14 +74,14 @@ pub(super) fn lines(seen: &Seen, paths: &Paths, purposes: &All<'_>, facts: &Fact
             None => _ = places.insert(place, (kept, why)),
         }
     }
-    let squashes = facts.host.is_root() && has_user_namespace(seen);
+    let squashes = facts.host.is_root() && has_user_namespace(seen, facts);
     let kept_below = |place: &Path| {
         place.ancestors().skip(1).any(|above| {
             places.get(above).is_some_and(|(kept, _)| match kept {
                 Kept::Host { .. } => true,
                 // Below /run and /tmp a directory that the host made has an owner of its own.
                 Kept::Memory => !place.exists() || place.starts_with("/tmp"),
-                Kept::Nowhere => false,
+                Kept::Peers | Kept::Nowhere => false,
             })
         })
     };
@@ -75,13 +89,26 @@ pub(super) fn lines(seen: &Seen, paths: &Paths, purposes: &All<'_>, facts: &Fact
     chosen.map(|(place, (kept, why))| line(place, *kept, why, squashes, facts)).collect()
 }
 
+/// Whether a directory is below one that is empty memory in the jail.
+pub(super) fn hides(lines: &[Line], directory: &Path) -> bool {
+    let is_above = |line: &Line| {
+        let target = line.value.lines().find_map(|line| line.strip_prefix("target = "));
+        line.place == Place::Table("mounts")
+            && line.value.starts_with("type   = \"tmpfs\"")
+            && directory.ancestors().any(|above| target == Some(&*quoted(above)))
+    };
+    lines.iter().any(is_above)
+}
+
 /// The place to be mounted because of a path, and how.
 fn place(path: &Path, used: &Used, paths: &Paths) -> Option<(PathBuf, Kept)> {
     let is_directory = used.kind == Kind::Directory
         || used.kind == Kind::Nothing && used.now.as_ref().is_some_and(std::fs::Metadata::is_dir);
-    // A directory that is only given an owner, or gone through, is a place itself; what is made needs the one it is made in.
+    // A directory that was there is a place itself; what is made needs the one it is made in, unless that is everybody's and it was only to
+    // be made.
     let is_made = used.changed().is_some_and(|(one, _)| one == Use::Made);
-    let is_itself = is_directory && !is_made;
+    let is_there = used.is_made_sure_of() && path.parent().is_some_and(is_wide);
+    let is_itself = is_directory && (!is_made || is_there);
     let first = if is_itself { path } else { path.parent()? };
     // Up to what was there before the program.
     let was_there = |place: &&Path| {
@@ -115,19 +142,29 @@ fn place(path: &Path, used: &Used, paths: &Paths) -> Option<(PathBuf, Kept)> {
     Some((own, if there { Kept::Host { sockets: false, roots } } else { Kept::Nowhere }))
 }
 
+/// Where a socket of somebody else's is shown: its directory, in which the next one comes when it is made anew, or it alone.
+pub(super) fn place_of_peer(path: &Path) -> PathBuf {
+    let directory = path.parent().unwrap_or(path);
+    let is_alone = is_wide(directory) || is_temporary(directory) || is_control(directory);
+    if is_alone { path } else { directory }.to_owned()
+}
+
 /// Whether it is a directory for what is soon gone.
 fn is_temporary(place: &Path) -> bool {
     ["/tmp", "/var/tmp"].iter().any(|temporary| place == Path::new(temporary))
 }
 
-/// Whether root changes what is root's: a file, or a directory in which it makes one.
+/// Whether root changes what is root's: a file, one that it leaves behind, or a directory in which it makes one; or does so in another's
+/// directory whose group is root's, where no capability inside counts unless that group is somebody inside, see user_namespaces(7).
 fn is_roots(used: &Used, place: &Path) -> bool {
     let by_root = used.changed().is_some_and(|(_, moment)| moment.uid == 0);
-    let owner = match &used.now {
-        Some(now) if used.kind == Kind::Regular => Some(now.uid()),
-        _ => std::fs::metadata(place).map(|now| now.uid()).ok(),
+    let is_left = used.now.as_ref().is_some_and(|now| !now.is_dir() && now.uid() == 0);
+    let is_roots = |now: &std::fs::Metadata| now.uid() == 0 || now.gid() == 0;
+    let is_in_roots = match &used.now {
+        Some(now) if used.kind == Kind::Regular => is_roots(now),
+        _ => std::fs::metadata(place).is_ok_and(|now| is_roots(&now)),
     };
-    by_root && owner == Some(0)
+    by_root && (is_left || is_in_roots)
 }
 
 /// Whether it is a socket that others connect to.
@@ -151,6 +188,7 @@ fn line(place: &Path, kept: Kept, why: &str, squashes: bool, facts: &Facts<'_>) 
         return Line { place: Place::Remark("mounts"), value, reason };
     }
     let (value, kind) = match kept {
+        Kept::Peers => return peers(place, why),
         Kept::Nowhere => {
             let value = format!(
                 "[[mounts]] target = {target}: its directory belongs to everybody, and it is gone by now"
@@ -178,6 +216,22 @@ fn line(place: &Path, kept: Kept, why: &str, squashes: bool, facts: &Facts<'_>) 
         }
     };
     Line { place: Place::Table("mounts"), value, reason: format!("{kind}: {why}") }
+}
+
+/// A place with sockets at which others listen. Those who do what they are told, as docker does, are the reader's to decide about.
+pub(super) fn peers(place: &Path, why: &str) -> Line {
+    let value = format!("source  = {0}\ntarget  = {0}\nsockets = true", quoted(place));
+    if !is_control(place) {
+        return Line {
+            place: Place::Table("mounts"),
+            value,
+            reason: format!("somebody else's socket: {why}"),
+        };
+    }
+    let reason = format!(
+        "who listens there has power over the host, {why}: if it has to be in the jail, take this in"
+    );
+    Line { place: Place::Remark("mounts"), value: format!("[[mounts]]\n{value}"), reason }
 }
 
 /// What a place in memory is.

@@ -46,7 +46,7 @@ mod programs;
 mod rates;
 pub mod run;
 mod shared;
-mod sockets;
+pub(in crate::manifest) mod sockets;
 pub mod standard;
 mod sys;
 pub mod system_calls;

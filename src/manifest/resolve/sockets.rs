@@ -37,13 +37,24 @@ const KNOWN: [&str; 21] = [
 /// Variables that name a socket of the caller's own, or the directory they are in.
 const VARIABLES: [&str; 3] = ["SSH_AUTH_SOCK", "DOCKER_HOST", "XDG_RUNTIME_DIR"];
 
-/// The control sockets there are, where their paths lead: what is known by a link, as by /var/run, is where the link leads.
-pub(super) fn known(context: &Context<'_>) -> Vec<PathBuf> {
+/// Whether a path is a control socket, leads to some, or is in a place of theirs.
+pub(in crate::manifest) fn is_control(path: &Path) -> bool {
+    let mut known = KNOWN.into_iter().map(PathBuf::from).chain(of_caller());
+    known.any(|known| path.starts_with(&known) || known.starts_with(path))
+}
+
+/// Those that the caller's variables name.
+fn of_caller() -> impl Iterator<Item = PathBuf> {
     let named = VARIABLES.into_iter().filter_map(std::env::var_os).filter_map(|value| {
         let text = value.to_str()?;
         Some(PathBuf::from(text.strip_prefix("unix://").unwrap_or(text)))
     });
-    let known = KNOWN.into_iter().map(PathBuf::from).chain(named).filter(|path| path.is_absolute());
+    named.filter(|path| path.is_absolute())
+}
+
+/// The control sockets there are, where their paths lead: what is known by a link, as by /var/run, is where the link leads.
+pub(super) fn known(context: &Context<'_>) -> Vec<PathBuf> {
+    let known = KNOWN.into_iter().map(PathBuf::from).chain(of_caller());
     let root = Root::at(&context.host.root);
     known.filter_map(|path| root.real(&path).ok()).collect()
 }
