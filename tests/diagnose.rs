@@ -239,3 +239,30 @@ fn power_over_the_host_is_not_written_unasked() {
     assert_eq!(output.code, Some(1));
     assert!(!read(&directory).contains("SYS_TIME"), "{}", read(&directory));
 }
+
+#[test]
+fn the_same_is_told_to_programs() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let directory = jail("port");
+    let output = directory.stockade(["diagnose", "--json", "./lacking.toml"]).output();
+    let mut told: serde_json::Value = serde_json::from_str(&output.stdout).expect(&output.stdout);
+    let what = told["lacks"][0]["what"].take();
+    assert!(
+        what.as_str().unwrap().starts_with("capability NET_BIND_SERVICE is missed by program, bind(2), at ")
+    );
+    let expected = serde_json::json!({
+        "format": 1, "jail": "lacking", "lacks": [{ "what": null, "hint": null, "lines": [{
+            "text": "[privileges] capabilities = [\"NET_BIND_SERVICE\"]", "table": "privileges", "key": "capabilities",
+            "value": "\"NET_BIND_SERVICE\"", "list": true, "powerful": false,
+        }] }],
+    });
+    assert_eq!((told, output.code), (expected, Some(1)));
+    let output = jail("nothing").stockade(["diagnose", "--json", "./lacking.toml"]).output();
+    let told: serde_json::Value = serde_json::from_str(&output.stdout).expect(&output.stdout);
+    assert_eq!(
+        (told, output.code),
+        (serde_json::json!({ "format": 1, "jail": "lacking", "lacks": [] }), Some(0))
+    );
+}

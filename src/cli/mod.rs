@@ -94,7 +94,7 @@ const VERBS: [(&str, &[(&str, bool)]); 22] = [
     ("limit", &[]),
     ("freeze", &[]),
     ("thaw", &[]),
-    ("diagnose", &[("--for", true), ("--apply", false), ("--set", true)]),
+    ("diagnose", &[("--for", true), ("--apply", false), ("--json", false), ("--set", true)]),
     ("why", &[("--json", false)]),
     ("export", &[("--output", true), ("--set", true)]),
     ("remove", &[]),

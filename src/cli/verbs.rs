@@ -379,6 +379,9 @@ pub(crate) struct Diagnose {
     /// add the lines to the manifest
     #[argh(switch)]
     pub(crate) apply: bool,
+    /// print what is lacking as JSON
+    #[argh(switch)]
+    pub(crate) json: bool,
     /// change a value of the manifest, as in `program.nice=5`
     #[argh(option, arg_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,

@@ -15,6 +15,7 @@ use crate::manifest::edit::{self, Line, Place};
 use crate::manifest::learn::{Facts, Lack, is_powerful, lacks};
 use crate::manifest::resolve::system_calls;
 use crate::report::diagnostic::{Diagnostic, Severity};
+use crate::report::lacks::{self as report, Given, Lacking};
 use crate::trace::Command;
 
 /// Runs it, and tells.
@@ -22,7 +23,8 @@ pub(super) fn diagnose(options: &cli::Diagnose, request: &Request) -> Result<u8>
     let duration = options.duration.as_deref().map(span).transpose()?;
     let jail = Jail::load(request).map_err(|failure| failure.code(exit::FAILED))?;
     let lacks = lacking(&jail, request, None, duration)?;
-    let printed = error::print(&told(&jail, &lacks));
+    let text = if options.json { format!("{:#}\n", as_json(&jail, &lacks)) } else { told(&jail, &lacks) };
+    let printed = error::print(&text);
     if lacks.is_empty() {
         return Ok(printed);
     }
@@ -81,6 +83,26 @@ pub(super) fn watched(
     };
     let lacks = lacks(&watched.seen, &facts, &jail.loaded.manifest);
     Ok((watched, lacks))
+}
+
+/// Everything that was lacking, as JSON.
+fn as_json(jail: &Jail, lacks: &[Lack]) -> serde_json::Value {
+    let line = |line: &Line| {
+        let (table, key, is_entry) = match line.place {
+            Place::Value(table, key) => (Some(table), Some(key), false),
+            Place::Entry(table, key) => (Some(table), Some(key), true),
+            Place::Table(list) => (Some(list), None, true),
+            Place::Remark(_) => (None, None, false),
+        };
+        let (text, value, is_powerful) = (line.told(), line.value.clone(), is_powerful(line));
+        Given { text, table, key, value, is_entry, is_powerful }
+    };
+    let lack = |lack: &Lack| Lacking {
+        what: lack.what.clone(),
+        lines: lack.lines.iter().map(line).collect(),
+        hint: lack.hint.clone(),
+    };
+    report::json(jail.name.as_str(), &lacks.iter().map(lack).collect::<Vec<_>>())
 }
 
 /// Everything that was lacking, as text.

@@ -7,6 +7,7 @@ pub mod diagnostic;
 pub mod doctor;
 mod explain;
 pub mod json;
+pub mod lacks;
 mod layout;
 pub mod list;
 pub mod plan;
