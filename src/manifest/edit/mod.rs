@@ -258,14 +258,14 @@ impl<'a> Level<'a> {
 
     /// The text with the key of a line in the table that has its target.
     fn set_within(&self, list: &str, line: &Line) -> Result<String, String> {
-        let none = || format!("there is no `[[{list}]]` with that target");
-        let table = self.with_target(list, &line.value).ok_or_else(none)?;
-        let node = self.find("", list)?.ok_or_else(none)?;
+        let absent = || format!("there is no `[[{list}]]` with that target");
+        let table = self.with_target(list, &line.value).ok_or_else(absent)?;
+        let node = self.find("", list)?.ok_or_else(absent)?;
         if !is_header(self.text, node.span().start + 1) {
             return Err(format!("`{list}` is not written as `[[{list}]]`"));
         }
-        let (_, new) = line.value.split_once('\n').ok_or_else(none)?;
-        let (key, value) = new.split_once(" = ").ok_or_else(none)?;
+        let (_, new) = line.value.split_once('\n').ok_or_else(absent)?;
+        let (key, value) = new.split_once(" = ").ok_or_else(absent)?;
         if let Some((_, node)) = table.iter().find(|(known, _)| known.get_ref() == key) {
             return Ok(replaced(self.text, node.span(), value));
         }
