@@ -91,7 +91,7 @@ fn as_json(jail: &Jail, lacks: &[Lack]) -> serde_json::Value {
         let (table, key, is_entry) = match line.place {
             Place::Value(table, key) => (Some(table), Some(key), false),
             Place::Entry(table, key) => (Some(table), Some(key), true),
-            Place::Table(list) => (Some(list), None, true),
+            Place::Table(list) | Place::Within(list) => (Some(list), None, true),
             Place::Remark(_) => (None, None, false),
         };
         let (text, value, is_powerful) = (line.told(), line.value.clone(), is_powerful(line));

@@ -5,7 +5,7 @@
 //! jail       the jail's name
 //! lacks[]    what (in words), lines[] (of the manifest, each of which gives a part of it), hint (what to do where no line does, or null)
 //! lines[]    text (as it is told to people), table and key (null for a remark), value (in TOML; of a table, its lines), list (whether
-//!            it is one entry of a list), powerful (whether it has power over the host, so that --apply does not write it)
+//!            it is one entry of a list; a table with the target of one that is there is a key for that one), powerful (whether it has power over the host, so that --apply does not write it)
 //! ```
 
 use serde_json::{Value, json};
