@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use super::overlay::Overlays;
@@ -245,5 +246,9 @@ fn descriptor(option: &str, number: &str) -> Result<File> {
     let number = number.parse().map_err(|_| unusable("it is not the number of a descriptor".into()))?;
     let copy = sys::process::duplicate(number)
         .map_err(|errno| unusable(sys::Error { call: "fcntl", errno }.to_string()))?;
-    Ok(copy.into())
+    // Before the program has run, not after it.
+    match sys::descriptor::Descriptor::of(copy.as_fd()) {
+        Ok(found) if !found.writable => Err(unusable("it is open for reading only".into())),
+        _ => Ok(copy.into()),
+    }
 }

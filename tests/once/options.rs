@@ -413,3 +413,23 @@ fn what_a_program_lacks_in_a_bare_root_is_told() {
     assert_eq!(output.code, Some(127));
     assert!(output.stderr.contains("libc.so.6`, needed by `"), "{}", output.stderr);
 }
+
+/// Before the program has run for a week.
+#[test]
+fn a_descriptor_that_cannot_be_written_is_found_out_first() {
+    let dir = place("once-unwritable");
+    let program = once(&dir, []).inner.get_program().to_str().unwrap().to_owned();
+    for option in ["--report", "--json-status-fd", "--info-fd"] {
+        let script = format!("\"$0\" once {option} 7 echo ran 7< data/file");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &script, &program]).current_dir(dir.path()).stdin(Stdio::null());
+        crate::common::Command { inner: shell }.expect(
+            2,
+            "",
+            &format!(
+                "error: `{option} 7` cannot be written to\n  why: it is open for reading only\n\
+                 hint: give a descriptor that is open for writing: `{option} 3 3> FILE`\n"
+            ),
+        );
+    }
+}
