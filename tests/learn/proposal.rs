@@ -151,6 +151,28 @@ fn a_second_run_adds_and_takes_nothing_away() {
 }
 
 #[test]
+fn what_is_added_to_a_manifest_of_somebody_takes_nothing_away() {
+    let Some(dir) = place("learn-mine") else { return };
+    let mine = "# mine\nname = \"m\"\n[program]\ncommand = [\"/bin/cat\", \"/etc/hostname\"] # keep\n";
+    dir.write("m.toml", mine);
+    let learn = |path: &str| {
+        let output = dir.stockade(["learn", "--into", "m.toml", "--", "/bin/cat", path]).output();
+        assert_eq!(output.code, Some(0), "{}", said(&output));
+        fs::read_to_string(dir.join("m.toml")).unwrap()
+    };
+    // Where it is silent it has a user, devices and a profile of its own.
+    let text = learn("/etc/hostname");
+    assert!(text.starts_with(mine), "{text}");
+    for key in ["user", "devices", "system_calls"] {
+        assert!(!text.contains(&format!("{key} =")), "{text}");
+    }
+    let text = learn("/dev/null");
+    for device in ["null", "zero", "full", "random", "urandom"] {
+        assert_eq!(text.matches(&format!("    \"{device}\",  # ")).count(), 1, "{text}");
+    }
+}
+
+#[test]
 fn what_cannot_be_learned_is_told() {
     let dir = Dir::new("learn-wrong");
     dir.stockade(["learn"]).expect(

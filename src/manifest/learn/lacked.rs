@@ -203,14 +203,18 @@ fn mount(place: &Path, more: &str, why: String) -> Line {
 
 /// A device. A list that is written takes the place of the one that every jail has, so that has to be in it.
 fn device(name: &str, why: &str, manifest: &Manifest) -> Vec<Line> {
-    let entry = |name: &str, why: &str| Line::entry("tree", "devices", text(name), why);
     let mut lines = Vec::new();
     if manifest.tree.devices.is_none() {
-        let default = DEVICES.iter().filter(|device| devices::is_default(device.name));
-        lines.extend(default.map(|device| entry(device.name, "as in every jail")));
+        lines.extend(default_devices());
     }
-    lines.push(entry(name, why));
+    lines.push(Line::entry("tree", "devices", text(name), why));
     lines
+}
+
+/// The devices that every jail has whose manifest says nothing of them.
+pub(super) fn default_devices() -> impl Iterator<Item = Line> {
+    let default = DEVICES.iter().filter(|device| devices::is_default(device.name));
+    default.map(|device| Line::entry("tree", "devices", text(device.name), "as in every jail"))
 }
 
 /// The calls that the jail's filter refused. What it answers as an older kernel would, or pretends, says nothing: programs go on.

@@ -33,6 +33,7 @@ use super::resolve::accounts::Accounts;
 use super::resolve::covered::Covered;
 use super::resolve::tree::{Nodes, tree_steps};
 use crate::plan::quote::Escaped;
+use crate::plan::system_calls::profiles::Profile;
 use crate::plan::{Source, Span};
 use crate::seen::{Kind, Moment, Seen, Use};
 use crate::sys::host::Host;
@@ -93,6 +94,9 @@ pub fn propose(seen: &Seen, facts: &Facts<'_>, there: &str) -> Result<String, Ve
     lines.extend(helpers(&paths, &purposes));
     lines.extend(unnamed(&paths));
     lines.extend(passwords(seen));
+    if is_said(there, "program", "command") {
+        lines = only_adding(lines, there);
+    }
     let draft = |lines: &[Line]| edit::add(there, &edit::unsaid(there, lines)).0;
     let covered = covered(&draft(&lines), facts)?;
     let libraries = copied::libraries(&paths, &purposes, &covered);
@@ -104,6 +108,27 @@ pub fn propose(seen: &Seen, facts: &Facts<'_>, there: &str) -> Result<String, Ve
     };
     lines.extend(copied::lines(&paths, &purposes, &covered, facts));
     Ok(draft(&deduplicated(lines)))
+}
+
+/// Whether a text has a key.
+fn is_said(text: &str, table: &'static str, key: &'static str) -> bool {
+    !text.is_empty() && edit::unsaid(text, &[Line::value(table, key, "", "")]).is_empty()
+}
+
+/// What adds to a manifest that is there: nothing that gives it less, or another user, than what is the case where it is silent.
+fn only_adding(lines: Vec<Line>, there: &str) -> Vec<Line> {
+    let takes_away = |line: &Line| match line.place {
+        Place::Value("program", "user") => true,
+        Place::Value("tree", "devices") => line.value == "[]",
+        Place::Value("privileges", "system_calls") => line.value == text(Profile::Compute.name()),
+        _ => false,
+    };
+    let mut lines: Vec<Line> = lines.into_iter().filter(|line| !takes_away(line)).collect();
+    let first = lines.iter().position(|line| line.place == Place::Entry("tree", "devices"));
+    if let Some(first) = first.filter(|_| !is_said(there, "tree", "devices")) {
+        lines.splice(first..first, lacked::default_devices());
+    }
+    deduplicated(lines)
 }
 
 /// What a manifest, being text, has no word for: told, with what names it all the same.
