@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{Dir, Need, jail, needs};
+use common::{Dir, Need, jail, needs, turn};
 
 /// What a jail could leave on the host: mounts, control groups that nobody is in any more, records of running jails. Only what is
 /// called after it: others have mounts, groups and jails of their own.
@@ -71,6 +71,7 @@ fn passes(name: &str, needed: &[&'static str]) {
     if !needed.iter().all(|program| needs(Need::Program(program))) {
         return;
     }
+    let _turn = needed.first().map(|daemon| turn(daemon));
     let dir = Dir::new(name);
     let file = format!("{name}.toml");
     dir.write(&file, fs::read_to_string(jail(&file)).unwrap());

@@ -248,6 +248,17 @@ pub(crate) fn needs(need: Need) -> bool {
     false
 }
 
+/// Waits until no other run of these tests on this machine, whoever's, tries this daemon: it listens where its manifest says, in the
+/// host's network, for as long as what is returned lasts. A lock on the program itself is one that everybody can have.
+#[must_use = "the turn ends when it is dropped"]
+pub(crate) fn turn(daemon: &str) -> Option<std::fs::File> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let program = std::env::split_paths(&path).map(|place| place.join(daemon)).find(|path| path.is_file())?;
+    let file = std::fs::File::open(program).ok()?;
+    file.lock().unwrap();
+    Some(file)
+}
+
 /// Copies a program. By another process: a descriptor open for writing here would be every process's that another test starts at
 /// this moment, and the copy could not be executed (ETXTBSY).
 pub(crate) fn copy_program(from: &Path, to: &Path) {
