@@ -45,6 +45,7 @@ fn checks() -> Vec<Check> {
         resource_groups(&host),
         subordinate_ids(root),
         pasta(),
+        overlays(),
         state_directory(nix::unistd::geteuid().is_root()).required(),
         devices(root),
     ]
@@ -309,6 +310,20 @@ fn pasta() -> Check {
     match fs::File::options().read(true).write(true).open("/dev/net/tun") {
         Ok(_) => Check::ok(NAME, format!("{path} connects a jail's own network")),
         Err(error) => lacking(format!("/dev/net/tun: {error}"), "modprobe tun; chmod 0666 /dev/net/tun"),
+    }
+}
+
+/// What overlays over the host's directories can do in a user namespace.
+fn overlays() -> Check {
+    const NAME: &str = "overlays";
+    match probe::keeps_user_attributes() {
+        Ok(()) => Check::ok(NAME, "anything can be changed in one"),
+        Err(_) => Check::lacking(
+            NAME,
+            State::Degraded,
+            "no directory of the host's can be removed or replaced in one",
+            "use Linux 6.6 or newer",
+        ),
     }
 }
 

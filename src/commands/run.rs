@@ -32,6 +32,7 @@ use crate::plan::{At, HostPath, JailPath, Origin, Step};
 use crate::report::diagnostic::{Diagnostic, Severity};
 use crate::report::run::{self as report, Course, Ended, Used};
 use crate::sys;
+use crate::sys::probe;
 
 /// Exit code of a program that is there but cannot be executed.
 const NOT_EXECUTABLE: u8 = 126;
@@ -267,6 +268,12 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
     let Some((command, made)) = jail.program(tree)? else { return Ok(NOT_FOUND) };
     let Run { steps, layers, watch } = jail.run_steps(&Tree { path: tree, made: &made }, &command)?;
     let plan = jail.plan(steps, layers)?;
+    let has_overlay = plan.steps.iter().any(|step| matches!(step.action, Action::CreateOverlay { .. }));
+    if has_overlay && probe::keeps_user_attributes().is_err() {
+        error::note(
+            "note: before Linux 6.6 no directory of the host's can be removed or replaced in an overlay: rmdir(2) and rename(2) fail with EIO",
+        );
+    }
     let program =
         Program::lower(&plan.steps).map_err(|error| jail.findings(vec![not_lowered(&plan.steps, &error)]))?;
     course.layers.clone_from(&plan.layers);

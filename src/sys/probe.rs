@@ -4,7 +4,9 @@ use std::os::fd::AsFd as _;
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use super::fs::get_xattr;
 use super::mount::{self, attribute};
 use super::process;
 
@@ -41,6 +43,16 @@ pub fn mounts(flags: libc::c_int) -> Result<(), Errno> {
         mount::set_attributes(copy.as_fd(), attribute::READ_ONLY | attribute::NO_SUID, true)?;
         mount::attach(copy.as_fd(), c"/")
     })
+}
+
+/// Whether file systems in memory keep extended attributes of users, which the scratch layer of an overlay in a user namespace needs to
+/// remember that a directory is gone (user.overlay.opaque): since Linux 6.6. A file of memfd_create(2) is in one.
+pub fn keeps_user_attributes() -> Result<(), Errno> {
+    let file = memfd_create(c"stockade", MFdFlags::MFD_CLOEXEC)?;
+    match get_xattr(&file, c"user.overlay.opaque", &mut []) {
+        Ok(_) | Err(Errno::ENODATA) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Whether a new file system of this kind can be made in new mount and PID namespaces.
