@@ -38,30 +38,37 @@ use crate::error::Failure;
 /// Does what the command line asks for.
 pub(crate) fn run(Command { verb, program }: Command) -> Result<u8, Failure> {
     match verb {
-        Verb::Check(check) => view::check(&check),
-        Verb::Plan(plan) => view::plan(&plan, &request(&plan.jail, &plan.set, program)),
-        Verb::Build(build) => build::build(&build),
+        Verb::Check(check) => apart(|| view::check(&check)),
+        Verb::Plan(plan) => apart(|| view::plan(&plan, &request(&plan.jail, &plan.set, program))),
+        Verb::Build(build) => apart(|| build::build(&build)),
         Verb::Run(run) => run::run(&run, &request(&run.jail, &run.set, program)),
-        Verb::Once(options) => once::once(&options),
+        Verb::Once(options) => apart(|| once::once(&options)),
         Verb::Diagnose(options) => {
-            diagnose::diagnose(&options, &request(&options.jail, &options.set, program))
+            apart(|| diagnose::diagnose(&options, &request(&options.jail, &options.set, program)))
         }
-        Verb::Learn(options) => learn::learn(&options, program),
-        Verb::Import(options) => import::import(&options, program),
-        Verb::Serve(serve) => serve::serve(&serve, &request(&serve.jail, &serve.set, program)),
-        Verb::Test(test) => suite::test(&test),
-        Verb::Doctor(doctor) => Ok(doctor::doctor(&doctor)),
-        Verb::Verify(verify) => verify::verify(&verify),
-        Verb::List(list) => list::list(&list),
-        Verb::Exec(exec) => exec::exec(&exec, program),
-        Verb::Limit(limit) => control::limit(&limit),
-        Verb::Freeze(freeze) => control::freeze(&freeze),
-        Verb::Thaw(thaw) => control::thaw(&thaw),
-        Verb::Signal(words) => signal::signal(&words),
-        Verb::Stats(options) => stats::stats(&options),
-        Verb::Stop(stop) => stop::stop(&stop),
-        Verb::Why(why) => why::why(&why),
-        Verb::Export(options) => export::export(&options),
-        Verb::Remove(remove) => remove::remove(&remove.jails),
+        Verb::Learn(options) => apart(|| learn::learn(&options, program)),
+        Verb::Import(options) => apart(|| import::import(&options, program)),
+        Verb::Serve(serve) => apart(|| serve::serve(&serve, &request(&serve.jail, &serve.set, program))),
+        Verb::Test(test) => apart(|| suite::test(&test)),
+        Verb::Doctor(doctor) => apart(|| Ok(doctor::doctor(&doctor))),
+        Verb::Verify(verify) => apart(|| verify::verify(&verify)),
+        Verb::List(list) => apart(|| list::list(&list)),
+        Verb::Exec(exec) => apart(|| exec::exec(&exec, program)),
+        Verb::Limit(limit) => apart(|| control::limit(&limit)),
+        Verb::Freeze(freeze) => apart(|| control::freeze(&freeze)),
+        Verb::Thaw(thaw) => apart(|| control::thaw(&thaw)),
+        Verb::Signal(words) => apart(|| signal::signal(&words)),
+        Verb::Stats(options) => apart(|| stats::stats(&options)),
+        Verb::Stop(stop) => apart(|| stop::stop(&stop)),
+        Verb::Why(why) => apart(|| why::why(&why)),
+        Verb::Export(options) => apart(|| export::export(&options)),
+        Verb::Remove(remove) => apart(|| remove::remove(&remove.jails)),
     }
+}
+
+/// Keeps a command's code in a place of its own. Each is called from one place only, into which all would be put together otherwise, and a
+/// start of a jail would walk through them.
+#[inline(never)]
+fn apart<T>(command: impl FnOnce() -> T) -> T {
+    command()
 }
