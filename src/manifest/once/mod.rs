@@ -269,9 +269,12 @@ impl Making {
         if let Some(origin) = &self.hosts {
             put(&mut self.table, "root.tree", text_of("host", origin));
         }
-        if facts.umask != USUAL_UMASK {
-            let umask = default("what the caller's files may be to others");
-            put(&mut self.table, "program.umask", text_of(format!("{:04o}", facts.umask), &umask));
+        // What the caller keeps from others the program does too, but what it makes is never more open than is usual: a caller's own
+        // bits are reset like all that is inherited.
+        let umask = USUAL_UMASK | facts.umask & 0o077;
+        if umask != USUAL_UMASK {
+            let reason = default("what the caller's files may be to others");
+            put(&mut self.table, "program.umask", text_of(format!("{umask:04o}"), &reason));
         }
         let name = if self.uid == 0 { "root" } else { &facts.user };
         let home = facts.home.to_string_lossy();
