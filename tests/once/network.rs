@@ -34,7 +34,9 @@ fn outside(dir: &Dir, user: &str, script: &str) -> Output {
     // A PID namespace ends with everything in it, whatever becomes of the script.
     let mut inner = std::process::Command::new("unshare");
     inner.args(["--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child", "bash", "-c"]);
-    inner.arg(format!("{OUTSIDE}{PRELUDE}{script}\nkill $(jobs -p)\n")).current_dir(dir.path());
+    // Those that still run end in peace, so that their records go.
+    let end = "pkill -x stockade; while pgrep -x stockade > /dev/null; do sleep 0.05; done; kill $(jobs -p)";
+    inner.arg(format!("{OUTSIDE}{PRELUDE}{script}\n{end}\n")).current_dir(dir.path());
     inner.env("stockade", dir.join("stockade")).env("HOME", "/home/eve");
     let ids = if user == "root" { "" } else { "--reuid=65534 --regid=65534 --clear-groups" };
     inner.env("as", ids).stdin(std::process::Stdio::null());
