@@ -20,6 +20,7 @@ use super::holder::{self, Holder};
 use super::processes::{self, Process};
 use super::running::{Running, has_ended};
 use super::state::{Entry, Written, parse_file_name};
+use crate::plan::JailName;
 use crate::sys;
 use crate::sys::fs::{Lock, try_lock};
 use crate::sys::process;
@@ -109,23 +110,19 @@ pub fn tidy(place: &Path) {
     {}
 }
 
-/// Sweeps the records of supervisors that were killed, with what only they tell of. No file is read of one whose number somebody has.
+/// Sweeps the records of supervisors that were killed, with what only they tell of, whoever has their numbers by now.
 pub fn sweep_dead(place: &Path) {
     for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let is_dead = |pid| process::kill(pid, 0) == Err(Errno::ESRCH);
-        if parse_file_name(&name).is_some_and(|(_, supervisor)| is_dead(supervisor)) {
-            sweep(place, &name);
-        }
+        sweep(place, &entry.file_name());
     }
 }
 
 /// Sweeps one record, if its jail is over.
 pub(super) fn sweep(place: &Path, name: &OsStr) {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    if let (Ok(directory), Ok(name)) = (open(place, flags, Mode::empty()), CString::new(name.as_bytes())) {
-        examine(&directory, &name);
-    }
+    if let (Ok(directory), Ok(name)) = (open(place, flags, Mode::empty()), CString::new(name.as_bytes()))
+        && let Some(_) | None = held(&directory, &name)
+    {}
 }
 
 /// Whether a file is this user's and nobody else may write to it.
@@ -139,8 +136,17 @@ enum Run {
     Elsewhere(Elsewhere),
 }
 
-/// Looks at one record: the jail, if it runs. The record is removed if that is over.
-fn examine(directory: &OwnedFd, name: &CString) -> Option<Run> {
+/// A record that its supervisor holds.
+struct Held {
+    jail: JailName,
+    supervisor: i32,
+    file: OwnedFd,
+    found: FileStat,
+    bytes: Vec<u8>,
+}
+
+/// Looks at one record. It is removed if nobody holds it any more.
+fn held(directory: &OwnedFd, name: &CString) -> Option<Held> {
     let (jail, supervisor) = parse_file_name(OsStr::from_bytes(name.to_bytes()))?;
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let file = openat(directory, name.as_c_str(), flags, Mode::empty()).ok()?;
@@ -166,6 +172,12 @@ fn examine(directory: &OwnedFd, name: &CString) -> Option<Run> {
         sweep_if(directory, name, &found, is_clean);
         return None;
     }
+    Some(Held { jail, supervisor, file, found, bytes })
+}
+
+/// What a record tells of: the jail, if it runs.
+fn examine(directory: &OwnedFd, name: &CString) -> Option<Run> {
+    let Held { jail, supervisor, file, found, bytes } = held(directory, name)?;
     let written = Written::decode(&bytes)
         .filter(|written| written.entry.jail == jail && written.supervisor == supervisor)?;
     match holder::of(&found, supervisor) {

@@ -40,6 +40,21 @@ fn the_record_of_a_killed_supervisor_is_swept_and_no_jail_is_left() {
     running.signal(Signal::SIGKILL);
     running.wait();
     jail.wait_for_nobody();
+    let [record] = &records(&jail)[..] else { panic!("{:?}", records(&jail)) };
+    // The next start sweeps as well, whoever has the number by now.
+    fs::rename(record, record.with_file_name("orphan@1")).unwrap();
+    jail.run(&["exit 0"]);
+    assert_eq!(records(&jail), [""; 0].map(PathBuf::from));
+}
+
+#[test]
+fn the_record_of_a_killed_supervisor_is_swept_by_a_list() {
+    let jail = Jail::shell("listed", "");
+    let mut running = jail.start(&["echo ready; exec sleep 1000"]);
+    running.expect("ready");
+    running.signal(Signal::SIGKILL);
+    running.wait();
+    jail.wait_for_nobody();
     assert_eq!(records(&jail).len(), 1);
     expect(&jail, &["list"], 0, "", "");
     assert_eq!(records(&jail), [""; 0].map(PathBuf::from));
