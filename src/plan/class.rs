@@ -139,6 +139,9 @@ pub enum Class {
 }
 
 impl Class {
+    /// How many there are.
+    pub(super) const COUNT: usize = Self::Execute as usize + 1;
+
     /// Whether an action belongs to it.
     #[allow(clippy::too_many_lines, reason = "a table: one line a class")]
     pub fn has(self, action: &Action) -> bool {

@@ -1,6 +1,7 @@
 //! The order between the steps of a plan: [`RULES`] are data, each with its reason. [`check`] holds every plan against them and
 //! `explain` quotes them: the order cannot drift from its reasons.
 
+use std::cell::OnceCell;
 use std::fmt;
 
 pub use super::class::Class;
@@ -106,11 +107,14 @@ pub fn check(steps: &[Step]) -> Result<(), Violation> {
         return Err(Violation::Foreign { at });
     }
     let run = || steps.iter().enumerate().filter(|(_, step)| step.phase != Phase::Build);
+    let places = Places { steps, known: [const { OnceCell::new() }; Class::COUNT] };
     for rule in RULES {
-        let Some((early, _)) = run().find(|(_, step)| rule.after.has(&step.action)) else { continue };
-        if let Some((late, _)) =
-            run().skip_while(|(at, _)| *at <= early).find(|(_, s)| rule.before.has(&s.action))
-        {
+        let (Some((early, _)), Some((_, latest))) = (places.of(rule.after), places.of(rule.before)) else {
+            continue;
+        };
+        if latest > early {
+            let late = run().find(|(at, step)| *at > early && rule.before.has(&step.action));
+            let late = late.map_or(latest, |(at, _)| at);
             return Err(Violation::Order { late, early, rule });
         }
     }
@@ -123,6 +127,23 @@ pub fn check(steps: &[Step]) -> Result<(), Violation> {
         mounted.push((late, path));
     }
     Ok(())
+}
+
+/// Where the actions of each class stand among the steps of a run. A class is in many rules, and is looked for once.
+struct Places<'a> {
+    steps: &'a [Step],
+    known: [OnceCell<Option<(usize, usize)>>; Class::COUNT],
+}
+
+impl Places<'_> {
+    /// The first and the last of a class.
+    fn of(&self, class: Class) -> Option<(usize, usize)> {
+        *self.known[class as usize].get_or_init(|| {
+            let is_one = |step: &Step| step.phase != Phase::Build && class.has(&step.action);
+            let first = self.steps.iter().position(is_one)?;
+            Some((first, self.steps.iter().rposition(is_one)?))
+        })
+    }
 }
 
 #[cfg(test)]
