@@ -9,38 +9,37 @@ use crate::plan::step::RootMethod;
 use crate::plan::{At, capability};
 use crate::sys::host::Host;
 
-/// 256 bits of SipHash. Whoever writes manifests has no use for two that collide, so nothing cryptographic is needed; and sha2 would
-/// ask the processor what it can first, which in a virtual machine takes longer than all the rest of this file.
-struct Collector([DefaultHasher; 4]);
+/// What is hashed, put together first: many short pieces take a hasher longer than one long one.
+#[derive(Default)]
+struct Collector(Vec<u8>);
 
 impl Collector {
-    fn new() -> Self {
-        let mut hashers: [DefaultHasher; 4] = Default::default();
-        for (seed, hasher) in hashers.iter_mut().enumerate() {
-            hasher.write_usize(seed);
-        }
-        Self(hashers)
-    }
-
-    /// All of it.
+    /// 256 bits of SipHash. Whoever writes manifests has no use for two that collide, so nothing cryptographic is needed; and sha2 would
+    /// ask the processor what it can first, which in a virtual machine takes longer than all the rest of this file.
     fn digest(&self) -> [u8; 32] {
         let mut digest = [0; 32];
-        for (part, hasher) in digest.chunks_exact_mut(8).zip(&self.0) {
-            part.copy_from_slice(&hasher.finish().to_ne_bytes());
+        for (seed, part) in digest.chunks_exact_mut(8).enumerate() {
+            part.copy_from_slice(&self.part(seed).to_ne_bytes());
         }
         digest
+    }
+
+    /// 64 of them.
+    fn part(&self, seed: usize) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_usize(seed);
+        hasher.write(&self.0);
+        hasher.finish()
     }
 }
 
 impl Hasher for Collector {
     fn write(&mut self, bytes: &[u8]) {
-        for hasher in &mut self.0 {
-            hasher.write(bytes);
-        }
+        self.0.extend_from_slice(bytes);
     }
 
     fn finish(&self) -> u64 {
-        self.0[0].finish()
+        self.part(0)
     }
 }
 
@@ -85,7 +84,7 @@ const POWERFUL: [&str; 5] = ["SYS_ADMIN", "SYS_RAWIO", "SYS_MODULE", "DAC_READ_S
 pub fn tree_key(manifest: &Manifest, host: &Host, writable: bool) -> [u8; 32] {
     let tree = &manifest.tree;
     let program = &manifest.program;
-    let mut hasher = Collector::new();
+    let mut hasher = Collector::default();
     let mounts: Vec<_> = manifest
         .mounts
         .iter()
