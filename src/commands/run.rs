@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -32,7 +32,7 @@ use crate::plan::{At, HostPath, JailPath, Origin, Step};
 use crate::report::diagnostic::{Diagnostic, Severity};
 use crate::report::run::{self as report, Course, Ended, Used};
 use crate::sys;
-use crate::sys::probe;
+use crate::sys::{memory, probe};
 
 /// Exit code of a program that is there but cannot be executed.
 const NOT_EXECUTABLE: u8 = 126;
@@ -100,6 +100,7 @@ fn reported(options: &cli::Run, request: &Request, background: Option<&Backgroun
         listener: None,
         overlays: None,
         must_be_recorded: true,
+        is_last: true,
     };
     let mut course = Course { tells_bytes: report.is_some(), ..Course::default() };
     let result = attempt(&jail, options.generation, &waiting, &mut course);
@@ -184,6 +185,8 @@ struct Waiting<'a> {
     overlays: Option<&'a Overlays>,
     /// Whether others have to find the run, and not only if that can be.
     must_be_recorded: bool,
+    /// Whether this process ends when the program has ended.
+    is_last: bool,
 }
 
 impl Waiting<'_> {
@@ -198,6 +201,7 @@ impl Waiting<'_> {
             listener: None,
             overlays: None,
             must_be_recorded: true,
+            is_last: false,
         }
     }
 
@@ -283,7 +287,6 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
     // What killed supervisors have left is in the same places.
     jail::sweep(&plan.steps);
     waiting.overlays.map_or(Ok(()), |overlays| overlays.open(&plan.steps))?;
-    let began = Instant::now();
     let result = jail::run_as(
         &program,
         watch,
@@ -293,6 +296,9 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
             manager: waiting.manager.as_ref(),
         },
     );
+    if waiting.is_last {
+        memory::keep_all();
+    }
     if let Some(overlays) = waiting.overlays {
         overlays.take(program.layers());
     }
@@ -300,7 +306,7 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
         manager.stopping();
     }
     let bytes = if course.tells_bytes { jail::transferred() } else { None };
-    course.used = result.as_ref().ok().map(|_| Used { bytes, ..used(began, program.peaks()) });
+    course.used = result.as_ref().ok().map(|_| Used { bytes, ..used(program.wall(), program.peaks()) });
     course.interrupted = interrupt(&program, &result);
     if let Ok(End::Signaled(_)) = result {
         let seconds = bound(&plan.steps, "RLIMIT_CPU", Resource::RLIMIT_CPU);
@@ -351,8 +357,7 @@ fn network(steps: &[Step]) -> &'static str {
 }
 
 /// What the jail's processes have used, as PID 1 has counted them together.
-fn used(began: Instant, peaks: Peaks) -> Used {
-    let wall = began.elapsed();
+fn used(wall: Duration, peaks: Peaks) -> Used {
     let Ok(found) = getrusage(UsageWho::RUSAGE_CHILDREN) else { return Used { wall, ..Used::default() } };
     let time = |time: TimeVal| {
         Duration::from_secs(time.tv_sec() as u64) + Duration::from_micros(time.tv_usec() as u64)

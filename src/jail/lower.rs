@@ -49,6 +49,7 @@ impl Program {
             passed: 0,
             overlays: 0,
             layers: Cell::default(),
+            began: Cell::default(),
             interrupt: Cell::default(),
             log: false,
             notify: false,

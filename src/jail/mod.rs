@@ -359,6 +359,7 @@ fn start<'a>(
     child::prepare(program, inherited)?;
     let first = process::clone(program.namespaces, || child::run(program, inherited, program.prepared))
         .map_err(sys::Error::of("clone"))?;
+    program.began.set(Some(Instant::now()));
     // All are blocked, so that none is lost meanwhile.
     let signals = supervise::signals().inspect_err(|_| supervise::end(&first))?;
     let connection = program.pasta.as_ref().zip(network);

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -56,6 +57,8 @@ pub struct Program {
     pub(super) overlays: usize,
     /// Their scratch layers, in the order of the steps, once the jail has ended.
     pub(super) layers: Cell<Vec<OwnedFd>>,
+    /// When its first process was made.
+    pub(super) began: Cell<Option<Instant>>,
     /// Whether the user has interrupted it.
     pub(super) interrupt: Cell<Option<Interrupt>>,
     /// Whether the supervisor reads what is logged inside.
@@ -242,6 +245,11 @@ impl Program {
     /// What is in the scratch layers of its overlays, in the order of the steps that made them, when it has ended.
     pub fn layers(&self) -> Vec<OwnedFd> {
         self.layers.take()
+    }
+
+    /// How long ago its first process was made.
+    pub fn wall(&self) -> Duration {
+        self.began.get().map_or(Duration::ZERO, |began| began.elapsed())
     }
 
     /// Whether the user has interrupted it, by what.

@@ -49,8 +49,10 @@ unsafe impl GlobalAlloc for OrEnd {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
+        if !stockade::sys::memory::keeps_all() {
+            // SAFETY: as above.
+            unsafe { System.dealloc(pointer, layout) }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod held;
 pub mod host;
 pub mod landlock;
 pub mod listen;
+pub mod memory;
 pub mod mount;
 pub mod network;
 pub mod pass;
