@@ -18,6 +18,9 @@ use crate::sys::{Error, fs, process, signal};
 /// Bytes that are passed on at once.
 const PIECE: usize = 16 << 10;
 
+/// Bytes of the first look: a program that writes little, or nothing, does not cost the memory for more.
+const FIRST_PIECE: usize = 512;
+
 /// Bytes that a pipe can be made to hold, see pipe(7): fs.pipe-max-size, which hardly anybody changes.
 const LARGEST_PIPE: usize = 1 << 20;
 
@@ -60,6 +63,8 @@ pub(super) struct Output {
     descriptor: i32,
     /// Whether that is no file, but may have no room.
     is_stream: bool,
+    /// Whether the program has written more than a little at once.
+    is_busy: bool,
     /// What a stream had no room for yet.
     pending: Vec<u8>,
     /// Why the file takes nothing any more.
@@ -86,7 +91,10 @@ impl Output {
         let (callers, _) = getrlimit(Resource::RLIMIT_FSIZE).map_err(Error::of("getrlimit"))?;
         let limit = limit.filter(|own| *own <= callers && !is_stream);
         let (pipe, is_stream) = (Some(ours), *is_stream);
-        Ok((Self { pipe, descriptor, is_stream, pending: Vec::new(), failed: None, limit }, theirs))
+        Ok((
+            Self { pipe, descriptor, is_stream, is_busy: false, pending: Vec::new(), failed: None, limit },
+            theirs,
+        ))
     }
 
     /// What is waited for: room where it goes, or something to be passed on.
@@ -113,19 +121,25 @@ impl Output {
     }
 
     /// Passes on what is there and may be, at most a buffer full; `false` when nothing is left, or there is no room for it.
-    #[inline(never)] // its buffer would else be touched on the stack of every start
     pub(super) fn pass(&mut self, budget: Option<&mut Budget>) -> Result<bool, Error> {
+        if self.is_busy { self.pass_piece::<PIECE>(budget) } else { self.pass_piece::<FIRST_PIECE>(budget) }
+    }
+
+    /// The same with a buffer of so many bytes.
+    #[inline(never)] // else the larger one would be touched on the stack of every start
+    fn pass_piece<const SIZE: usize>(&mut self, budget: Option<&mut Budget>) -> Result<bool, Error> {
         if !self.pending.is_empty() {
             return Ok(self.flush());
         }
         let Some(pipe) = &self.pipe else { return Ok(false) };
-        let mut buffer = [0; PIECE];
+        let mut buffer = [0; SIZE];
         match nix::unistd::read(pipe, &mut buffer) {
             Ok(0) => {
                 self.pipe = None;
                 Ok(false)
             }
             Ok(count) => {
+                self.is_busy |= count == SIZE;
                 let count = budget.map_or(count, |budget| budget.take(count));
                 if self.is_stream {
                     self.pending.extend_from_slice(&buffer[..count]);
@@ -176,7 +190,8 @@ impl Output {
         signals: BorrowedFd<'_>,
         until: Option<Instant>,
     ) -> Result<bool, Error> {
-        let (mut pieces, mut is_late) = (LARGEST_PIPE / PIECE, false);
+        // The first may be a small one.
+        let (mut pieces, mut is_late) = (1 + LARGEST_PIPE / PIECE, false);
         while pieces > 0 && !is_late {
             if self.pass(budget.as_deref_mut())? {
                 pieces -= 1;
