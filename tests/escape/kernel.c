@@ -145,6 +145,18 @@ static Verdict library_mapped(const char *path) {
     return code != MAP_FAILED ? escaped("mapped executable") : contained("mmap: %s", why());
 }
 
+// A file of its own in the directory that the host shows, as the host opens it.
+static int shown_file(void) {
+    close(open(SHARED "/own", O_RDWR | O_CREAT, 0600));
+    return open(SHARED "/own", O_RDONLY);
+}
+
+DOOR(lease_taken, fcntl(shown_file(), F_SETLEASE, F_WRLCK))
+DOOR(flags_set, ioctl(shown_file(), FS_IOC_SETFLAGS, &(int){0}))
+// A file system without projects says so: then it was asked.
+DOOR(project_set, ioctl(shown_file(), FS_IOC_FSSETXATTR, &(struct fsxattr){0}))
+DOOR(project_set_by_path, syscall(469 /* file_setattr */, AT_FDCWD, SHARED, &(uint64_t[3]){0}, 24, 0))
+
 static const struct way kernel_ways[] = {
     {"add_key", "CVE-2016-0728", add_key},
     {"request_key", "CVE-2017-17807", request_key},
@@ -169,6 +181,10 @@ static const struct way kernel_ways[] = {
     {"migrate_pages", "docker's profile", migrate_pages},
     {"quotactl", "docker's profile", quotactl},
     {"quotactl_fd", "docker's profile, Linux 5.14", quotactl_fd},
+    {"lease_taken", "F_SETLEASE: whoever opens the file next waits", lease_taken},
+    {"file_flags_set", "ioctl_iflags(2)", flags_set},
+    {"project_changed", "FS_IOC_FSSETXATTR: past a project's quota", project_set},
+    {"project_changed_by_path", "file_setattr, Linux 6.17", project_set_by_path},
     {"memfd_secret", "memfd_secret(2)", memfd_secret},
     {"fanotify_init", "fanotify(7)", fanotify},
     {"syslog", "syslog(2)", kernel_log},

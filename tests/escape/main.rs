@@ -313,6 +313,7 @@ ways_out! {
         add_key request_key keyctl perf_event_open userfaultfd io_uring_setup bpf ptrace_child
         ptrace_by_parent process_vm_readv process_vm_writev pidfd_getfd process_madvise process_mrelease
         personality modify_ldt kcmp mbind set_mempolicy move_pages migrate_pages quotactl quotactl_fd
+        lease_taken file_flags_set project_changed project_changed_by_path
         memfd_secret fanotify_init syslog acct swapon swapoff reboot kexec_load kexec_file_load
         finit_module init_module delete_module sethostname setdomainname adjtimex clock_adjtime
         settimeofday iopl ioperm vhangup sysfs_call io_priority_realtime nice_raised int_80_getpid

@@ -10,6 +10,7 @@
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/fs.h>
 #include <linux/perf_event.h>
 #include <linux/securebits.h>
 #include <linux/userfaultfd.h>

@@ -41,7 +41,7 @@ const ATTRIBUTES: [&str; 20] = [
     "-lremovexattr",
     "-fremovexattr",
     "-removexattrat",
-    "-file_setattr",
+    "-@attributes",
 ];
 
 /// Nor about these, whose names are the host's without a namespace: sysvipc(7), and mq_unlink(3).

@@ -25,7 +25,9 @@ pub enum Test {
     /// mknodat(2).
     NodeAt,
     /// ioctl(2).
-    Terminal,
+    Ioctl,
+    /// fcntl(2).
+    Fcntl,
     /// socket(2).
     Socket,
     /// socketpair(2).
@@ -42,7 +44,7 @@ pub enum Test {
 
 impl Test {
     /// All tests.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Clone,
         Self::Unshare,
         Self::ModeSecond,
@@ -51,7 +53,8 @@ impl Test {
         Self::OpenAt,
         Self::Node,
         Self::NodeAt,
-        Self::Terminal,
+        Self::Ioctl,
+        Self::Fcntl,
         Self::Socket,
         Self::SocketPair,
         Self::Personality,
@@ -71,7 +74,8 @@ impl Test {
             Self::OpenAt => &OPEN_AT,
             Self::Node => &NODE,
             Self::NodeAt => &NODE_AT,
-            Self::Terminal => &TERMINAL,
+            Self::Ioctl => &IOCTL,
+            Self::Fcntl => &FCNTL,
             Self::Socket => &SOCKET,
             Self::SocketPair => &SOCKET_PAIR,
             Self::Personality => &PERSONALITY,
@@ -218,11 +222,30 @@ static NODE_AT: Node = Node::If {
 };
 
 /// `TIOCSTI`, `TIOCLINUX`, `TIOCCONS`, `TIOCSETD` of asm-generic/ioctls.h.
-static TERMINAL: Node = Node::If {
+static IOCTL: Node = Node::If {
     argument: 1,
     mask: WHOLE,
     is: Values::Any(&[0x5412, 0x541C, 0x541D, 0x5423]),
     then: &Node::Refuse(Decision::Terminal, Errno::EPERM),
+    otherwise: &ATTRIBUTES,
+};
+
+/// `FS_IOC_SETFLAGS` for programs of 64 and of 32 bits and `FS_IOC_FSSETXATTR` of linux/fs.h, `FS_IOC_ENABLE_VERITY` of
+/// linux/fsverity.h, `FS_IOC_SET_ENCRYPTION_POLICY` of linux/fscrypt.h.
+static ATTRIBUTES: Node = Node::If {
+    argument: 1,
+    mask: WHOLE,
+    is: Values::Any(&[0x4008_6602, 0x4004_6602, 0x401C_5820, 0x4080_6685, 0x800C_6613]),
+    then: &Node::Refuse(Decision::Attributes, Errno::EPERM),
+    otherwise: &Node::Allow,
+};
+
+/// `F_SETLEASE`, `F_SETDELEG` (Linux 6.19) of linux/fcntl.h.
+static FCNTL: Node = Node::If {
+    argument: 1,
+    mask: WHOLE,
+    is: Values::Any(&[1024, 1040]),
+    then: &Node::Refuse(Decision::Leases, Errno::EPERM),
     otherwise: &Node::Allow,
 };
 

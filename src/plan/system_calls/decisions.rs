@@ -14,6 +14,8 @@ pub enum Decision {
     Handles,
     Fanotify,
     Quotas,
+    Attributes,
+    Leases,
     Sockets,
     RawSockets,
     Netlink,
@@ -148,6 +150,22 @@ pub static REASONS: [Reason; Decision::COUNT] = [
         &[],
         "Quotas belong to the host's file systems, whatever is mounted inside.",
     ),
+    calls(
+        Decision::Attributes,
+        "file attributes",
+        &["attributes"],
+        "A file's owner may change its project, by which a shared directory may have its quota, where ids inside are the host's, and make it \
+         unchangeable by fs-verity. With `--landlock-only` nothing else keeps files that are shown read-only from it. chattr(1) needs it.",
+    )
+    .when("ioctl(2) with FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR, FS_IOC_ENABLE_VERITY or FS_IOC_SET_ENCRYPTION_POLICY"),
+    calls(
+        Decision::Leases,
+        "leases",
+        &["leases"],
+        "Whoever owns a file may take a lease on it, also on one that is shown read-only: each program of the host that opens it is then \
+         held up, for 45 seconds (fs.lease-break-time), and the next one again. File servers use them, and go on without.",
+    )
+    .when("fcntl(2) with F_SETLEASE or F_SETDELEG"),
     calls(
         Decision::Sockets,
         "address families",

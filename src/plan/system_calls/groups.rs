@@ -71,7 +71,7 @@ const fn group(name: &'static str, members: u32, summary: &'static str) -> Group
 
 /// Every group; systemd's first.
 #[rustfmt::skip]
-pub static GROUPS: [Group; 34] = [
+pub static GROUPS: [Group; 36] = [
     group("default", DEFAULT, "what every program needs to start, tell the time and end"),
     group(
         "system-service",
@@ -108,6 +108,8 @@ pub static GROUPS: [Group; 34] = [
     group("obsolete", OBSOLETE, "what nothing uses any more"),
     group("namespaces", NO_GROUP, "new namespaces"),
     group("setid", NO_GROUP, "set-user-id and set-group-id bits on files"),
+    group("attributes", NO_GROUP, "flags and projects of files"),
+    group("leases", NO_GROUP, "leases on files"),
     group("sockets", NO_GROUP, "every address family and protocol"),
     group("memfd", NO_GROUP, "memory that can be executed as a file"),
     group("personality", NO_GROUP, "every execution domain"),

@@ -6,9 +6,9 @@
 
 use super::arguments::Test;
 use super::decisions::Decision::{
-    self, Administration, Bpf, Clock, Fanotify, Handles, IoUring, KernelLog, Keyrings, Modules, Mounting,
-    Namespaces, Numa, Obsolete, Performance, Ports, Quotas, Reboot, Root, SecretMemory, Segments, SetId,
-    Swap, Tracing, Userfaultfd,
+    self, Administration, Attributes, Bpf, Clock, Fanotify, Handles, IoUring, KernelLog, Keyrings, Modules,
+    Mounting, Namespaces, Numa, Obsolete, Performance, Ports, Quotas, Reboot, Root, SecretMemory, Segments,
+    SetId, Swap, Tracing, Userfaultfd,
 };
 use super::groups::{
     AIO, BASIC_IO, CHOWN, CLOCK, CPU_EMULATION, DEBUG, DEFAULT, FILE_SYSTEM, IO_EVENT, IPC, KEYRING, MEMLOCK,
@@ -138,12 +138,12 @@ pub static CALLS: [Call; COUNT] = [
     call("fchown", [93, 95, 55], CHOWN, ALLOW),
     call("fchown32", [NONE, 207, NONE], CHOWN, ALLOW),
     call("fchownat", [260, 298, 54], CHOWN, ALLOW),
-    call("fcntl", [72, 55, 25], FILE_SYSTEM, ALLOW),
-    call("fcntl64", [NONE, 221, NONE], FILE_SYSTEM, ALLOW),
+    call("fcntl", [72, 55, 25], FILE_SYSTEM, Rule::Test(Test::Fcntl)),
+    call("fcntl64", [NONE, 221, NONE], FILE_SYSTEM, Rule::Test(Test::Fcntl)),
     call("fdatasync", [75, 148, 83], SYNC, ALLOW),
     call("fgetxattr", [193, 231, 10], FILE_SYSTEM, ALLOW),
     call("file_getattr", [468, 468, 468], FILE_SYSTEM, ALLOW),
-    call("file_setattr", [469, 469, 469], FILE_SYSTEM, ALLOW),
+    call("file_setattr", [469, 469, 469], FILE_SYSTEM, refuse(Attributes, ENOSYS)),
     call("finit_module", [313, 350, 273], MODULE, refuse(Modules, EPERM)),
     call("flistxattr", [196, 234, 13], FILE_SYSTEM, ALLOW),
     call("flock", [73, 143, 32], SYSTEM_SERVICE, ALLOW),
@@ -227,7 +227,7 @@ pub static CALLS: [Call; COUNT] = [
     call("io_uring_enter", [426, 426, 426], AIO, refuse(IoUring, ENOSYS)),
     call("io_uring_register", [427, 427, 427], AIO, refuse(IoUring, ENOSYS)),
     call("io_uring_setup", [425, 425, 425], AIO, refuse(IoUring, ENOSYS)),
-    call("ioctl", [16, 54, 29], SYSTEM_SERVICE, Rule::Test(Test::Terminal)),
+    call("ioctl", [16, 54, 29], SYSTEM_SERVICE, Rule::Test(Test::Ioctl)),
     call("ioperm", [173, 101, NONE], RAW_IO, refuse(Ports, EPERM)),
     call("iopl", [172, 110, NONE], RAW_IO, refuse(Ports, EPERM)),
     call("ioprio_get", [252, 290, 31], SYSTEM_SERVICE, ALLOW),
