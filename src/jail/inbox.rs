@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socket};
 
 use super::notify::Manager;
+use crate::plan::quote::is_harmful;
 use crate::sys::Error;
 
 /// Messages that are taken in one period; who sends more waits, as sd_notify(3) does while the socket is full.
@@ -116,7 +117,7 @@ fn passed(message: &[u8], ready: bool) -> String {
             "STATUS" => {
                 said.push_str("STATUS=");
                 for letter in value.chars().take(STATUS) {
-                    if letter.is_control() {
+                    if is_harmful(letter) {
                         said.extend(letter.escape_default());
                     } else {
                         said.push(letter);

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socket};
 
+use crate::plan::quote::is_harmful;
 use crate::sys::Error;
 
 /// Lines that are taken in one period. Who writes more waits for the next: syslog(3) blocks while the socket is full, and nothing
@@ -132,7 +133,7 @@ fn line(message: &[u8], style: Style) -> String {
         _ => String::new(),
     };
     for letter in String::from_utf8_lossy(rest).trim_end_matches(['\n', '\0']).chars() {
-        if letter.is_control() && letter != '\t' {
+        if is_harmful(letter) && letter != '\t' {
             text.extend(letter.escape_default());
         } else {
             text.push(letter);
@@ -190,8 +191,8 @@ mod tests {
 
     #[test]
     fn no_byte_of_the_programs_moves_a_terminals_cursor_or_begins_a_line() {
-        let shown = line(b"<3>a: x\x1b[2J\r\nroot: y\xff\xc2\x9b\tz", PLAIN);
-        assert_eq!(shown, "a: x\\u{1b}[2J\\r\\nroot: y\u{fffd}\\u{9b}\tz\n");
+        let shown = line(b"<3>a: x\x1b[2J\r\nroot: y\xff\xc2\x9b\tz\xe2\x80\xae", PLAIN);
+        assert_eq!(shown, "a: x\\u{1b}[2J\\r\\nroot: y\u{fffd}\\u{9b}\tz\\u{202e}\n");
         assert_eq!(line(b"a", Style { raw: true, ..PLAIN }), "a\r\n");
     }
 

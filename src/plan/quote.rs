@@ -5,6 +5,13 @@ use std::ffi::OsStr;
 use std::fmt::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 
+/// Whether a terminal would obey a character, or show what follows in another order than it is written: control characters, and
+/// marks that turn the direction of writing.
+pub fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// A text between double quotes for people: letters of every script stay, what is invisible or turns the line around
 /// (control characters, bidirectional marks, invalid UTF-8) becomes `\n`, `\u{202e}` or `\xff`.
 pub struct Quoted<'a>(pub &'a [u8]);

@@ -16,6 +16,7 @@ use std::io::IsTerminal as _;
 
 use serde::Serialize;
 
+use crate::plan::quote::is_harmful;
 use crate::plan::{Origin, Place};
 
 /// How much a diagnostic matters.
@@ -256,13 +257,9 @@ fn excerpt(place: &Place, style: Style, colour: &str) -> String {
 
 /// Text without anything a terminal would obey: control characters, and marks that turn the direction of writing.
 pub fn escape(text: &str) -> String {
-    let harmful = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if harmful(c) {
+        if is_harmful(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);
