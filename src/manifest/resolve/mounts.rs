@@ -247,7 +247,13 @@ pub(super) const DEFAULT_DEVICES: [&str; 5] = ["null", "zero", "full", "random",
 fn devices(context: &Context<'_>, mounts: &mut Vec<Planned>) {
     let default = Origin::Default("few programs run without them, and none of them reaches anything");
     let wanted: Vec<(DeviceName, Origin)> = match &context.manifest.tree.devices {
-        Some(named) => named.iter().map(|name| (name.value, name.origin.clone())).collect(),
+        // Named twice, by an included file as well or as `ptmx` beside `pts`, it is one.
+        Some(named) => named
+            .iter()
+            .enumerate()
+            .filter(|(at, name)| !named[..*at].iter().any(|other| other.value == name.value))
+            .map(|(_, name)| (name.value, name.origin.clone()))
+            .collect(),
         None => DEVICES
             .into_iter()
             .filter(|device| DEFAULT_DEVICES.contains(&device.name))

@@ -6,9 +6,9 @@ use super::super::accounts::Accounts;
 use super::super::testing::{Scene, brief};
 use super::super::tree::{Nodes, tree_steps};
 use super::*;
-use crate::manifest::schema::{Link, Manifest};
+use crate::manifest::schema::{DeviceName, Link, Manifest};
 use crate::plan::Mode;
-use crate::plan::step::Action;
+use crate::plan::step::{Action, DEVICES};
 use crate::sys::host::Host;
 
 #[test]
@@ -184,4 +184,19 @@ fn an_ordinary_user_gets_places_for_devices() {
     let ordinary = Host { uid: 1000, ..scene.host.clone() };
     let steps = tree_steps(&Manifest::default(), &ordinary, &Accounts::default(), Nodes::Made).unwrap().steps;
     assert!(steps.iter().map(brief).any(|step| step == "text 0644 /dev/null"));
+}
+
+#[test]
+fn a_device_that_is_named_twice_is_one() {
+    let scene = Scene::new("devices");
+    let steps = |names: &[DeviceName]| {
+        let mut manifest = Manifest::default();
+        let listed = names.iter().zip(1..).map(|(name, line)| scene.at(line, *name));
+        manifest.tree.devices = Some(listed.collect());
+        let run = scene.run(&manifest).unwrap();
+        run.steps.iter().map(|step| step.action.to_string()).collect::<Vec<_>>()
+    };
+    let (null, pts, shm, log) =
+        (DeviceName::Node(DEVICES[0]), DeviceName::Pts, DeviceName::Shm, DeviceName::Log);
+    assert_eq!(steps(&[null, pts, pts, shm, log, null, log, shm]), steps(&[null, pts, shm, log]));
 }
