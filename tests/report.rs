@@ -59,15 +59,30 @@ fn a_report_tells_signals_time_limits_and_failures() {
 #[test]
 fn a_report_that_cannot_be_written_is_found_out_first() {
     let directory = jail("echo ran");
-    directory.stockade(["run", "--report", "no/such/file", "./told.toml"]).expect(
-        125,
-        "",
-        concat!(
-            "error: cannot write the report `no/such/file`\n",
-            "  why: No such file or directory (os error 2)\n",
-            "hint: name a file that you may write\n",
-        ),
-    );
+    let refused = |place: &str, why: &str| {
+        let expected = format!(
+            "error: cannot write the report `{place}`\n  why: {why}\nhint: name a file that you may write\n"
+        );
+        directory.stockade(["run", "--report", place, "./told.toml"]).expect(125, "", &expected);
+        directory.stockade(["once", "--report", place, "--", "echo", "ran"]).expect(125, "", &expected);
+    };
+    refused("no/such/file", "No such file or directory (ENOENT)");
+    // As a jail could have put one into a directory that it shares with the host.
+    directory.write("precious", "of the host");
+    std::os::unix::fs::symlink("precious", directory.join("planted")).unwrap();
+    refused("planted", "it is a symbolic link, which is not followed");
+    assert_eq!(std::fs::read_to_string(directory.join("precious")).unwrap(), "of the host");
+}
+
+#[test]
+fn a_report_goes_to_a_descriptor_by_its_link() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let directory = jail("exit 7");
+    let output = directory.stockade(["run", "--report", "/dev/stdout", "./told.toml"]).output();
+    let report: Value = serde_json::from_str(&output.stdout).expect(&output.stdout);
+    assert_eq!(report["exit_code"], 7);
 }
 
 #[test]

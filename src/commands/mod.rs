@@ -19,6 +19,7 @@ mod overlay;
 mod pid_file;
 mod prepare;
 mod remove;
+mod report_file;
 mod run;
 mod select;
 mod serve;

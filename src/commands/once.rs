@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::overlay::Overlays;
 use super::prepare::{Jail, Result};
-use super::{diagnose, manifest_file, run};
+use super::{diagnose, manifest_file, report_file, run};
 use crate::cli::{Once, descriptor_content};
 use crate::error::{self, Failure, exit};
 use crate::manifest::once::{Asked, Facts, Found, option_for};
@@ -56,7 +56,7 @@ pub(super) fn once(options: &Once) -> Result<u8> {
     }
     if let Some((path, mut file)) = report {
         let text = format!("{:#}\n", report::json(&jail.name, &course, code));
-        file.write_all(text.as_bytes()).map_err(|error| run::not_reported(path, &error))?;
+        file.write_all(text.as_bytes()).map_err(|error| report_file::not_written(path, &error))?;
     }
     run::end_if_interrupted(course.interrupted);
     result
@@ -105,7 +105,7 @@ fn report_file(place: &str) -> Result<File> {
     if place.bytes().all(|byte| byte.is_ascii_digit()) {
         return descriptor("--report", place);
     }
-    File::create(place).map_err(|error| run::not_reported(place, &error))
+    report_file::create(place)
 }
 
 /// What the options amount to.

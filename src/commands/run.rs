@@ -1,7 +1,6 @@
 //! `run`: builds the tree if it is not there, then runs the program in it, in the foreground.
 
 use std::cell::Cell;
-use std::fs::File;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use super::background::{self, Background};
 use super::overlay::Overlays;
 use super::pid_file::PidFile;
 use super::prepare::{Jail, Result};
-use super::{failure, limits, obstacle};
+use super::{failure, limits, obstacle, report_file};
 use crate::cli;
 use crate::error::{self, Failure, exit};
 use crate::jail::state::Unwritten;
@@ -86,7 +85,7 @@ fn reported(options: &cli::Run, request: &Request, background: Option<&Backgroun
     let report = options
         .report
         .as_deref()
-        .map(|path| File::create(path).map(|file| (path, file)).map_err(|error| not_reported(path, &error)))
+        .map(|path| report_file::create(path).map(|file| (path, file)))
         .transpose()?;
     let pid_file = options.pid_file.as_deref().map(|path| PidFile::open(Path::new(path)));
     let pid_file = pid_file.transpose().map_err(|error| not_written(&error))?;
@@ -111,7 +110,7 @@ fn reported(options: &cli::Run, request: &Request, background: Option<&Backgroun
             if let Err(failure) = result {
                 failure.report();
             }
-            return Err(not_reported(path, &error));
+            return Err(report_file::not_written(path, &error));
         }
     }
     end_if_interrupted(course.interrupted);
@@ -155,16 +154,6 @@ pub(super) fn interrupt(
 fn has_failed_at_once(course: &Course) -> bool {
     let is_soon = course.used.as_ref().is_some_and(|used| used.wall < AT_ONCE);
     is_soon && matches!(course.ended, Ended::Exited(status) if status != 0)
-}
-
-/// A report that cannot be written.
-pub(super) fn not_reported(path: &str, error: &std::io::Error) -> Failure {
-    Failure::new(
-        Diagnostic::error(format!("cannot write the report `{path}`"))
-            .why(error.to_string())
-            .hint("name a file that you may write"),
-        exit::FAILED,
-    )
 }
 
 /// Who waits for the program.
