@@ -1,6 +1,6 @@
 //! A jail that lies in wait for whoever joins it.
 
-use crate::support::{Jail, Running, is_root};
+use crate::support::{Jail, Running, finish, is_root};
 use crate::{common, expect, stockade};
 
 /// Joins a jail again and again whose program, with these rights, tries to take hold of the joiner.
@@ -92,5 +92,29 @@ fn nor_is_one_that_says_that_it_could_not() {
     let refused = "error: jail `liar` is not to be joined\n";
     assert!(ended.code == Some(125) && ended.stderr.starts_with(refused), "{ended:?}");
     expect(&jail, &["stop", "--timeout=0", "liar"], 0, "", "killed jail `liar`\n");
+    running.wait();
+}
+
+#[test]
+fn a_working_directory_that_has_become_a_link_to_a_descriptor_leads_nowhere() {
+    // CVE-2024-21626, with descriptors of the joiner and of its caller.
+    let more = "program.user = \"root\"\nprogram.working_directory = \"/work\"\ntree.directories = [\"/work\"]\nroot.read_only = false";
+    let jail = Jail::shell("planted", more);
+    let mut running = jail.start(&["echo ready; exec busybox sleep 1000"]);
+    running.expect("ready");
+    let work = jail.tree().join("work");
+    std::fs::remove_dir(&work).unwrap();
+    for descriptor in 3..30 {
+        std::os::unix::fs::symlink(format!("/proc/self/fd/{descriptor}"), &work).unwrap();
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "exec 7</etc; exec \"$@\"", "sh"]).arg(common::binary());
+        command.args(["exec", "planted", "--", "/bin/busybox", "ls"]);
+        command.env("STOCKADE_STATE_DIR", jail.path("state")).env("NO_COLOR", "1");
+        let ended = finish(&mut command);
+        assert_eq!((ended.stdout.as_str(), ended.code), ("", Some(125)), "{descriptor}: {}", ended.stderr);
+        assert!(ended.stderr.contains("cannot change to the directory `/work`"), "{}", ended.stderr);
+        std::fs::remove_file(&work).unwrap();
+    }
+    expect(&jail, &["stop", "--timeout=0", "planted"], 0, "", "killed jail `planted`\n");
     running.wait();
 }
