@@ -224,6 +224,11 @@ impl<'a> Jail<'a> {
         })
     }
 
+    /// Whether the jail runs already, and a program is to join it.
+    fn is_joined(self) -> bool {
+        self.steps.iter().any(|step| matches!(step.action, Action::JoinNamespaces { .. }))
+    }
+
     /// What is made at a path of a tree in memory.
     fn made(self, path: &Path) -> Option<&'a Furniture> {
         self.steps.iter().find_map(|step| match &step.action {
@@ -297,12 +302,12 @@ impl<'a> Jail<'a> {
             }
         }
         if spot.mount.is_none() && self.is_in_memory() && self.made(&spot.path).is_none() {
-            return Some(absent(spot, file));
+            return Some(absent(spot, file, self.is_joined()));
         }
         let metadata = match spot.root.metadata(&spot.path) {
             Ok(metadata) => metadata,
             Err(links::Error::Missing { .. } | links::Error::NotADirectory { .. }) => {
-                return Some(absent(spot, file));
+                return Some(absent(spot, file, self.is_joined()));
             }
             Err(error) => return Some(Diagnosis { why: vec![error.to_string()], hint: None }),
         };
@@ -379,13 +384,22 @@ impl<'a> Jail<'a> {
 }
 
 /// A file that is not there, by what it is for.
-fn absent(spot: &Spot, file: &File) -> Diagnosis {
+fn absent(spot: &Spot, file: &File, joins: bool) -> Diagnosis {
     let path = file.path.display();
     let on_host = Root::host().real(&file.path).is_ok();
     match (&file.role, &spot.mount) {
         (Role::Program, Some(mount)) => Diagnosis::new(
             not_behind(&spot.path, mount),
             "put it there, or correct `command` under [program]",
+        ),
+        // A build has seen to the manifest's program, but not to what `exec` is told to start.
+        (Role::Program, None) if joins => Diagnosis::new(
+            format!("there is no `{path}` in the jail"),
+            if on_host {
+                format!("add `{path}` to `programs` under [tree], build the jail and start it anew")
+            } else {
+                "name a program that is in the jail".to_owned()
+            },
         ),
         (Role::Program, None) => Diagnosis::new(
             format!("there is no `{path}` in the tree any more, as something has changed it"),

@@ -108,7 +108,14 @@ fn exit_codes_and_bytes_pass_as_with_run() {
     let shell = |script: &str| told(&jail, &["exec", "codes", "--", "/bin/sh", "-c", script]);
     assert_eq!(shell("exit 7").code, Some(7));
     assert_eq!(shell("kill -KILL $$").code, Some(137));
-    assert_eq!(told(&jail, &["exec", "codes", "--", "/nothing"]).code, Some(127));
+    // A build has nothing to do with what is not in the tree, unless the host has it.
+    let absent = |path: &str, hint: &str| {
+        let ended = told(&jail, &["exec", "codes", "--", path]);
+        let expected = format!("\n  why: there is no `{path}` in the jail\nhint: {hint}\n");
+        assert!(ended.code == Some(127) && ended.stderr.ends_with(&expected), "{}", ended.stderr);
+    };
+    absent("/nothing", "name a program that is in the jail");
+    absent("/usr/bin/env", "add `/usr/bin/env` to `programs` under [tree], build the jail and start it anew");
     assert_eq!(told(&jail, &["exec", "codes", "--", "nothing"]).code, Some(127));
     assert_eq!(told(&jail, &["exec", "codes", "--", "/etc/passwd"]).code, Some(126));
     let absent = "error: jail `code` does not run\nhint: did you mean `codes`?\n";
