@@ -26,6 +26,8 @@ pub(super) struct Controls {
     origin: Option<Origin>,
     /// Why a limit cannot be had, and which.
     missing: Vec<At<String>>,
+    /// Whether one of them is that on memory, which has a poor relation among those of setrlimit(2).
+    lacks_memory: bool,
 }
 
 /// Why a limit cannot be had, and what to do.
@@ -91,10 +93,8 @@ impl Controls {
         }
         let hierarchies = cgroup::hierarchies(&context.host.root);
         for limit in wanted {
-            if let Err(mut missing) = found.add(context, &hierarchies, limit) {
-                if limit.value.control == Control::Memory {
-                    missing.cure += "; `address_space` (RLIMIT_AS) limits the memory of each process alone";
-                }
+            if let Err(missing) = found.add(context, &hierarchies, limit) {
+                found.lacks_memory |= limit.value.control == Control::Memory;
                 found.missing.push(At { value: missing.to_string(), origin: limit.origin.clone() });
             }
         }
@@ -234,6 +234,9 @@ impl Controls {
         let first = self.missing.first()?;
         let mut reasons: Vec<&str> = self.missing.iter().map(|reason| reason.value.as_str()).collect();
         reasons.dedup();
+        if self.lacks_memory {
+            reasons.push("`address_space` (RLIMIT_AS) limits the memory of each process alone");
+        }
         Some((reasons.join("; "), first.origin.clone()))
     }
 

@@ -217,6 +217,18 @@ fn a_group_of_version_2_that_is_not_ours_is_left_alone() {
 }
 
 #[test]
+fn what_several_limits_lack_is_said_once() {
+    let scene = second_version("session-1.scope", "", false);
+    let wanted = manifest(&scene, &[(Control::Memory, "32M"), (Control::Tasks, "12"), (Control::Cpu, "20%")]);
+    assert_eq!(
+        missing(&scene, &wanted),
+        "systemd manages the group `/cg/session-1.scope` and has not delegated it: start it by `systemd-run --scope -p \
+         Delegate=yes stockade run …`, or say `Delegate=yes` in its unit; `address_space` (RLIMIT_AS) limits the memory \
+         of each process alone"
+    );
+}
+
+#[test]
 fn a_jail_of_the_hosts_root_has_its_tasks_limited_where_that_can_be() {
     let scene = first_version();
     let mut manifest = Manifest::default();
