@@ -1,11 +1,13 @@
 //! `limit`, `freeze`, `thaw`: what is done to running jails by their control groups.
 
-use super::prepare::Result;
+use super::prepare::{Jail, Result};
 use super::select;
 use crate::cli;
 use crate::error::{Failure, exit};
 use crate::jail::groups::{Error, Groups};
 use crate::jail::running::Running;
+use crate::manifest::resolve::Rate;
+use crate::manifest::resolve::control_groups::Missing;
 use crate::manifest::suggest;
 use crate::plan::{Control, ControlLimit};
 use crate::report::diagnostic::Diagnostic;
@@ -15,12 +17,43 @@ pub(super) fn limit(options: &cli::Limit) -> Result<u8> {
     if options.limits.is_empty() {
         return Err(usage("no limit is given", "write `stockade limit JAIL memory=64M`".into()));
     }
-    let limits = options.limits.iter().map(|text| parsed(text)).collect::<Result<Vec<_>>>()?;
+    let is_rate = |text: &&String| text.contains('=') && Rate::find(key(text)).is_some();
+    let (rates, amounts): (Vec<&String>, Vec<&String>) = options.limits.iter().partition(is_rate);
+    let limits = amounts.into_iter().map(|text| parsed(text)).collect::<Result<Vec<_>>>()?;
     // By what the kernel needs, not by how it was typed: swap is counted from the limit on memory.
     let in_order = Control::ALL.into_iter();
     let in_order = in_order.flat_map(|control| limits.iter().filter(move |limit| limit.control == control));
     let limits: Vec<ControlLimit> = in_order.copied().collect();
-    each(std::slice::from_ref(&options.jail), "change the limits of", |groups| groups.set(&limits))
+    for running in select::some(&options.jail)? {
+        change(&running, &limits, &rates)?;
+    }
+    Ok(0)
+}
+
+/// What `limit` does to a jail.
+const CHANGE: &str = "change the limits of";
+
+/// Changes limits of one run: amounts, and what is no single number, which is read as its manifest with that over it.
+fn change(running: &Running, amounts: &[ControlLimit], rates: &[&String]) -> Result<()> {
+    let sets: Vec<String> = rates.iter().map(|text| format!("limits.{}", bare(text))).collect();
+    // All of it is read before any of it is written.
+    let jail = (!sets.is_empty()).then(|| Jail::of_running_with(&running.entry, &sets)).transpose();
+    let jail = jail.map_err(|failure| failure.code(exit::USAGE))?;
+    on(running, CHANGE, &|groups| groups.set(amounts))?;
+    let (Some(jail), Some(groups)) = (jail, running.groups()) else { return Ok(()) };
+    let failed = |error| failure(running, CHANGE, error);
+    for rate in rates.iter().filter_map(|text| Rate::find(key(text))) {
+        let held = groups.held(rate.controllers, rate.key).map_err(failed)?;
+        let (limits, parent) = (&jail.loaded.manifest.limits, held.parent());
+        let settings = rate
+            .again(limits, &jail.host, (held.version(), &parent), &|file| held.read(file))
+            .map_err(|Missing { what, cure }| {
+                let failed = Diagnostic::error(format!("cannot {CHANGE} jail `{}`", running.entry.jail));
+                Failure::new(failed.why(what).hint(cure), exit::FINDING)
+            })?;
+        held.write(&settings, rate.key).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Stops all processes of jails.
@@ -33,13 +66,22 @@ pub(super) fn thaw(options: &cli::Thaw) -> Result<u8> {
     each(&options.jails, "thaw", Groups::thaw)
 }
 
+/// A limit as it is typed, without the table it is in.
+fn bare(text: &str) -> &str {
+    text.strip_prefix("limits.").unwrap_or(text)
+}
+
+/// The key of one.
+fn key(text: &str) -> &str {
+    bare(text).split('=').next().unwrap_or_default()
+}
+
 /// A limit as it is typed.
 fn parsed(text: &str) -> Result<ControlLimit> {
-    let keys = || Control::ALL.into_iter().map(Control::key);
-    let Some((key, value)) = text.split_once('=') else {
+    let keys = || Control::ALL.into_iter().map(Control::key).chain(Rate::ALL.map(|rate| rate.key));
+    let Some((key, value)) = bare(text).split_once('=') else {
         return Err(usage(&format!("`{text}` is no limit"), "write KEY=VALUE, such as `memory=64M`".into()));
     };
-    let key = key.strip_prefix("limits.").unwrap_or(key);
     let Some(control) = Control::find(key) else {
         let hint = match suggest::nearest(key, keys()) {
             Some(near) => format!("did you mean `{near}`?"),
@@ -84,16 +126,19 @@ fn on(
     purpose: &str,
     act: &impl Fn(&Groups) -> std::result::Result<(), Error>,
 ) -> Result<()> {
-    let name = &running.entry.jail;
     // One that has ended meanwhile has nothing left to be changed.
     let Some(groups) = running.groups() else { return Ok(()) };
-    let Err(error) = act(&groups) else { return Ok(()) };
+    act(&groups).map_err(|error| failure(running, purpose, error))
+}
+
+/// What people are told of a change that was not made.
+fn failure(running: &Running, purpose: &str, error: Error) -> Failure {
+    let name = &running.entry.jail;
     let failed = Diagnostic::error(format!("cannot {purpose} jail `{name}`"));
     let (failed, code) = match error {
-        Error::Absent(control) => (
-            failed.why(format!("it has no control group that holds `{}`", control.key())).hint(format!(
-                "write `{}` under `[limits]` and start it again: a jail gets the groups that its limits need",
-                control.key()
+        Error::Absent(key) => (
+            failed.why(format!("it has no control group that holds `{key}`")).hint(format!(
+                "write `{key}` under `[limits]` and start it again: a jail gets the groups that its limits need"
             )),
             exit::FINDING,
         ),
@@ -129,7 +174,7 @@ fn on(
             (failed, exit::FAILED)
         }
     };
-    Err(Failure::new(failed, code))
+    Failure::new(failed, code)
 }
 
 #[cfg(test)]

@@ -38,7 +38,10 @@ fn attempt(options: &cli::Exec, command: Vec<OsString>) -> Result<u8> {
         return Err(jail.findings(vec![finding]));
     }
     // Its control groups are there, and joined.
-    jail.loaded.manifest.limits.controls.clear();
+    let limits = &mut jail.loaded.manifest.limits;
+    limits.controls.clear();
+    limits.io_max.clear();
+    (limits.allowed_cpus, limits.device_policy) = (None, None);
     let program = &mut jail.loaded.manifest.program;
     program.command = Some(At { value: command, origin: Origin::CommandLine("exec".into()) });
     // The jail has a PID 1 already; what is needed is a process that joins it, and one in it that becomes the program.

@@ -62,9 +62,15 @@ impl Jail {
 
     /// A jail that runs, as it was started, whatever its manifest says by now.
     pub(super) fn of_running(entry: &state::Entry) -> Result<Self> {
-        let loaded = manifest::load_again(&entry.sources, &entry.sets)
+        Self::of_running_with(entry, &[])
+    }
+
+    /// The same with these over it, as by `--set`.
+    pub(super) fn of_running_with(entry: &state::Entry, more: &[String]) -> Result<Self> {
+        let sets = [entry.sets.as_slice(), more].concat();
+        let loaded = manifest::load_again(&entry.sources, &sets)
             .map_err(|findings| Failure::findings(findings, Path::new("")))?;
-        Self::of(loaded, entry.sets.clone())
+        Self::of(loaded, sets)
     }
 
     /// With the facts it is resolved against.

@@ -13,7 +13,7 @@ use nix::sys::stat::Mode;
 
 use super::cgroup::{Switch, directory, freezer};
 use super::child::write_to;
-use crate::plan::control::{Control, ControlLimit, Version};
+use crate::plan::control::{Control, ControlLimit, Setting, Version};
 use crate::sys::{self, cgroup};
 
 /// How long all processes may take to stop: one that waits for a disk stops when it has its answer.
@@ -28,7 +28,35 @@ pub struct Groups(Vec<Live>);
 struct Live {
     version: Version,
     controllers: Option<Vec<String>>,
+    path: PathBuf,
     directory: OwnedFd,
+}
+
+/// One of them, for a limit that is more than a number.
+#[derive(Clone, Copy, Debug)]
+pub struct Held<'a>(&'a Live);
+
+impl Held<'_> {
+    /// Its version.
+    pub const fn version(self) -> Version {
+        self.0.version
+    }
+
+    /// The group it was made in.
+    pub fn parent(self) -> PathBuf {
+        self.0.path.parent().map(Path::to_owned).unwrap_or_default()
+    }
+
+    /// What one of its files says; nothing if it has none.
+    pub fn read(self, file: &str) -> String {
+        self.0.text(file).unwrap_or_default()
+    }
+
+    /// Writes its files, in this order, for the limit of this key.
+    pub fn write(self, settings: &[Setting], key: &'static str) -> Result<(), Error> {
+        let write = |setting: &Setting| self.0.write(setting.file, &setting.value);
+        settings.iter().try_for_each(write).map_err(absent_if_missing(Error::Absent(key)))
+    }
 }
 
 /// What a jail has used by the count of its control groups; `None` for what none of them counts.
@@ -45,8 +73,8 @@ pub(super) struct Used {
 /// Why nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The jail has no group that holds this.
-    Absent(Control),
+    /// The jail has no group that holds the limit of this key.
+    Absent(&'static str),
     /// It has none by which it could be stopped.
     NoFreezer,
     /// In version 1 swap is counted together with memory, which has no limit.
@@ -75,7 +103,7 @@ impl Groups {
         let live = found.into_iter().filter(|found| ours(&found.directory)).filter_map(|found| {
             let version = if found.controllers.is_some() { Version::One } else { Version::Two };
             let directory = directory(&found.directory).ok()?;
-            Some(Live { version, controllers: found.controllers, directory })
+            Some(Live { version, controllers: found.controllers, path: found.directory, directory })
         });
         Self(live.collect())
     }
@@ -85,13 +113,18 @@ impl Groups {
         limits.iter().try_for_each(|limit| self.set_one(*limit))
     }
 
-    fn set_one(&self, limit: ControlLimit) -> Result<(), Error> {
-        let absent = Error::Absent(limit.control);
-        let controller = limit.control.controller();
+    /// The one that has one of these controllers, for the limit of this key. That of version 2 may have any.
+    pub fn held(&self, controllers: &[&str], key: &'static str) -> Result<Held<'_>, Error> {
         let has = |live: &&Live| {
-            live.controllers.as_ref().is_none_or(|all| all.iter().any(|name| name == controller))
+            let known = |name: &String| controllers.contains(&name.as_str());
+            live.controllers.as_ref().is_none_or(|all| all.iter().any(known))
         };
-        let live = self.0.iter().find(has).ok_or(absent)?;
+        self.0.iter().find(has).map(Held).ok_or(Error::Absent(key))
+    }
+
+    fn set_one(&self, limit: ControlLimit) -> Result<(), Error> {
+        let absent = Error::Absent(limit.control.key());
+        let Held(live) = self.held(&[limit.control.controller()], limit.control.key())?;
         let file = limit.control.file(live.version).ok_or(absent)?;
         match (live.version, limit.control) {
             (Version::One, Control::Memory) => live.set_memory(limit),
@@ -194,7 +227,7 @@ impl Live {
     /// Version 1: the limit on memory, with as much swap beside it as before. The one on both can never be the lower one, so which is
     /// written first depends on where they go.
     fn set_memory(&self, limit: ControlLimit) -> Result<(), Error> {
-        let absent = Error::Absent(limit.control);
+        let absent = Error::Absent(limit.control.key());
         let memory = self.number(MEMORY).ok_or(absent)?;
         let value = limit.value(Version::One, None);
         let Some(both) = self.number(BOTH) else {

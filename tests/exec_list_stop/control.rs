@@ -80,6 +80,89 @@ hint: write `io_weight` under `[limits]` and start it again: a jail gets the gro
     assert!(child.wait().unwrap().success());
 }
 
+/// Those of them that are no single number.
+#[test]
+fn processors_rates_and_devices_are_changed_while_it_runs() {
+    let found = ::stockade::sys::cgroup::hierarchies(std::path::Path::new("/"));
+    let first = |controller: &str| found.iter().find(|hierarchy| hierarchy.has(controller));
+    let (Some(cpuset), Some(blkio), Some(devices)) = (first("cpuset"), first("blkio"), first("devices"))
+    else {
+        return eprintln!("SKIP: needs cgroup v1 with `cpuset`, `blkio` and `devices`");
+    };
+    let Some(disk) = disk().filter(|_| has_groups()) else {
+        return eprintln!("SKIP: needs a block device");
+    };
+    let name = own_name("rates");
+    let jail = Jail::shell(
+        name,
+        &format!(
+            "limits.allowed_cpus = [0]\nlimits.device_policy = \"closed\"\n\
+             limits.io_max = [{{ device = \"{disk}\", read_bandwidth = \"1M\" }}]"
+        ),
+    );
+    let mut running = jail.start(&["echo ready; exec busybox sleep 1000"]);
+    running.expect("ready");
+    let read = |group: &::stockade::sys::cgroup::Hierarchy, file: &str| {
+        let path = group.directory.join(format!("stockade-{name}")).join(file);
+        std::fs::read_to_string(path).unwrap().trim().to_owned()
+    };
+    let rates = || {
+        ["read_bps", "write_bps", "read_iops", "write_iops"].map(|rate| {
+            let text = read(blkio, &format!("blkio.throttle.{rate}_device"));
+            text.split_once(' ').map(|(_, rate)| rate.parse::<u64>().unwrap())
+        })
+    };
+    let allowed = |processors: &str| {
+        let (cpus, status) = (read(cpuset, "cpuset.cpus"), stockade(&jail, &["exec", name, "--"]));
+        let mut status = status;
+        let status = finish(status.args(["/bin/busybox", "grep", "Cpus_allowed_list", "/proc/self/status"]));
+        (cpus, status.stdout) == (processors.to_owned(), format!("Cpus_allowed_list:\t{processors}\n"))
+    };
+    assert!(allowed("0"));
+    assert_eq!(rates(), [Some(1 << 20), None, None, None]);
+
+    // What the new list does not name is limited no more.
+    let all = std::fs::read_to_string(cpuset.directory.join("cpuset.cpus")).unwrap().trim().to_owned();
+    let io = format!("io_max=[{{ device = \"{disk}\", write_iops = 77 }}]");
+    expect(
+        &jail,
+        &["limit", name, &format!("allowed_cpus={all}"), &io, "limits.device_policy=auto"],
+        0,
+        "",
+        "",
+    );
+    assert!(allowed(&all));
+    assert_eq!(rates(), [None, None, None, Some(77)]);
+    assert_eq!(read(devices, "devices.list"), "a *:* rwm");
+    expect(&jail, &["limit", name, "io_max=[]", "device_policy=closed"], 0, "", "");
+    assert_eq!(rates(), [None; 4]);
+    assert!(!read(devices, "devices.list").contains("*:* rwm"));
+
+    // A list is read as the manifest's, and nothing is changed by one that is wrong.
+    let wrong = "error: `x` is not a list of processors\n  --> --set limits.allowed_cpus=x\n\
+                 hint: write numbers up to 8191 and ranges, such as `\"0-3,8\"`\n";
+    expect(&jail, &["limit", name, "allowed_cpus=x", "device_policy=auto"], 2, "", wrong);
+    let none = format!(
+        "error: cannot change the limits of jail `{name}`\n  why: the group `{}` has no processor 8191, but {all}\n\
+         hint: name some of those\n",
+        cpuset.directory.display()
+    );
+    expect(&jail, &["limit", name, "allowed_cpus=8191"], 1, "", &none);
+    assert!(allowed(&all) && !read(devices, "devices.list").contains("*:* rwm"));
+    expect(&jail, &["stop", name], 0, "", &format!("stopped jail `{name}`\n"));
+    running.wait();
+}
+
+/// A whole disk of this host, if it has one.
+fn disk() -> Option<String> {
+    let names = std::fs::read_dir("/sys/block").ok()?.flatten().map(|entry| entry.file_name());
+    let is_disk = |name: &std::ffi::OsString| !name.to_string_lossy().starts_with(['l', 'r', 'z']);
+    names
+        .filter(is_disk)
+        .map(|name| format!("/dev/{}", name.display()))
+        .find(|path| std::path::Path::new(path).exists())
+}
+
 #[test]
 fn a_limit_that_is_none_is_told() {
     let jail = Jail::shell("none", "");

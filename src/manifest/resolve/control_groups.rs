@@ -114,13 +114,13 @@ impl Controls {
         if let Some(policy) = closed {
             let settings = |place: &Place| match place.version {
                 Version::One => Ok(rates::devices()),
-                Version::Two => Err(Missing::new(NO_DEVICES, NO_DEVICES_CURE)),
+                Version::Two => Err(rates::no_devices()),
             };
             // Of version 2 there is no such controller to be found, whatever else is missing.
             if hierarchies.iter().any(|hierarchy| hierarchy.has("devices")) {
                 found.add_settings(context.host, &hierarchies, "devices", &policy.origin, &settings);
             } else {
-                let missing = Missing::new(NO_DEVICES, NO_DEVICES_CURE);
+                let missing = rates::no_devices();
                 found.missing.push(At { value: missing.to_string(), origin: policy.origin.clone() });
             }
         }
@@ -332,10 +332,6 @@ impl Place {
 /// Version 1 is not handed on to users, and lacks some limits.
 const UNIFIED: &str = "run as root, or boot with systemd.unified_cgroup_hierarchy=1 for cgroup v2";
 const UNIFIED_ALONE: &str = "boot with systemd.unified_cgroup_hierarchy=1 for cgroup v2";
-
-/// Version 2 has no controller of devices: a BPF program decides there, which systemd(1) can bring and we do not.
-const NO_DEVICES: &str = "cgroup v2 has no files for devices, and version 1 has no hierarchy with them here";
-const NO_DEVICES_CURE: &str = "leave `device_policy` out: devices work below /dev alone; or say `DevicePolicy=closed` in a unit that starts the jail";
 
 /// Whether version 1 has controllers; systemd has a hierarchy of it without any.
 fn is_mixed(hierarchies: &[Hierarchy]) -> bool {

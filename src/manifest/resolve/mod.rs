@@ -61,3 +61,4 @@ pub use key::{may_write_tree, shows, tree_key};
 pub use owner::{package_of, packages_of};
 pub use packages::listed as package_files;
 pub use passed::count as passed_count;
+pub use rates::Rate;

@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::sys::stat::{major, minor};
 
 use super::control_groups::Missing;
-use crate::manifest::schema::IoMax;
+use crate::manifest::schema::{DevicePolicy, IoMax, Limits};
 use crate::plan::control::{Setting, Version};
 use crate::plan::step::DEVICES;
 use crate::sys::cgroup;
@@ -42,6 +42,70 @@ pub(super) fn io(host: &Host, version: Version, limit: &IoMax) -> Result<Vec<Set
             vec![setting("io.max", format!("{major}:{minor} {}", words.join(" ")))]
         }
     })
+}
+
+/// One of these limits, for a jail that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Its key in `[limits]`.
+    pub key: &'static str,
+    /// The controllers that hold it: version 1 and version 2 may have a name for it each.
+    pub controllers: &'static [&'static str],
+}
+
+impl Rate {
+    /// All of them.
+    pub const ALL: [Self; 3] = [
+        Self { key: "allowed_cpus", controllers: &["cpuset"] },
+        Self { key: "io_max", controllers: &["blkio", "io"] },
+        Self { key: "device_policy", controllers: &["devices"] },
+    ];
+
+    /// The one of a key.
+    pub fn find(key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rate| rate.key == key)
+    }
+
+    /// What is written to a group in `parent` that is there already, whose files `read` tells, so that it holds what these limits
+    /// say and nothing else.
+    pub fn again(
+        self,
+        limits: &Limits,
+        host: &Host,
+        (version, parent): (Version, &Path),
+        read: &dyn Fn(&str) -> String,
+    ) -> Result<Vec<Setting>, Missing> {
+        match (self.key, version) {
+            ("io_max", _) => {
+                let mut settings = lifted(version, read);
+                for limit in &limits.io_max {
+                    settings.extend(io(host, version, &limit.value)?);
+                }
+                Ok(settings)
+            }
+            ("device_policy", Version::Two) => Err(no_devices()),
+            ("device_policy", Version::One) => Ok(match &limits.device_policy {
+                Some(policy) if policy.value == DevicePolicy::Closed => devices(),
+                _ => vec![setting("devices.allow", "a".to_owned())],
+            }),
+            _ => limits
+                .allowed_cpus
+                .as_ref()
+                .map_or(Ok(Vec::new()), |list| cpus(host, version, parent, &list.value)),
+        }
+    }
+}
+
+/// What lifts the rates that a group's files tell of.
+fn lifted(version: Version, read: &dyn Fn(&str) -> String) -> Vec<Setting> {
+    let lift = |file: &'static str, none: &str| -> Vec<Setting> {
+        let disk = |line: &str| line.split_once(' ').map(|(disk, _)| setting(file, format!("{disk} {none}")));
+        read(file).lines().filter_map(disk).collect()
+    };
+    match version {
+        Version::One => RATES.iter().flat_map(|(file, _)| lift(file, "0")).collect(),
+        Version::Two => lift("io.max", "rbps=max wbps=max riops=max wiops=max"),
+    }
 }
 
 /// The disk that a block device is of, or on which something is: what is read from a part of it is counted for the whole.
@@ -87,6 +151,14 @@ pub(super) fn cpus(
     // In version 1 nobody can join a group that does not say where its memory is either.
     let memory = memory.map(|file| setting(file, read(file)));
     Ok(memory.into_iter().chain([setting("cpuset.cpus", list)]).collect())
+}
+
+/// Version 2 has no controller of devices: a BPF program decides there, which systemd(1) can bring and we do not.
+pub(super) fn no_devices() -> Missing {
+    Missing::new(
+        "cgroup v2 has no files for devices, and version 1 has no hierarchy with them here",
+        "leave `device_policy` out: devices work below /dev alone; or say `DevicePolicy=closed` in a unit that starts the jail",
+    )
 }
 
 /// Whether a number is in a list such as `0-3,8`.

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use super::super::control_groups::{Missing, available};
+use super::super::rates::Rate;
 use super::super::run::Run;
 use super::super::testing::Scene;
 use crate::manifest::schema::{DevicePolicy, IoMax, Manifest, Network};
-use crate::plan::control::Version;
+use crate::plan::control::{Setting, Version};
 use crate::plan::step::Action;
 use crate::plan::{Account, Control, ControlLimit, Enforcement, HostPath, Layer};
 
@@ -310,4 +311,51 @@ fn rates_and_processors_are_written_in_the_words_of_each_version() {
     assert_eq!(steps[0], expected);
     manifest.limits.device_policy = Some(scene.at(3, DevicePolicy::Closed));
     assert!(missing(&scene, &manifest).starts_with("cgroup v2 has no files for devices"));
+}
+
+#[test]
+fn rates_of_a_group_that_is_there_are_lifted_before_new_ones_are_written() {
+    let scene = Scene::new("groups-again");
+    scene
+        .file("cg/cpuset.cpus.effective", "0-3\n")
+        .file("cg/cpuset.cpus", "0-3\n")
+        .file("cg/cpuset.mems", "0\n");
+    let manifest = of_other_kinds(&scene);
+    let again = |key: &str, version, read: &dyn Fn(&str) -> String| {
+        let rate = Rate::find(key).unwrap();
+        let place = (version, Path::new("/cg"));
+        let settings = rate.again(&manifest.limits, &scene.host, place, read)?;
+        let shown = |setting: &Setting| format!("{}={}", setting.file, setting.value);
+        Ok::<_, Missing>(settings.iter().map(shown).collect::<Vec<_>>())
+    };
+    let nothing = |_: &str| String::new();
+    let first = |file: &str| match file {
+        "blkio.throttle.read_bps_device" => "254:0 1048576\n8:0 7\n".to_owned(),
+        _ => String::new(),
+    };
+    assert_eq!(
+        again("io_max", Version::One, &first),
+        Ok(vec![
+            "blkio.throttle.read_bps_device=254:0 0".to_owned(),
+            "blkio.throttle.read_bps_device=8:0 0".to_owned(),
+            "blkio.throttle.read_bps_device=8:0 1024".to_owned(),
+            "blkio.throttle.write_iops_device=8:0 7".to_owned(),
+        ])
+    );
+    assert_eq!(
+        again("io_max", Version::Two, &|_| "254:0 rbps=max wbps=5 riops=max wiops=max\n".to_owned()),
+        Ok(vec![
+            "io.max=254:0 rbps=max wbps=max riops=max wiops=max".to_owned(),
+            "io.max=8:0 rbps=1024 wiops=7".to_owned(),
+        ])
+    );
+    let processors = "cpuset.cpus=1,2".to_owned();
+    assert_eq!(again("allowed_cpus", Version::Two, &nothing), Ok(vec![processors.clone()]));
+    assert_eq!(
+        again("allowed_cpus", Version::One, &nothing),
+        Ok(vec!["cpuset.mems=0".to_owned(), processors])
+    );
+    assert_eq!(again("device_policy", Version::One, &nothing), Ok(vec!["devices.allow=a".to_owned()]));
+    let missing = again("device_policy", Version::Two, &nothing).unwrap_err();
+    assert!(missing.what.starts_with("cgroup v2 has no files for devices"));
 }
