@@ -189,6 +189,23 @@ fn an_archive_that_changes_is_stale_and_built_anew() {
 }
 
 #[test]
+fn the_packages_of_a_base_are_its_own() {
+    let dir = root("base-package");
+    // The host has such a file too, of another package.
+    dir.write("root/var/lib/dpkg/info/ancient:i386.list", "/.\n/bin\n/bin/who\n");
+    manifest(&dir, "\"HERE/root\"", "");
+    assert_eq!(dir.stockade(["build", "./old.toml"]).output().code, Some(0));
+    let why = dir.stockade(["why", "old", "/bin/who"]).output().stdout;
+    let copied = format!("    copied from {}/root/bin/who, of the package ancient\n", dir.path().display());
+    assert!(why.contains(&copied), "{why}");
+    tar(&dir, &["-cf", "root.tar", "-C", "root", "."]);
+    manifest(&dir, "\"HERE/root.tar\"", "");
+    assert_eq!(dir.stockade(["build", "./old.toml"]).output().code, Some(0));
+    let why = dir.stockade(["why", "old", "/bin/who"]).output().stdout;
+    assert!(why.contains("bytes\n    of the package ancient\n"), "{why}");
+}
+
+#[test]
 fn an_image_is_a_base() {
     if !can_run() {
         return;

@@ -49,7 +49,12 @@ pub(super) fn why(options: &cli::Why) -> Result<u8> {
             None => Err(tree.not_there(&record, &asked, &end)),
         };
     };
-    let package = entry.source.as_ref().and_then(|source| package_of(&Root::host(), &source.0));
+    let package = if tree.reasons(entry).iter().any(|reason| reason.starts_with("in the base ")) {
+        // A base has its own packages, whose lists came along.
+        package_of(&Root::at(generation.tree()), &end)
+    } else {
+        entry.source.as_ref().and_then(|source| package_of(&Root::host(), &source.0))
+    };
     if options.json {
         let value = json!({
             "format": 1,
@@ -87,9 +92,14 @@ fn described(entry: &Entry, package: Option<&str>, tree: &Known<'_>) -> String {
             format!("{}: {kind}, mode {mode}, owner {}:{}{size}", shown(&entry.path.0), entry.uid, entry.gid)
         }
     }];
-    if let Some(source) = &entry.source {
-        let package = package.map_or_else(String::new, |package| format!(", of the package {package}"));
-        lines.push(format!("    copied from {}{package}", shown(&source.0)));
+    let package = package.map(|package| format!("of the package {}", Escaped(package.as_bytes())));
+    match (&entry.source, package) {
+        (Some(source), Some(package)) => {
+            lines.push(format!("    copied from {}, {package}", shown(&source.0)));
+        }
+        (Some(source), None) => lines.push(format!("    copied from {}", shown(&source.0))),
+        (None, Some(package)) => lines.push(format!("    {package}")),
+        (None, None) => {}
     }
     if !entry.not_kept.is_empty() {
         lines.push(format!("    without {} of it", entry.not_kept.join(", ")));

@@ -1,4 +1,4 @@
-//! Which package a file of the host belongs to, by dpkg's lists, see deb(5); dpkg itself is not run. Nothing on other hosts.
+//! Which package a file belongs to, by dpkg's lists, see deb(5); dpkg itself is not run. On a host with rpm instead, rpm(8) is asked.
 
 #![forbid(unsafe_code)]
 
@@ -6,13 +6,28 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use super::packages::{DPKG, MOST_BYTES};
+use super::packages::{DPKG, MOST_BYTES, RPM};
 use crate::manifest::root::Root;
 
-/// The name of the package that a host's file came with.
+/// The name of the package that a file came with.
 pub fn package_of(root: &Root, path: &Path) -> Option<String> {
-    packages_of(root, [path]).into_values().next()
+    let by_list = packages_of(root, [path]).into_values().next();
+    by_list.or_else(|| if has_rpm(root) { by_rpm(Path::new(RPM), path) } else { None })
+}
+
+/// Whether it is the host, and rpm has its packages: a host of dpkg's may have rpm too, with an empty database.
+fn has_rpm(root: &Root) -> bool {
+    root.is_host() && Path::new(RPM).exists() && !Path::new(DPKG).join("info").exists()
+}
+
+/// What rpm says: one line for each package that has the file; of several the first. No shell; `--` keeps a name from being an option.
+fn by_rpm(program: &Path, path: &Path) -> Option<String> {
+    let mut rpm = Command::new(program);
+    rpm.args(["-qf", "--queryformat", "%{NAME}\\n", "--"]).arg(path).env_clear().env("LC_ALL", "C");
+    let output = rpm.output().ok().filter(|output| output.status.success())?;
+    String::from_utf8(output.stdout).ok()?.lines().next().map(str::to_owned)
 }
 
 /// The same of many files, in one look through the lists. These have paths as they were before the host's `/lib` became a link to
@@ -64,5 +79,14 @@ mod tests {
         assert_eq!(package("/usr/bin/c"), None);
         fs::remove_dir_all(place).unwrap();
         assert_eq!(package_of(&Root::at(Path::new("/nowhere")), Path::new("/usr/bin/b")), None);
+    }
+
+    #[test]
+    fn rpm_is_asked_for_the_name_alone() {
+        let ask = |program: &str| by_rpm(Path::new(program), Path::new("/usr/bin/b"));
+        assert_eq!(ask("/bin/echo").as_deref(), Some("-qf --queryformat %{NAME}\\n -- /usr/bin/b"));
+        for without in ["/bin/false", "/bin/true", "/nowhere/rpm"] {
+            assert_eq!(ask(without), None, "{without}");
+        }
     }
 }

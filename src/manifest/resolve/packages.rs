@@ -54,6 +54,9 @@ const PROGRAMS: [&str; 8] = [
 /// Where dpkg(1) keeps its lists.
 pub(super) const DPKG: &str = "/var/lib/dpkg";
 
+/// Where rpm(8) is.
+pub(super) const RPM: &str = "/usr/bin/rpm";
+
 /// Longest list of a package's files that is read: linux-headers has 2 MiB.
 pub(super) const MOST_BYTES: u64 = 64 << 20;
 
@@ -147,7 +150,7 @@ fn is_in_programs(path: &Path) -> bool {
 fn paths(view: &View<'_>, name: &str, origin: &Origin) -> Result<Vec<PathBuf>, Box<Finding>> {
     if view.exists(&Path::new(DPKG).join("info")) {
         dpkg(view, name, origin)
-    } else if view.root.is_host() && view.exists(Path::new("/usr/bin/rpm")) {
+    } else if view.root.is_host() && view.exists(Path::new(RPM)) {
         rpm(name, origin)
     } else {
         let message = format!("`{name}` cannot be looked up: neither dpkg nor rpm is installed on this host");
@@ -228,7 +231,7 @@ fn rpm(name: &str, origin: &Origin) -> Result<Vec<PathBuf>, Box<Finding>> {
         )
     };
     // No shell; `--` keeps a name from being an option.
-    let output = Command::new("/usr/bin/rpm")
+    let output = Command::new(RPM)
         .args(["-ql", "--", name])
         .env_clear()
         .env("LC_ALL", "C")
