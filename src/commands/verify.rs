@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::build::{self, Foreseen};
-use super::prepare::{Result, state_directory};
+use super::prepare::{Jail, Result, state_directory};
 use super::{remove, select};
 use crate::cli;
 use crate::error::{self, Failure, exit};
 use crate::jail;
+use crate::jail::running::Running;
+use crate::manifest::schema::MountKind;
 use crate::plan::JailName;
 use crate::report::diagnostic::{Diagnostic, Style};
 use crate::report::rows::{self, Row};
@@ -261,8 +263,35 @@ fn running(store: &Store, current: &Generation, record: &Record) -> Vec<Row> {
             }
         }
         rows.extend(mapped.iter().filter(|file| is_gone(file, [&older, &record.entries])).map(deleted));
+        rows.extend(replaced(run));
     }
     rows
+}
+
+/// What a jail shows of the host that the host has put something else in the place of since.
+fn replaced(run: &Running) -> Vec<Row> {
+    let targets = run.replaced();
+    if targets.is_empty() {
+        return Vec::new();
+    }
+    // What the jail mounts by itself, or is given as standard input, is no affair of the host's.
+    let Ok(jail) = Jail::of_running(&run.entry) else { return Vec::new() };
+    let mounts = jail.loaded.manifest.mounts.iter().filter_map(|mount| match &mount.value.kind {
+        MountKind::Bind { source, .. } => Some((&mount.value.target, source, &mount.origin)),
+        _ => None,
+    });
+    let gone = mounts.filter(|(target, ..)| targets.iter().any(|gone| gone == target.as_path()));
+    gone.map(|(target, source, origin)| Row {
+        word: "stale",
+        path: target.as_path().to_owned(),
+        details: vec![format!(
+            "process {} still shows it as it was: {source} has been replaced or deleted since",
+            run.supervisor
+        )],
+        reason: Some(origin.to_string()),
+        hint: Some("start the jail anew".to_owned()),
+    })
+    .collect()
 }
 
 /// A jail that runs from a tree that was replaced.

@@ -2,6 +2,7 @@
 //! later: a supervisor cannot be another while it holds its record locked, PID 1 is its one child that is the first process of a
 //! namespace, and both are looked at after their pidfds were opened.
 
+use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -145,6 +146,16 @@ fn wait(pidfd: &OwnedFd, until: Instant) -> bool {
             Err(_) => return has_ended(pidfd),
         }
     }
+}
+
+/// Most of a list of mounts that is read.
+const LONGEST: u64 = 16 << 20;
+
+/// The mount point of a line of mountinfo, if what is mounted there has lost its name: the kernel has a word behind its path then.
+fn replaced(line: &str) -> Option<PathBuf> {
+    let mut fields = line.split(' ').skip(3);
+    let (root, target) = (fields.next()?, fields.next()?);
+    root.ends_with("//deleted").then(|| sys::cgroup::unescaped(target).into())
 }
 
 impl Running {
@@ -318,6 +329,20 @@ impl Running {
         })
     }
 
+    /// Where something of the host's is shown that has lost its name there: it was deleted, or another took its place. By the kernel's
+    /// list alone, see proc_pid_mountinfo(5): no path of the jail's is followed.
+    pub fn replaced(&self) -> Vec<PathBuf> {
+        let mut list = Vec::new();
+        let file = std::fs::File::open(format!("/proc/{}/mountinfo", self.first));
+        // Nothing of one that has ended meanwhile, or that the caller may not look into.
+        match file.map(|file| file.take(LONGEST).read_to_end(&mut list)) {
+            Ok(Ok(_)) if !has_ended(&self.first_fd) => {
+                String::from_utf8_lossy(&list).lines().filter_map(replaced).collect()
+            }
+            Ok(Ok(_) | Err(_)) | Err(_) => Vec::new(),
+        }
+    }
+
     fn signal_first(&self, number: i32) -> Result<(), sys::Error> {
         match process::signal_process(self.first_fd.as_fd(), number) {
             Ok(()) | Err(Errno::ESRCH) => Ok(()),
@@ -333,5 +358,24 @@ impl Running {
     /// Waits until its supervisor has ended too, and with it the record, at most until then; whether that is so.
     pub fn wait_for_supervisor(&self, until: Instant) -> bool {
         wait(&self.supervisor_fd, until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_of_what_has_no_name_any_more_is_known_by_the_kernels_word() {
+        for (line, expected) in [
+            ("98 91 0:40 /hosts//deleted /etc/hosts ro,nosuid - ext4 /dev/vda rw", Some("/etc/hosts")),
+            ("98 91 0:40 /a//deleted /etc/a\\040b ro - ext4 /dev/vda rw", Some("/etc/a b")),
+            ("98 91 0:40 /deleted /etc/deleted ro - ext4 /dev/vda rw", None),
+            ("98 91 0:40 / /etc/x//deleted ro - tmpfs x rw", None),
+            ("98 91 0:40", None),
+            ("", None),
+        ] {
+            assert_eq!(replaced(line), expected.map(PathBuf::from), "{line}");
+        }
     }
 }

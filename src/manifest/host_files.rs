@@ -3,7 +3,7 @@
 //! the host's paths lead to then.
 //!
 //! A running jail sees what the host does in the directories, and what it writes into a file; a file that the host replaces by another
-//! (rename(2)) stays the old one until the next start, since a mount is of a file and not of its name.
+//! (rename(2)) stays the old one until the next start, since a mount is of a file and not of its name. `verify` tells of it.
 
 use super::schema::{Manifest, Mount, MountKind, Network, Text};
 use crate::plan::{At, HostPath, JailPath};

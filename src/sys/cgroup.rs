@@ -81,7 +81,7 @@ fn place(mount: &str, controllers: &str, path: &str) -> Option<(PathBuf, PathBuf
 }
 
 /// A field of mountinfo, where blanks and backslashes are octal: `\040`.
-fn unescaped(field: &str) -> String {
+pub fn unescaped(field: &str) -> String {
     let mut parts = field.split('\\');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |text, part| {

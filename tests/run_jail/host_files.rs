@@ -82,10 +82,24 @@ fn a_running_jail_sees_what_is_written_and_not_what_is_put_in_the_place() {
     fs::write(&hosts, "two\n").unwrap();
     running.signal(Signal::SIGHUP);
     running.expect("two");
+    let mut verify = jail.stockade("verify");
+    assert_eq!(finish(&mut verify).code, Some(0));
     fs::write(jail.path("etc/new"), "three\n").unwrap();
     fs::rename(jail.path("etc/new"), &hosts).unwrap();
     running.signal(Signal::SIGHUP);
     running.expect("two");
+    // Which is told.
+    let verified = finish(&mut verify);
+    assert_eq!(verified.code, Some(1), "{}", verified.stderr);
+    let (row, rest) = verified.stdout.split_once("\n      process ").unwrap();
+    let rest = rest.split_once(' ').unwrap().1;
+    assert_eq!(row, "stale /etc/hosts");
+    let expected = format!(
+        "still shows it as it was: /etc/hosts has been replaced or deleted since\n      for: `hosts` of the host; {}:",
+        jail.manifest().display()
+    );
+    assert!(rest.starts_with(&expected), "{rest}");
+    assert!(rest.contains("\n      hint: start the jail anew\njail `host-running`: "), "{rest}");
     running.signal(Signal::SIGTERM);
     assert_eq!(running.wait(), 128 + Signal::SIGTERM as i32);
 }
