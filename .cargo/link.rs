@@ -1,4 +1,4 @@
-//! Build script: four wishes of the released binary to its linker, each asked for only if it can do it, as lld can, which rustc
+//! Build script: five wishes of the released binary to its linker, each asked for only if it can do it, as lld can, which rustc
 //! brings on x86-64.
 //!
 //! - No unwind tables, a tenth of its size. Its panics abort, so nothing would read them but a backtrace, which symbols stripped would
@@ -6,6 +6,9 @@
 //! - No backtrace either, another tenth: `src/sys/entry.rs` has a walk over the stack that finds nothing, and the linker is to take that
 //!   instead of the compiler's.
 //! - Of functions that came out the same, one: nothing here compares their addresses.
+//! - Two mappings of the file and not four: constants with the code, and data in one piece. Each mapping is made at a start, copied for PID 1 and
+//!   taken apart twice. What is given up is small: in a static binary at fixed addresses nothing is resolved while it runs that relro would keep
+//!   from being written, and constants that can be executed are no code that was meant.
 //! - What a start of a jail executes lies side by side: `.cargo/start-order` lists it, `tests/bench/start-order` makes that list. A start touches a
 //!   twentieth of the binary, scattered over all of it, and each 64 KiB touched is a page fault.
 
@@ -44,6 +47,7 @@ fn main() -> std::io::Result<()> {
         (vec!["--allow-multiple-definition".to_owned()], Some("no_backtrace")),
         (vec!["--icf=all".to_owned()], None),
         (vec![script("start-order.ld", &order)?], None),
+        (vec!["-znorelro".to_owned(), "--no-rosegment".to_owned()], None),
     ];
     for (arguments, told) in wishes {
         let arguments: Vec<String> =
