@@ -243,12 +243,12 @@ impl Running {
         }
     }
 
-    /// Asks the program to end: by PID 1, which passes SIGTERM on, also when the program is not there yet; unless that is in the
-    /// background, where PID 1 does not know it.
+    /// Asks the program to end. Not by PID 1, which passes SIGTERM on: it has no right to signal a daemon that has become another user
+    /// by itself. But by PID 1 while the program is not there yet.
     pub fn terminate(&self) -> Result<(), sys::Error> {
-        let asked = match self.entry.forking.then(|| self.signal(libc::SIGTERM, &Processes::now())) {
-            None | Some(Ok(false)) => self.signal_first(libc::SIGTERM),
-            Some(asked) => asked.map(drop),
+        let asked = match self.signal(libc::SIGTERM, &Processes::now()) {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => self.signal_first(libc::SIGTERM),
         };
         self.thaw();
         asked

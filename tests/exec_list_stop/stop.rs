@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Jail, Running};
+use crate::support::{Jail, Running, is_root};
 use crate::{common, expect, told};
 
 /// Makes processes for ever, each of a session and a group of its own, and none of them minds any signal that it can ignore. Not too
@@ -33,6 +33,34 @@ fn a_program_that_ends_is_stopped_in_peace() {
         "error: jail `peaceful` does not run\nhint: no jail of this user runs: see `stockade list`\n";
     expect(&jail, &["stop", "peaceful"], 1, "", absent);
     expect(&jail, &["stop", "--all"], 0, "", "");
+}
+
+/// As many daemons do, which PID 1 of the jail may not signal then.
+#[test]
+fn a_program_that_has_become_another_user_is_stopped_in_peace() {
+    if !is_root() {
+        return;
+    }
+    let jail = Jail::shell("dropped", "");
+    let source = "#include <signal.h>\n#include <unistd.h>\n\
+                  static void end(int number) { (void)number; _exit(3); }\n\
+                  int main(void) { signal(SIGTERM, end); if (setgid(33) || setuid(33)) return 9;\n\
+                  write(1, \"ready\\n\", 6); for (;;) pause(); }";
+    common::compile_static(&jail.path("drops"), source);
+    for more in ["", "program.type = \"forking\"\n"] {
+        jail.write_manifest(
+            "[\"/drops\"]",
+            &format!(
+                "program.user = \"root\"\n{more}privileges.capabilities = [\"SETUID\", \"SETGID\"]\n\
+                 privileges.system_calls = \"daemon\"\n\
+                 mounts = [{{ source = \"{{here}}/drops\", target = \"/drops\", executable = true }}]"
+            ),
+        );
+        let mut running = jail.start(&[]);
+        running.expect("ready");
+        expect(&jail, &["stop", "dropped"], 0, "", "stopped jail `dropped`\n");
+        assert_eq!(running.wait(), 3);
+    }
 }
 
 #[test]
