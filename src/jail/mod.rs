@@ -355,11 +355,13 @@ fn start<'a>(
         passed: program.passed,
         shares_input: program.shares_input,
     };
-    let deadline = watch.runtime_max.map(|limit| Instant::now() + limit);
     child::prepare(program, inherited)?;
     let first = process::clone(program.namespaces, || child::run(program, inherited, program.prepared))
         .map_err(sys::Error::of("clone"))?;
-    program.began.set(Some(Instant::now()));
+    // Nothing waits for a look at the clock here, whose first maps the kernel's pages for it. What is told of the time and what limits it
+    // begin together.
+    let began = Instant::now();
+    program.began.set(Some(began));
     // All are blocked, so that none is lost meanwhile.
     let signals = supervise::signals().inspect_err(|_| supervise::end(&first))?;
     let connection = program.pasta.as_ref().zip(network);
@@ -381,7 +383,7 @@ fn start<'a>(
         inbox,
         grant,
         connection,
-        deadline,
+        deadline: watch.runtime_max.map(|limit| began + limit),
         budget: watch.output_size.map(Budget::of),
         interrupt: &program.interrupt,
         processor_time: watch.cpu_time_max.map(|limit| ProcessorTime::new(limit, &program.groups)),
