@@ -4,13 +4,12 @@
 #![forbid(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
-use std::ffi::{CString, OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-
-use nix::fcntl::OFlag;
-use nix::libc::{self, sock_filter};
+use std::ffi::CString;
 
 use super::cgroup::ControlGroups;
+use super::encode::{
+    affinity_mask, attributes, clone_flags, instructions, open_flags, resource_number, text, variable,
+};
 use super::furnish::Piece;
 use super::grant::{self, Mapper};
 use super::mounts::{self, Overlay};
@@ -23,10 +22,8 @@ use crate::plan::landlock::Beneath;
 use crate::plan::step::{
     Action, Ceiling, Furniture, IdSpace, Listener, MountFlags, Namespaces, Reopen, Step, overlay_options,
 };
-use crate::plan::system_calls::{INIT_PROGRAM, Instruction};
+use crate::plan::system_calls::INIT_PROGRAM;
 use crate::plan::{Bound, Extent, HostPath, IdMap, JailPath, Phase, calls};
-use crate::sys::creds;
-use crate::sys::mount::attribute;
 use crate::sys::process::PointerArray;
 
 impl Program {
@@ -428,19 +425,6 @@ fn made_ids(steps: &[Step]) -> Option<&IdMap> {
     })
 }
 
-/// A C string of anything made of bytes; a NUL inside is an error of the step.
-fn text(step: usize, bytes: impl AsRef<OsStr>) -> Result<CString, super::Error> {
-    CString::new(bytes.as_ref().as_bytes()).map_err(|_| super::Error::NulByte { step })
-}
-
-/// `NAME=value`.
-fn variable(step: usize, name: &OsStr, value: &OsStr) -> Result<CString, super::Error> {
-    let mut both = OsString::from(name).into_vec();
-    both.push(b'=');
-    both.extend_from_slice(value.as_bytes());
-    text(step, OsString::from_vec(both))
-}
-
 /// The mount that was detached for `target`: where it stands in the list, and its slot.
 fn slot_of(
     step: usize,
@@ -462,68 +446,4 @@ fn take_slot(
     let (at, slot) = slot_of(step, detached, target)?;
     detached.swap_remove(at);
     Ok(slot)
-}
-
-/// The access mode of open(2).
-fn open_flags(access: Reopen) -> OFlag {
-    match access {
-        Reopen::File | Reopen::ReadDevice => OFlag::O_RDONLY,
-        Reopen::WriteDevice => OFlag::O_WRONLY,
-        Reopen::Device => OFlag::O_RDWR,
-    }
-}
-
-/// The bits of mount_setattr(2).
-fn attributes(flags: MountFlags) -> u64 {
-    [
-        (flags.read_only, attribute::READ_ONLY),
-        (flags.no_suid, attribute::NO_SUID),
-        (flags.no_dev, attribute::NO_DEV),
-        (flags.no_exec, attribute::NO_EXEC),
-    ]
-    .iter()
-    .map(|(on, bit)| if *on { *bit } else { 0 })
-    .sum()
-}
-
-/// The flags of clone(2).
-fn clone_flags(namespaces: Namespaces) -> libc::c_int {
-    [
-        (namespaces.user, libc::CLONE_NEWUSER),
-        (namespaces.mount, libc::CLONE_NEWNS),
-        (namespaces.pid, libc::CLONE_NEWPID),
-        (namespaces.ipc, libc::CLONE_NEWIPC),
-        (namespaces.uts, libc::CLONE_NEWUTS),
-        (namespaces.cgroup, libc::CLONE_NEWCGROUP),
-        (namespaces.network, libc::CLONE_NEWNET),
-    ]
-    .iter()
-    .map(|(on, flag)| if *on { *flag } else { 0 })
-    .sum()
-}
-
-/// A filter as the kernel takes it.
-fn instructions(program: &[Instruction]) -> Vec<sock_filter> {
-    let kernels = |each: &Instruction| sock_filter {
-        code: each.code,
-        jt: each.then,
-        jf: each.otherwise,
-        k: each.operand,
-    };
-    program.iter().map(kernels).collect()
-}
-
-/// The kernel's number of a resource; one that it does not know, and refuses (EINVAL), if the name is none.
-fn resource_number(name: &str) -> u32 {
-    creds::LIMITS.iter().position(|known| *known == name).map_or(u32::MAX, |at| at as u32)
-}
-
-/// A bit for each processor, 64 to a word.
-fn affinity_mask(processors: &[u32]) -> Vec<u64> {
-    let words = processors.iter().max().map_or(1, |last| last / 64 + 1);
-    let mut mask = vec![0; words as usize];
-    for processor in processors {
-        mask[(processor / 64) as usize] |= 1 << (processor % 64);
-    }
-    mask
 }

@@ -23,6 +23,7 @@ mod announce;
 mod cgroup;
 mod child;
 mod clock;
+mod encode;
 mod furnish;
 mod grant;
 pub mod groups;
