@@ -142,6 +142,8 @@ enum Standard {
     Plain,
     /// Files.
     Files,
+    /// Pipes of the caller's own.
+    Pipes,
 }
 
 /// Builds a jail, if there is something to build, plans it and runs it under strace; compares.
@@ -150,6 +152,8 @@ fn compare(dir: &Dir, jail: &str, arguments: &[&str], standard: Standard) {
         if standard == Standard::Files {
             let log = fs::File::options().create(true).append(true).open(dir.join("log")).unwrap();
             command.stdin(fs::File::open(dir.join("input")).unwrap()).stderr(log);
+        } else if standard == Standard::Pipes {
+            command.stdin(std::io::pipe().unwrap().0);
         } else {
             command.stdin(std::process::Stdio::null());
         }
@@ -327,6 +331,7 @@ fn every_kind_of_step_does_what_its_plan_says() {
         ("alone", "pivot", false, "daemon", Standard::Plain, ""),
         ("files", "pivot", true, "daemon", Standard::Files, ""),
         ("host-ids", "pivot", true, "daemon", Standard::Plain, "user = false"),
+        ("pipes", "pivot", true, "root", Standard::Pipes, "user = false"),
         ("host-net", "pivot", true, "root", Standard::Plain, "user = true\nnetwork = \"host\""),
     ] {
         dir.write(

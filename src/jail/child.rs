@@ -56,12 +56,12 @@ const FAILED: libc::c_int = 125;
 /// Runs the operations from number `from` on, in order, and ends as the program, or as PID 1, or with a report of what failed.
 pub(super) fn run(program: &Program, inherited: Inherited<'_>, from: usize) -> libc::c_int {
     for (at, (_, operation)) in program.operations.iter().enumerate().skip(from) {
-        if let Operation::ForkProgram { forking, filter } = operation {
+        if let Operation::ForkProgram { forking, input, filter } = operation {
             // PID 1 becomes the reaper here; its child goes on with the list.
             let joins = matches!(program.operations.get(at + 1), Some((_, Operation::DieWithJoiner)));
             let itself = joins.then_some(&program.joined);
             let child = || run(program, inherited, at + 1);
-            return init::serve(inherited, itself, *forking, filter.as_deref(), &child)
+            return init::serve(inherited, itself, (*forking, *input), filter.as_deref(), &child)
                 .unwrap_or_else(|error| fail(inherited.status, at, error));
         }
         if let Err(error) = perform(program, operation, inherited) {

@@ -1,6 +1,7 @@
 //! PID 1 of the jail: makes the program's process, reaps whatever is orphaned to it, forwards signals, and ends with the
 //! program, which ends every other process of the PID namespace, see pid_namespaces(7). It allocates nothing, holds no file
-//! of the host but the socket to its supervisor and, shown read-only, the program's standard input, and ends when the socket closes.
+//! of the host but the socket to its supervisor and the program's standard input, a file shown read-only or a pipe, and ends when the socket
+//! closes.
 
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
@@ -12,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Whence, lseek};
 
 use super::child::Inherited;
+use super::input::Input;
 use super::report::Report;
 use crate::sys::Error;
 use crate::sys::process::{self, Waited};
@@ -37,7 +39,7 @@ pub(super) const FORWARDED: [i32; 9] = [
 pub(super) fn serve(
     inherited: Inherited<'_>,
     itself: Option<&Cell<Option<OwnedFd>>>,
-    forking: bool,
+    (forking, relays_input): (bool, bool),
     filter: Option<&[libc::sock_filter]>,
     child: &impl Fn() -> libc::c_int,
 ) -> Result<libc::c_int, Error> {
@@ -52,6 +54,7 @@ pub(super) fn serve(
     set.0 |= SignalSet::of(&[libc::SIGCHLD]).0;
     // Closed by this process's end: its filter allows nothing that is not needed.
     let signals = ManuallyDrop::new(signal::descriptor(set).map_err(Error::of("signalfd"))?);
+    let mut input = relays_input.then(Input::open).transpose()?;
     process::set_name(c"stockade").map_err(Error::of("prctl"))?;
     let program = process::spawn(child).map_err(Error::of("clone"))?;
     process::close_passed(inherited.passed).map_err(Error::of("close_range"))?;
@@ -61,7 +64,17 @@ pub(super) fn serve(
         seccomp::install(filter).map_err(Error::of("seccomp"))?;
     }
     let mut served = Served { program, code: 0, killed: false, forking };
-    Ok(reap(&mut served, inherited, &signals))
+    let code = reap(&mut served, inherited, &signals, &mut input);
+    end(&mut input);
+    Ok(code)
+}
+
+/// Lets go of the caller's pipe, in which all stays that the program has not read.
+fn end(input: &mut Option<Input>) {
+    // One that cannot be counted any more is nobody's: it is given up with what is in it.
+    if let Some(Ok(()) | Err(_)) = input.as_mut().map(Input::settle) {
+        *input = None;
+    }
 }
 
 /// What PID 1 serves.
@@ -77,18 +90,31 @@ struct Served {
 }
 
 /// Waits for the program, reaping and forwarding; returns its exit code by the shells' convention.
-fn reap(served: &mut Served, inherited: Inherited<'_>, signals: &OwnedFd) -> libc::c_int {
+fn reap(
+    served: &mut Served,
+    inherited: Inherited<'_>,
+    signals: &OwnedFd,
+    input: &mut Option<Input>,
+) -> libc::c_int {
     let status = inherited.status;
     loop {
-        let mut ready =
-            [PollFd::new(status, PollFlags::empty()), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut ready, PollTimeout::NONE) {
+        let nothing = || PollFd::new(status, PollFlags::empty());
+        let [first, second] = input.as_ref().map_or_else(|| [nothing(), nothing()], Input::awaited);
+        let mut ready = [nothing(), PollFd::new(signals.as_fd(), PollFlags::POLLIN), first, second];
+        let timeout = input.as_ref().map_or(PollTimeout::NONE, Input::timeout);
+        match poll(&mut ready, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => return LOST,
         }
+        let events = ready.map(|each| each.revents().unwrap_or(PollFlags::empty()));
         // The other end of the socket is gone, and the supervisor with it.
-        if ready[0].revents().is_some_and(|events| !events.is_empty()) {
+        if !events[0].is_empty() {
             return LOST;
+        }
+        let is_closed = events[3].contains(PollFlags::POLLERR);
+        let is_due = !(events[2] | events[3]).is_empty() || timeout != PollTimeout::NONE;
+        if is_due && input.as_mut().is_some_and(|input| !input.pass(is_closed)) {
+            end(input);
         }
         while let Ok(Some((number, _))) = signal::next(signals.as_fd()) {
             if number == libc::SIGCHLD {

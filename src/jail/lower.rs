@@ -344,9 +344,9 @@ impl Program {
                 Action::NoNewPrivileges => Operation::NoNewPrivileges,
                 Action::DieWithParent => Operation::DieWithParent,
                 Action::DieWithJoiner => Operation::DieWithJoiner,
-                Action::ForkProgram { filtered, forking, .. } => {
+                Action::ForkProgram { filtered, forking, input, .. } => {
                     let filter = filtered.then(|| instructions(&INIT_PROGRAM));
-                    Operation::ForkProgram { forking: *forking, filter }
+                    Operation::ForkProgram { forking: *forking, input: *input, filter }
                 }
                 Action::ResetSignals => Operation::ResetSignals,
                 Action::NewProcessGroup { terminal } => Operation::NewProcessGroup { terminal: *terminal },

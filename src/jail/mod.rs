@@ -30,6 +30,7 @@ pub mod groups;
 mod holder;
 mod inbox;
 mod init;
+mod input;
 mod log;
 mod lower;
 mod mapped;

@@ -199,6 +199,8 @@ pub(super) enum Operation {
     ForkProgram {
         /// Whether PID 1 stays until the last process has ended.
         forking: bool,
+        /// Whether it passes standard input on.
+        input: bool,
         filter: Option<Vec<sock_filter>>,
     },
     ResetSignals,

@@ -262,13 +262,20 @@ impl Action {
                 call("close", "<supervisor>"),
                 call("read", "<status>, <byte>, 1"),
             ],
-            Self::ForkProgram { filtered, passed, .. } => {
+            Self::ForkProgram { filtered, passed, input, .. } => {
                 let mut calls = Vec::from(close_others(*passed));
+                calls.extend([call(
+                    "signalfd4",
+                    "-1, [HUP INT QUIT USR1 USR2 ALRM TERM CHLD CONT WINCH], 8, SFD_CLOEXEC|SFD_NONBLOCK",
+                )]);
+                if *input {
+                    calls.extend([
+                        call("pipe2", "[<pipe>, <own>], O_CLOEXEC"),
+                        call("dup2", "<pipe>, 0"),
+                        call("close", "<pipe>"),
+                    ]);
+                }
                 calls.extend([
-                    call(
-                        "signalfd4",
-                        "-1, [HUP INT QUIT USR1 USR2 ALRM TERM CHLD CONT WINCH], 8, SFD_CLOEXEC|SFD_NONBLOCK",
-                    ),
                     call("prctl", "PR_SET_NAME, \"stockade\""),
                     call("clone", "child_stack=<stack>, flags=CLONE_VM|CLONE_VFORK|SIGCHLD"),
                 ]);

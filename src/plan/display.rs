@@ -178,9 +178,9 @@ impl fmt::Display for Action {
             Self::SetAmbient { set } => write!(f, "prctl(PR_CAP_AMBIENT, clear, raise {set})"),
             Self::NoNewPrivileges => f.write_str("prctl(PR_SET_NO_NEW_PRIVS, 1)"),
             Self::DieWithParent | Self::DieWithJoiner => f.write_str("prctl(PR_SET_PDEATHSIG, SIGKILL)"),
-            Self::ForkProgram { forking: false, .. } => f.write_str("fork()"),
-            Self::ForkProgram { forking: true, .. } => {
-                f.write_str("fork(), until the last process has ended")
+            Self::ForkProgram { forking, input, .. } => {
+                f.write_str(if *input { "dup2(<pipe>) onto 0, fork()" } else { "fork()" })?;
+                f.write_str(if *forking { ", until the last process has ended" } else { "" })
             }
             Self::ResetSignals => f.write_str("sigaction(every signal, SIG_DFL), sigprocmask(none)"),
             Self::NewProcessGroup { terminal: None } => f.write_str("setpgid(0, 0)"),

@@ -228,7 +228,7 @@ pub(crate) fn run() -> Vec<Step> {
         Action::DieWithParent,
     ];
     let exec = [
-        Action::ForkProgram { filtered: true, forking: false, passed: 0 },
+        Action::ForkProgram { filtered: true, forking: false, passed: 0, input: false },
         Action::DieWithJoiner,
         Action::NewProcessGroup { terminal: Some(0) },
         Action::CloseDescriptors { passed: 0 },

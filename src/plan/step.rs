@@ -137,8 +137,8 @@ pub enum Action {
         access: Reopen,
         file: (u64, u64),
     },
-    /// A pipe to the supervisor, which passes on to what the caller has there what is written to these descriptors: to a file, or, where
-    /// output is limited, to a stream that may have no room.
+    /// A pipe to the supervisor, which passes on to what the caller has there what is written to these descriptors: to a file, or to a stream
+    /// that may have no room.
     RelayOutput { onto: Vec<i32>, stream: bool },
     /// A socket of which the supervisor reads, made in the file system for this target, which is read-only then.
     Listen { to: Listener, target: JailPath },
@@ -191,8 +191,9 @@ pub enum Action {
 
     // Exec
     /// PID 1 forks the program's process and stays to reap; if it is filtered, it makes from then on only the calls that takes. It stays
-    /// for as long as the program, or, for one that puts itself into the background, as any process.
-    ForkProgram { filtered: bool, forking: bool, passed: u32 },
+    /// for as long as the program, or, for one that puts itself into the background, as any process. It passes standard input on if that
+    /// is a pipe which the program could open again.
+    ForkProgram { filtered: bool, forking: bool, passed: u32, input: bool },
     /// The program dies with the process that has joined a running jail for it.
     DieWithJoiner,
     /// Default signal dispositions, empty mask.

@@ -288,8 +288,8 @@ fn action(action: &Action) -> Value {
         Action::NoNewPrivileges => json!({ "kind": "no_new_privileges" }),
         Action::DieWithParent => json!({ "kind": "die_with_parent" }),
         Action::DieWithJoiner => json!({ "kind": "die_with_joiner" }),
-        Action::ForkProgram { filtered, forking, passed: _ } => {
-            json!({ "kind": "fork_program", "filtered": filtered, "forking": forking })
+        Action::ForkProgram { filtered, forking, passed: _, input } => {
+            json!({ "kind": "fork_program", "filtered": filtered, "forking": forking, "relays_input": input })
         }
         Action::ResetSignals => json!({ "kind": "reset_signals" }),
         Action::NewProcessGroup { terminal } => json!({ "kind": "new_process_group", "terminal": terminal }),

@@ -14,6 +14,7 @@ pub mod memory;
 pub mod mount;
 pub mod network;
 pub mod pass;
+pub mod pipe;
 pub mod priority;
 pub mod probe;
 pub mod process;

@@ -5,6 +5,9 @@ static const struct way *find(const char *name);
 
 static char *host_directory;
 
+// From this number on are the host's pipes.
+enum { PIPES = 100 };
+
 static void must(const char *what, long result) {
     if (result >= 0) return;
     fprintf(stderr, "host: %s: %s\n", what, why());
@@ -235,10 +238,10 @@ static void leak(int descriptor, int number) {
 
 // Careless in every way.
 static void be_careless(const struct way *way, bool ordinary, int terminal_master) {
-    // Only the terminal's master is handed down of what the host holds.
+    // Only the terminal's master is handed down of what the host holds, and the pipes where they are wanted.
     must("master", dup2(terminal_master, 50));
     must("close_range", close_range(3, 49, 0));
-    must("close_range", close_range(51, ~0u, 0));
+    must("close_range", close_range(51, PIPES - 1, 0));
     in_cgroup(enter_cgroup);
     must("setsid", setsid());
     start_canary(ordinary ? 1000 : 0);
@@ -309,8 +312,10 @@ static void be_careless(const struct way *way, bool ordinary, int terminal_maste
     if (way->flags & IN_TERMINAL) dup2(terminal, 0);
     else if (way->flags & IN_DIRECTORY) dup2(LEAKED_DIRECTORY, 0);
     else if (way->flags & IN_FILE) dup2(open("/secret-input", O_RDONLY), 0);
+    else if (way->flags & IN_PIPE) dup2(host_input[0], 0);
     else dup2(open("/dev/null", O_RDONLY), 0);
     dup2(2, 1);
+    if (way->flags & ERR_PIPE) dup2(host_output[1], 2);
     if (way->flags & ERR_LOG) dup2(open("/secret-log", O_WRONLY | O_APPEND), 2);
     close_range(3, LEAKED_DIRECTORY - 1, 0);
     close_range(LEAKED_MASTER + 1, LEAKED_HIGH - 1, 0);
@@ -376,6 +381,14 @@ static int host(char **arguments) {
     must("/dev/pts/0", host_terminal);
     chmod("/dev/pts/0", 0666);
     if (plain) plain_chroot();
+    int *pipes[] = {host_input, host_output};
+    for (int at = 0; at < 2; at++) {
+        must("pipe2", pipe2(pipes[at], O_CLOEXEC | O_NONBLOCK));
+        // Out of the way of what is leaked.
+        for (int end = 0; end < 2; end++) pipes[at][end] = fcntl(pipes[at][end], F_DUPFD_CLOEXEC, PIPES);
+        if (ordinary) must("fchown", fchown(pipes[at][0], 1000, 1000));
+    }
+    must("write", write(host_output[1], SECRET, strlen(SECRET)));
 
     pid_t caller = fork();
     must("fork", caller);

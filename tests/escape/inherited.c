@@ -194,6 +194,32 @@ static Verdict controlling_terminal(NOTHING) {
 // Takes the terminal from whoever has it: CAP_SYS_ADMIN.
 DOOR(terminal_stolen, (setsid(), ioctl(0, TIOCSCTTY, 1)))
 
+// The caller's pipes, whose other ends the host has.
+static int host_input[2], host_output[2];
+
+// Writes a command to its own input, for whoever reads on from there.
+static Verdict injected(NOTHING) {
+    int opened = open("/proc/self/fd/0", O_WRONLY | O_NONBLOCK);
+    if (opened < 0) return contained("/proc/self/fd/0: %s", why());
+    write(opened, CANARY, strlen(CANARY));
+    return contained("left to the host to see");
+}
+
+static Verdict nothing_injected(void) {
+    char text[100];
+    ssize_t length = read(host_input[0], text, sizeof text);
+    return length > 0 ? escaped("the caller reads %.*s from its own pipe", (int)length, text) : contained("nothing in the caller's pipe");
+}
+
+// Reads what somebody else has written to the same output, before whom it is for.
+static Verdict overheard(NOTHING) {
+    char text[100];
+    int opened = open("/proc/self/fd/2", O_RDONLY | O_NONBLOCK);
+    if (opened < 0) return contained("/proc/self/fd/2: %s", why());
+    ssize_t length = read(opened, text, sizeof text);
+    return length > 0 ? escaped("%.*s was read", (int)length, text) : contained("nothing in the pipe");
+}
+
 static const struct way inherited_ways[] = {
     {"leaked_directory", "CVE-2024-21626", leaked_directory},
     {"leaked_directory_by_path", "CVE-2024-21626: /proc/self/fd/7 as working directory", directory_by_path, "self"},
@@ -210,6 +236,8 @@ static const struct way inherited_ways[] = {
     {"closed_stderr", "CVE-2002-0572", closed, "2", NULL, CLOSED_ERR},
     {"stdin_reopened_for_writing", "proc(5), /proc/PID/fd", reopened, "w", NULL, IN_FILE},
     {"log_reopened_for_reading", "proc(5), /proc/PID/fd", reopened, "r", NULL, ERR_LOG},
+    {"command_written_to_stdin", "proc_pid_fd(5): a script piped to a shell that starts a jail", injected, NULL, nothing_injected, IN_PIPE},
+    {"output_of_others_read", "proc_pid_fd(5)", overheard, NULL, NULL, ERR_PIPE},
     {"log_truncated", "ftruncate(2) on an append-only descriptor", truncated, NULL, log_intact, ERR_LOG},
     {"log_rewritten", "fcntl(2), F_SETFL without O_APPEND", rewritten, NULL, log_intact, ERR_LOG},
     {"umask_inherited", "umask(2)", umask_kept},

@@ -263,7 +263,7 @@ ways_out! {
         leaked_directory leaked_directory_by_path leaked_file leaked_socket leaked_pidfd
         leaked_namespace leaked_terminal_master leaked_above_the_limit leaked_anything
         directory_as_stdin closed_stdin closed_stdout closed_stderr stdin_reopened_for_writing
-        log_reopened_for_reading log_truncated log_rewritten umask_inherited signals_ignored
+        log_reopened_for_reading command_written_to_stdin output_of_others_read log_truncated log_rewritten umask_inherited signals_ignored
         signals_blocked personality_inherited timer_slack_inherited nice_inherited oom_score_inherited
         environment_secret environment_loader environment_gconv environment_shell session_keyring
         user_keyring typed_at_stdin typed_past_a_64_bit_compare typed_at_controlling_terminal

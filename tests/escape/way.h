@@ -96,6 +96,9 @@ enum {
     HOST_ROOT = 1 << 12,
     // What `stockade once` has in /tmp may be executed: a compiler's output goes there.
     OWN_TMP = 1 << 13,
+    // Of the caller's own again: pipes, one with a command still to come, one with what others have written.
+    IN_PIPE = 1 << 14,
+    ERR_PIPE = 1 << 15,
 };
 
 // Of the host.

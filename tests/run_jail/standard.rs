@@ -311,3 +311,61 @@ fn a_socket_that_can_send_anywhere_is_for_jails_with_the_hosts_network() {
         assert_eq!(ended.code, Some(code), "{}", ended.stderr);
     }
 }
+
+/// Pipes whose owner the program is: it has others in their place.
+fn with_a_pipe(jail: &Jail, script: &str, caller: &str) -> Ended {
+    let command = jail.command(&[script]);
+    let mut shell = Command::new("bash");
+    shell.args(["-c", caller, "bash"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        shell.env(name, value.unwrap_or_default());
+    }
+    finish(&mut shell)
+}
+
+#[test]
+fn a_pipe_is_read_no_further_than_the_program_has_read() {
+    let jail = Jail::shell("piped", OWNER);
+    jail.build();
+    let expect = |script: &str, caller: &str, expected: &str| {
+        let ended = with_a_pipe(&jail, script, caller);
+        assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), (expected, ""), "{caller}");
+    };
+    let lines = "{ echo one; echo two; echo three; }";
+    // read(1) takes a line byte by byte; what is left is whoever's goes on.
+    expect("read a; echo $a", &format!("{lines} | {{ \"$@\"; echo -; cat; }}"), "one\n-\ntwo\nthree\n");
+    expect("true", &format!("{lines} | {{ \"$@\"; cat; }}"), "one\ntwo\nthree\n");
+    expect("read a </dev/stdin; echo $a", &format!("{lines} | {{ \"$@\"; cat; }}"), "one\ntwo\nthree\n");
+    expect("cat", &format!("{lines} | \"$@\""), "one\ntwo\nthree\n");
+    // Whoever writes is told when nobody reads any more, and the program when nobody writes.
+    expect("exec <&-; sleep 0.1; echo closed", "yes | \"$@\"; echo ${PIPESTATUS[0]}", "closed\n141\n");
+    expect("wc -c", "head -c 1000000 /dev/zero | \"$@\"", "1000000\n");
+    // Its own is as good as the caller's: opened the other way round it leads nowhere.
+    let script = "echo injected > /proc/self/fd/0; read a; echo $a";
+    expect(
+        script,
+        "{ sleep 0.1; echo 'echo from the script'; } | { \"$@\"; bash; }",
+        "injected\nfrom the script\n",
+    );
+}
+
+#[test]
+fn a_pipe_that_the_program_makes_larger_is_passed_on_whole() {
+    let jail = Jail::probe("larger", OWNER);
+    jail.build();
+    let ended = with_a_pipe(
+        &jail,
+        "count-enlarging",
+        "for each in {1..3000}; do head -c 100 /dev/zero; done | \"$@\"",
+    );
+    assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("300000\n", ""));
+}
+
+#[test]
+fn what_others_write_to_the_same_output_is_not_the_programs_to_read() {
+    let jail = Jail::shell("overheard", OWNER);
+    jail.build();
+    let script = "exec 3</proc/self/fd/1; read -t 1 a <&3; echo \"got $a\" >&2; echo said";
+    let ended = with_a_pipe(&jail, script, "{ echo secret; \"$@\"; } | { sleep 2; cat; }");
+    assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("secret\nsaid\n", "got \n"));
+}

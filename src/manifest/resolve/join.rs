@@ -142,7 +142,10 @@ mod tests {
                 step(Phase::Enter, Action::AttachTree { target: JailPath::root() }),
                 step(Phase::Enter, Action::SetHostname { name: "x".into() }),
                 step(Phase::Confine, Action::SetUid { uid: 7 }),
-                step(Phase::Exec, Action::ForkProgram { filtered: true, forking: false, passed: 0 }),
+                step(
+                    Phase::Exec,
+                    Action::ForkProgram { filtered: true, forking: false, passed: 0, input: false },
+                ),
                 step(Phase::Exec, Action::ResetSignals),
             ],
             ..Run::default()
@@ -158,7 +161,7 @@ mod tests {
             Action::SetUndumpable,
             Action::JoinNamespaces { namespaces, tree: tree.clone() },
             Action::SetUid { uid: 7 },
-            Action::ForkProgram { filtered: true, forking: false, passed: 0 },
+            Action::ForkProgram { filtered: true, forking: false, passed: 0, input: false },
             Action::DieWithJoiner,
             Action::ResetSignals,
         ];

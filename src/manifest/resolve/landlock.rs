@@ -117,7 +117,7 @@ pub(super) fn scoped(context: &Context<'_>, version: u32) -> ScopeSet {
 
 /// The rights to open again what is behind a standard descriptor, if that is a file with a path: it is outside the jail.
 fn opened(context: &Context<'_>, number: i32, found: &Descriptor) -> AccessSet {
-    if standard::is_relayed(context, number, found) {
+    if standard::is_relayed(context, number, found) || number == 0 && standard::is_input_relayed(context) {
         return AccessSet::NONE;
     }
     let access = match standard::reopens(number, found) {

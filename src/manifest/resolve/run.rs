@@ -413,7 +413,8 @@ fn execute(context: &Context<'_>, command: &JailPath, filter: Vec<Step>, steps: 
     if init {
         let filtered = system_calls::init_is_filtered(context);
         let kind = program.kind.as_ref().filter(|kind| kind.value == ProgramType::Forking);
-        let action = Action::ForkProgram { filtered, forking: kind.is_some(), passed };
+        let input = standard::is_input_relayed(context);
+        let action = Action::ForkProgram { filtered, forking: kind.is_some(), passed, input };
         steps.push(Phase::Exec, action, kind.map_or(&origin, |kind| &kind.origin));
         let terminal = context.host.terminals().first().copied();
         steps.unasked(

@@ -8,6 +8,8 @@
 //! - A file to be written is written by the supervisor; the program has a pipe.
 //! - A device is as harmless as it is, but for its mode, where the program may change that.
 //! - Where output is limited, so is whatever else is written, but for a terminal, which is relayed anyway.
+//! - A pipe that the program could open again the other way round is not given to it: what is to be read PID 1 passes on, see
+//!   `ForkProgram`, what is written the supervisor.
 //! - Else pipes and sockets are given as they are. A connection of TCP, as inetd(8) gives it, is the one door of a jail without the host's
 //!   network: connect(2) could exchange it for another one, so Landlock refuses that.
 
@@ -107,7 +109,21 @@ pub(super) fn replace(context: &Context<'_>, steps: &mut Steps) -> Result<(), Fi
 pub(super) fn is_relayed(context: &Context<'_>, number: i32, found: &Descriptor) -> bool {
     let is_counted = context.manifest.limits.output_size.is_some()
         && matches!(found.kind, Kind::Pipe { .. } | Kind::Socket { .. } | Kind::Device { .. });
-    is_output(number, found) || is_counted && found.writable && (number != 0 || !found.readable)
+    let is_stream = (is_counted || opens_again(context, found)) && found.writable;
+    is_output(number, found) || is_stream && (number != 0 || !found.readable)
+}
+
+/// Whether it is a pipe that the program could open again by /proc/self/fd, the other way round: to read what others have written to it,
+/// or to write what others read. A pipe's owner may.
+fn opens_again(context: &Context<'_>, found: &Descriptor) -> bool {
+    matches!(found.kind, Kind::Pipe { .. }) && may_change(context, found)
+}
+
+/// Whether PID 1 passes standard input on.
+pub(super) fn is_input_relayed(context: &Context<'_>) -> bool {
+    let found = &context.host.standard[0];
+    let has_init = context.manifest.program.init.as_ref().is_none_or(|init| init.value);
+    has_init && found.readable && !found.writable && opens_again(context, found)
 }
 
 /// Pipes in the place of the caller's files that are to be written, and of all that is written where that is limited.
@@ -133,7 +149,8 @@ pub(super) fn relay_outputs(context: &Context<'_>, steps: &mut Steps) -> Result<
         let stream = !matches!(found.kind, Kind::File { .. });
         let file = Origin::Default("the caller's file is the caller's to write");
         let limit = context.manifest.limits.output_size.as_ref().filter(|_| stream);
-        let origin = limit.map_or(&file, |limit| &limit.origin);
+        let pipe = Origin::Default("what others write to the caller's pipe is not the program's to read");
+        let origin = limit.map_or(if stream { &pipe } else { &file }, |limit| &limit.origin);
         steps.push(Phase::Enter, Action::RelayOutput { onto, stream }, origin);
     }
     Ok(())

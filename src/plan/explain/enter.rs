@@ -112,12 +112,12 @@ pub(super) const REOPEN_DESCRIPTOR: Text = Text {
 
 pub(super) const RELAY_OUTPUT: Text = Text {
     why: "What the program writes goes through a pipe to the supervisor, and the supervisor writes it to the caller's file: the program \
-          has no descriptor of the file. Descriptors of one file share one pipe, so that their lines stay in order. With `output_size` \
-          pipes, sockets and devices of the caller's are written so as well, and what goes through is counted.",
-    man: &["pipe(7)", "fcntl(2)", "ftruncate(2)"],
+          has no descriptor of the file. Descriptors of one file share one pipe, so that their lines stay in order. Pipes of the program's \
+          own user are written so as well; with `output_size` all pipes, sockets and devices are, and what goes through is counted.",
+    man: &["pipe(7)", "fcntl(2)", "ftruncate(2)", "proc_pid_fd(5)"],
     without: "With `stockade run … >> log`, the program could cut the log, or take O_APPEND off and write over what was there before \
               it; an intruder would remove his traces. If the user owns the file, it could be made set-user-id, with a program in it. \
-              What reads a pipe would have to bear as much as the program writes: no limit of the kernel's counts that.",
+              From a pipe that its user owns it could read what others have written there, and keep it from who shall have it. What reads a pipe would have to bear as much as the program writes: no limit of the kernel's counts that.",
 };
 
 pub(super) const JOIN_CONTROL_GROUPS: Text = Text {

@@ -11,6 +11,15 @@ pub(super) const FORK_PROGRAM: Text = Text {
               process can be made.",
 };
 
+pub(super) const FORK_WITH_INPUT: Text = Text {
+    why: "PID 1 stays ours: it forwards signals and reaps, as few programs can, and its child becomes the program. Standard input is a pipe that \
+          belongs to the program's user, who could open it again by /proc/self/fd/0 and write to it. So the program has another pipe, \
+          and PID 1 copies into that what comes. It takes out of the caller's only what the program has read.",
+    man: &["fork(2)", "pid_namespaces(7)", "tee(2)", "proc_pid_fd(5)"],
+    without: "What the program writes to its own input the next reader of that pipe takes for the caller's words: a shell that has its script \
+              from there executes it, outside the jail.",
+};
+
 pub(super) const FORK_DAEMON: Text = Text {
     why: "A daemon of the old kind starts another process and ends at once. PID 1, which inherits what it leaves, ends only when nobody is \
           left, or when the program's own process ends with anything but status 0, since then nothing was started. Beside that it does \

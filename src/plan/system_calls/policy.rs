@@ -281,7 +281,7 @@ impl Entry {
 }
 
 /// What PID 1 calls once the program's process is there. `ppoll` is what poll(3) calls where there is no `poll`.
-const INIT: [&str; 11] = [
+const INIT: [&str; 15] = [
     "poll",
     "ppoll",
     "read",
@@ -289,6 +289,11 @@ const INIT: [&str; 11] = [
     "kill",
     "write",
     "lseek",
+    // To pass standard input on.
+    "tee",
+    "ioctl",
+    "fcntl",
+    "close",
     "exit",
     "exit_group",
     "restart_syscall",

@@ -40,6 +40,39 @@ fn descriptors_of_one_file_share_a_pipe() {
 }
 
 #[test]
+fn a_pipe_that_the_program_could_open_again_is_passed_on() {
+    let end = |inode, readable, owner| Descriptor {
+        kind: Kind::Pipe { named: false },
+        readable,
+        writable: !readable,
+        file: (0, inode),
+        owner,
+    };
+    let pipes = |owner| [end(1, true, owner), end(2, false, owner), end(2, false, owner)];
+    let relays = |standard, init| {
+        let mut scene = Scene::new("pipes");
+        scene.host.standard = standard;
+        let mut manifest = Manifest::default();
+        manifest.program.init = Some(At { value: init, origin: Origin::Default("a test") });
+        let actions = scene.run(&manifest).unwrap().steps.into_iter().map(|step| step.action);
+        let relays = actions.filter_map(|action| match action {
+            Action::ForkProgram { input, .. } => input.then(|| vec![0]),
+            Action::RelayOutput { onto, stream: true } => Some(onto),
+            _ => None,
+        });
+        relays.collect::<Vec<_>>()
+    };
+    let own = FIRST_ID + 65534;
+    assert_eq!(relays(pipes(own), true), [vec![1, 2], vec![0]]);
+    // What stands in for PID 1 is not there.
+    assert_eq!(relays(pipes(own), false), [vec![1, 2]]);
+    assert_eq!(relays(pipes(0), true), Vec::<Vec<i32>>::new());
+    // A descriptor that is for both is given for both.
+    let both = Descriptor { writable: true, ..end(1, true, own) };
+    assert_eq!(relays([both, end(2, false, 0), end(2, false, 0)], true), Vec::<Vec<i32>>::new());
+}
+
+#[test]
 fn where_output_is_limited_the_program_has_no_other_way() {
     let mut manifest = Manifest::default();
     manifest.limits.output_size = Some(At { value: Size(10), origin: Origin::Default("a test") });

@@ -21,9 +21,9 @@ fn filter(run: &Run) -> (Option<(Phase, Filter)>, Enforcement) {
 
 /// Whether PID 1 filters itself.
 fn init_is_filtered(run: &Run) -> bool {
-    run.steps
-        .iter()
-        .any(|step| step.action == Action::ForkProgram { filtered: true, forking: false, passed: 0 })
+    run.steps.iter().any(|step| {
+        matches!(step.action, Action::ForkProgram { filtered: true, forking: false, passed: 0, .. })
+    })
 }
 
 #[test]
