@@ -33,6 +33,9 @@ fn attempt(options: &cli::Exec, command: Vec<OsString>) -> Result<u8> {
     if !running.wait_for_program(Instant::now() + PATIENCE) {
         return Err(starting(&running));
     }
+    if running.entry.sources.is_empty() {
+        return Err(made_of_options(&running));
+    }
     let mut jail = Jail::of_running(&running.entry)?;
     if let Some(finding) = standard::refused(&jail.host) {
         return Err(jail.findings(vec![finding]));
@@ -136,6 +139,14 @@ fn kept(steps: &[Step]) -> u64 {
         _ => None,
     });
     keep.unwrap_or(u64::MAX)
+}
+
+/// A run of `once`, of which nothing is kept.
+fn made_of_options(running: &Running) -> Failure {
+    let refused = Diagnostic::error(format!("jail `{}` cannot be joined", running.entry.jail))
+        .why("it is a run of `stockade once`, of which no manifest is kept that would say how what joins it is confined");
+    let hint = "write its options as a manifest with `stockade once --save FILE`, and start the jail with `stockade run FILE`";
+    Failure::new(refused.hint(hint), exit::FAILED)
 }
 
 /// It has ended between two looks at it.

@@ -45,6 +45,15 @@ fn it_is_listed_signalled_and_stopped() {
     let names = [&one, &other].map(|running| format!("once@{}", running.0.id()));
     let listed = with(&["list", "--names"]).output().stdout;
     assert!(names.iter().all(|name| listed.lines().any(|line| line == name)), "{listed}");
+    with(&["exec", &names[0], "--", "true"]).expect(
+        125,
+        "",
+        concat!(
+            "error: jail `once` cannot be joined\n",
+            "  why: it is a run of `stockade once`, of which no manifest is kept that would say how what joins it is confined\n",
+            "hint: write its options as a manifest with `stockade once --save FILE`, and start the jail with `stockade run FILE`\n",
+        ),
+    );
     with(&["stop", &names[0]]).output();
     assert_eq!(one.0.wait().unwrap().code(), Some(143));
     with(&["signal", "once", "INT"]).expect(0, "", "");
