@@ -67,6 +67,13 @@ fn a_report_that_cannot_be_written_is_found_out_first() {
         directory.stockade(["once", "--report", place, "--", "echo", "ran"]).expect(125, "", &expected);
     };
     refused("no/such/file", "No such file or directory (ENOENT)");
+    if needs(Need::UserNamespaces) {
+        let output = directory.stockade(["run", "--report", "/dev/full", "./told.toml"]).output();
+        let expected = "error: cannot write the report `/dev/full`\n  why: No space left on device (ENOSPC)\n\
+                        hint: its file system is full (blocks or inodes); see df(1) with and without `-i`\n";
+        assert!(output.stderr.ends_with(expected), "{}", output.stderr);
+        assert_eq!((output.stdout.as_str(), output.code), ("ran\n", Some(125)));
+    }
     // As a jail could have put one into a directory that it shares with the host.
     directory.write("precious", "of the host");
     std::os::unix::fs::symlink("precious", directory.join("planted")).unwrap();

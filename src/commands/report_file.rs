@@ -21,11 +21,18 @@ pub(super) fn create(path: &str) -> Result<File, Failure> {
 
 /// A report that cannot be written.
 pub(super) fn not_written(path: &str, error: &io::Error) -> Failure {
-    let why = match error.raw_os_error() {
-        Some(libc::ELOOP) => "it is a symbolic link, which is not followed".to_owned(),
-        Some(number) => sys::describe(Errno::from_raw(number)),
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    let why = match errno {
+        Some(Errno::ELOOP) => "it is a symbolic link, which is not followed".to_owned(),
+        Some(errno) => sys::describe(errno),
         None => error.to_string(),
     };
     let failed = Diagnostic::error(format!("cannot write the report `{path}`")).why(why);
-    Failure::new(failed.hint("name a file that you may write"), exit::FAILED)
+    let hint = match errno {
+        Some(Errno::ENOSPC | Errno::EDQUOT) => {
+            "its file system is full (blocks or inodes); see df(1) with and without `-i`"
+        }
+        errno => errno.and_then(sys::shortage).unwrap_or("name a file that you may write"),
+    };
+    Failure::new(failed.hint(hint), exit::FAILED)
 }

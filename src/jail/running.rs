@@ -56,7 +56,7 @@ pub struct Facts {
     pub program: Option<i32>,
     /// Seconds since PID 1 was made.
     pub age: u64,
-    /// Bytes of memory that its processes have in use, what they share counted for each.
+    /// Bytes of memory: as its control group counts, or what its processes have in use, what they share counted for each.
     pub memory: u64,
     /// Its threads, PID 1's own among them if that is ours.
     pub tasks: u64,
@@ -163,7 +163,9 @@ impl Running {
     pub fn facts(&self, all: &Processes) -> Facts {
         let members = processes::members(&all.0, self.first);
         let program = self.program(all);
-        let is_frozen = self.groups().is_some_and(|groups| groups.is_frozen());
+        let groups = self.groups();
+        let is_frozen = groups.as_ref().is_some_and(|groups| groups.is_frozen());
+        let counted = groups.and_then(|groups| groups.used().memory);
         let state = match program.and_then(|pid| members.iter().find(|member| member.pid == pid)) {
             _ if is_frozen => State::Frozen,
             Some(program) if matches!(program.state, 'T' | 't') => State::Stopped,
@@ -174,7 +176,7 @@ impl Running {
             state,
             program,
             age: processes::age(self.first).unwrap_or_default(),
-            memory: members.iter().map(|member| member.resident).sum(),
+            memory: counted.unwrap_or_else(|| members.iter().map(|member| member.resident).sum()),
             tasks: members.iter().map(|member| member.threads).sum(),
         }
     }

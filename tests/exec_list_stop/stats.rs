@@ -47,6 +47,15 @@ fn control_groups_tell_where_there_are_some() {
     let row = &stats["jails"][0];
     assert_eq!(row["memory_counted"], "cgroup", "{row}");
     assert!(row["peak"].as_u64().unwrap() >= row["memory"].as_u64().unwrap() / 2, "{row}");
+    // The sum over its processes would have what they share with the supervisor as well.
+    until("the list tells the same", || {
+        let memory = |verb| {
+            let told: serde_json::Value =
+                serde_json::from_str(&told(&jail, &[verb, "--json"]).stdout).unwrap();
+            told["jails"][0]["memory"].as_u64().unwrap()
+        };
+        (memory("list") == memory("stats")).then_some(())
+    });
     expect(&jail, &["stop", "counted"], 0, "", "stopped jail `counted`\n");
     running.wait();
 }
