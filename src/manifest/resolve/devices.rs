@@ -7,6 +7,7 @@ use std::path::Path;
 use super::content::Content;
 use super::draft::{Claim, Draft};
 use crate::manifest::finding::Finding;
+use crate::manifest::links;
 use crate::manifest::schema::{DeviceName, Manifest, MountKind, Proc, Sys};
 use crate::plan::step::{DEVICES, Device, LOG_DIRECTORY, NOTIFY_DIRECTORY, Owner, SOCKET};
 use crate::plan::{At, Mode, Origin};
@@ -193,6 +194,18 @@ fn is_host_file(manifest: &Manifest, target: &Path) -> bool {
     words.any(|word| word.value.shown().iter().any(|shown| target == Path::new(shown.path)))
 }
 
+/// What to do where a directory is missing that the program is to write to: no package brings that.
+fn made(hint: &str, source: &Path, draft: &Draft<'_>, manifest: &Manifest) -> String {
+    let path = source.display();
+    let command = if draft.view.host.is_root() {
+        let user = manifest.program.user.as_ref().map_or("nobody".to_owned(), |user| user.value.to_string());
+        format!("install -d -o {user} {path}")
+    } else {
+        format!("mkdir -p {path}")
+    };
+    hint.replacen("install what brings it, or take the entry out", &format!("make it: `{command}`"), 1)
+}
+
 /// Makes a place for every mount, and the working directory. What the tree has there already serves as well.
 pub(super) fn place_mount_points(draft: &mut Draft<'_>, manifest: &Manifest) {
     for mount in &manifest.mounts {
@@ -206,7 +219,12 @@ pub(super) fn place_mount_points(draft: &mut Draft<'_>, manifest: &Manifest) {
                 Ok(_) => draft.view.follow(source.as_path()).is_none_or(|at| at.is_dir()),
                 Err(_) if *optional => continue,
                 Err(error) => {
-                    let finding = draft.view.missing_unless_optional(source.as_path(), &error, origin);
+                    let mut finding = draft.view.missing_unless_optional(source.as_path(), &error, origin);
+                    let is_missing = matches!(error, links::Error::Missing { .. });
+                    if is_missing && mount.value.read_only == Some(false) {
+                        finding.hint =
+                            finding.hint.map(|hint| made(&hint, source.as_path(), draft, manifest));
+                    }
                     draft.findings.push(finding);
                     continue;
                 }

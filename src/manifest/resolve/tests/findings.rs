@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::testing::Scene;
 use super::*;
-use crate::manifest::schema::{Link, Manifest};
+use crate::manifest::schema::{Link, Manifest, Mount};
 use crate::plan::Account;
 use crate::sys::host::Host;
 
@@ -88,6 +88,24 @@ fn everything_wrong_is_said_at_once() {
             "there is no user `bind`; create the user on the host, or write its id as a number",
         ]
     );
+}
+
+#[test]
+fn a_directory_that_is_to_be_written_to_is_made_and_not_installed() {
+    let mut scene = merged("state");
+    let mut manifest = Manifest::default();
+    manifest.program.command = Some(scene.at(1, vec!["/usr/bin/sh".into()]));
+    manifest.program.user = Some(scene.at(2, Account::Name("redis".into())));
+    scene.program("usr/bin/sh", 0o755).file("etc/passwd", "redis:x:105:33::/:/\n");
+    let state = Mount { read_only: Some(false), ..bind("/state/redis", "/srv/redis") };
+    manifest.mounts.push(scene.at(3, state));
+    for (uid, command) in [(0, "install -d -o redis /state/redis"), (1000, "mkdir -p /state/redis")] {
+        scene.host.uid = uid;
+        let expected = format!(
+            "`/state/redis` cannot be found on the host; make it: `{command}`; or write `optional = true` if it may be missing"
+        );
+        assert_eq!(scene.errors(&manifest), [expected]);
+    }
 }
 
 #[test]
