@@ -227,6 +227,10 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
         (Action::MakeControlGroups { .. }, Errno::ENOSPC | Errno::EAGAIN) => {
             "a limit on control groups is reached: see cgroup.max.descendants of the groups above".into()
         }
+        (Action::MakeControlGroups { .. }, _) if error.call == "bpf" => {
+            "`device_policy` takes CAP_BPF and CAP_NET_ADMIN of the host's, and a kernel with CONFIG_CGROUP_BPF: leave it out otherwise"
+                .into()
+        }
         (Action::MakeControlGroups { .. }, Errno::EINVAL | Errno::ERANGE) => {
             "the kernel refuses one of the values: see `stockade plan` for what is written".into()
         }

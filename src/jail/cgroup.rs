@@ -7,7 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::Read as _;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,9 +18,10 @@ use nix::unistd::mkdir;
 
 use super::child::write_to;
 use super::groups::is_named;
-use crate::plan::control::{Control, ControlGroup, LEAF, PREFIX, Version};
+use crate::plan::control::{Control, ControlGroup, LEAF, PREFIX, Version, usual_devices};
 use crate::plan::{Action, Step};
 use crate::sys::Error;
+use crate::sys::device_filter;
 use crate::sys::fs::{Lock, try_lock};
 
 /// So many jails of one name can run at once.
@@ -252,6 +253,9 @@ fn fill(path: &Path, wanted: &ControlGroup) -> Result<Made, Error> {
             Err(Errno::ENOENT) if setting.optional && path.exists() => {}
             Err(errno) => return Err(Error { call: "open", errno }),
         }
+    }
+    if wanted.closed_devices {
+        device_filter::attach(directory.as_fd(), &usual_devices().collect::<Vec<_>>())?;
     }
     let processes = open("cgroup.procs").map_err(Error::of("open"))?;
     Ok(Made {

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::operand::DEVICES;
 use super::value::Size;
 use super::{HostPath, quote};
 
@@ -254,6 +255,16 @@ pub struct ControlGroup {
     pub enable: Vec<&'static str>,
     /// What is written to the new group's files.
     pub settings: Vec<Setting>,
+    /// Version 2: whether a program is attached to it that lets no devices be opened but [`usual_devices`], as files of version 1 do.
+    pub closed_devices: bool,
+}
+
+/// Devices of terminals, beside those that a manifest names: with pts(4) the one by which a program makes more.
+const TERMINALS: [(u32, Option<u32>); 2] = [(5, Some(2)), (136, None)];
+
+/// What can be opened with `device_policy = "closed"`: character devices by major and minor number, or with any minor one.
+pub fn usual_devices() -> impl Iterator<Item = (u32, Option<u32>)> {
+    DEVICES.iter().map(|device| (device.major, Some(device.minor))).chain(TERMINALS)
 }
 
 /// What the control groups of a jail are called: this, and its name.
@@ -286,6 +297,9 @@ impl fmt::Display for ControlGroup {
         }
         for setting in &self.settings {
             write!(f, " {}={}", setting.file, setting.value)?;
+        }
+        if self.closed_devices {
+            f.write_str(" closed devices")?;
         }
         Ok(())
     }

@@ -76,6 +76,7 @@ fn control_group() -> ControlGroup {
         leaf: true,
         enable: vec!["memory", "pids"],
         settings: vec![setting("memory.max", "268435456", false), setting("memory.swap.max", "0", true)],
+        closed_devices: false,
     }
 }
 

@@ -149,6 +149,7 @@ fn action(action: &Action) -> Value {
                             "file": file, "value": value, "optional": optional,
                         }))
                         .collect::<Vec<_>>(),
+                    "closed_devices": group.closed_devices,
                 }))
                 .collect::<Vec<_>>(),
         }),

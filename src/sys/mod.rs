@@ -5,6 +5,7 @@
 pub mod cgroup;
 pub mod creds;
 pub mod descriptor;
+pub mod device_filter;
 pub mod fs;
 pub mod held;
 pub mod host;

@@ -112,16 +112,18 @@ impl Controls {
             found.add_settings(context.host, &hierarchies, "cpuset", &limit.origin, &settings);
         }
         if let Some(policy) = closed {
-            let settings = |place: &Place| match place.version {
-                Version::One => Ok(rates::devices()),
-                Version::Two => Err(rates::no_devices()),
-            };
-            // Of version 2 there is no such controller to be found, whatever else is missing.
-            if hierarchies.iter().any(|hierarchy| hierarchy.has("devices")) {
-                found.add_settings(context.host, &hierarchies, "devices", &policy.origin, &settings);
-            } else {
-                let missing = rates::no_devices();
-                found.missing.push(At { value: missing.to_string(), origin: policy.origin.clone() });
+            match Place::of_devices(context.host, &hierarchies) {
+                Ok(place) => {
+                    let group = found.group(&place, "devices");
+                    match place.version {
+                        Version::One => group.settings.extend(rates::devices()),
+                        Version::Two => group.closed_devices = true,
+                    }
+                    found.origin.get_or_insert_with(|| policy.origin.clone());
+                }
+                Err(missing) => {
+                    found.missing.push(At { value: missing.to_string(), origin: policy.origin.clone() });
+                }
             }
         }
         if let Some(limit) = &limits.cpu_time_max {
@@ -219,6 +221,7 @@ impl Controls {
                 leaf: place.leaf,
                 enable: Vec::new(),
                 settings: Vec::new(),
+                closed_devices: false,
             });
             self.groups.len() - 1
         });
@@ -301,6 +304,28 @@ impl Place {
         }
     }
 
+    /// Where devices can be closed: in version 2 by a program of bpf(2), for which no controller has to be handed on.
+    fn of_devices(host: &Host, hierarchies: &[Hierarchy]) -> Result<Self, Missing> {
+        const NAME: &str = "devices";
+        match hierarchies.iter().find(|hierarchy| hierarchy.controllers.is_none()) {
+            Some(hierarchy) if !hierarchies.iter().any(|hierarchy| hierarchy.has(NAME)) => {
+                if !host.is_root() {
+                    return Err(Missing::new(
+                        "in version 2 of cgroups a program of bpf(2) decides on devices",
+                        NO_DEVICES,
+                    ));
+                }
+                let (group, leaf) = delegated(host, hierarchy)?;
+                for file in ["", "cgroup.procs"] {
+                    writable(host, &group.join(file))
+                        .map_err(|why| Missing::new(unwritable(group, why), cure(host)))?;
+                }
+                Ok(Self { version: Version::Two, parent: parsed(group)?, leaf, is_handed_on: None })
+            }
+            _ => Self::of(host, hierarchies, NAME),
+        }
+    }
+
     fn first_version(host: &Host, hierarchy: &Hierarchy) -> Result<Self, Missing> {
         let group = &hierarchy.directory;
         writable(host, group).map_err(|why| {
@@ -332,6 +357,9 @@ impl Place {
 /// Version 1 is not handed on to users, and lacks some limits.
 const UNIFIED: &str = "run as root, or boot with systemd.unified_cgroup_hierarchy=1 for cgroup v2";
 const UNIFIED_ALONE: &str = "boot with systemd.unified_cgroup_hierarchy=1 for cgroup v2";
+
+/// For whom no program of bpf(2) can be loaded.
+const NO_DEVICES: &str = "run as root, or leave `device_policy` out: devices work below /dev alone";
 
 /// Whether version 1 has controllers; systemd has a hierarchy of it without any.
 fn is_mixed(hierarchies: &[Hierarchy]) -> bool {

@@ -9,8 +9,7 @@ use nix::sys::stat::{major, minor};
 
 use super::control_groups::Missing;
 use crate::manifest::schema::{DevicePolicy, IoMax, Limits};
-use crate::plan::control::{Setting, Version};
-use crate::plan::step::DEVICES;
+use crate::plan::control::{Setting, Version, usual_devices};
 use crate::sys::cgroup;
 use crate::sys::host::Host;
 
@@ -21,9 +20,6 @@ const RATES: [(&str, &str); 4] = [
     ("blkio.throttle.read_iops_device", "riops"),
     ("blkio.throttle.write_iops_device", "wiops"),
 ];
-
-/// Devices of terminals, beside those that a manifest names: pts(4), with the one by which a program makes more.
-const TERMINALS: [&str; 2] = ["c 5:2 rw", "c 136:* rw"];
 
 fn setting(file: &'static str, value: String) -> Setting {
     Setting { file, value, optional: false }
@@ -83,7 +79,10 @@ impl Rate {
                 }
                 Ok(settings)
             }
-            ("device_policy", Version::Two) => Err(no_devices()),
+            ("device_policy", Version::Two) => Err(Missing::new(
+                "in version 2 of cgroups a program decides on devices, which stays as long as the jail runs",
+                "change `device_policy` in the manifest and start the jail anew",
+            )),
             ("device_policy", Version::One) => Ok(match &limits.device_policy {
                 Some(policy) if policy.value == DevicePolicy::Closed => devices(),
                 _ => vec![setting("devices.allow", "a".to_owned())],
@@ -153,14 +152,6 @@ pub(super) fn cpus(
     Ok(memory.into_iter().chain([setting("cpuset.cpus", list)]).collect())
 }
 
-/// Version 2 has no controller of devices: a BPF program decides there, which systemd(1) can bring and we do not.
-pub(super) fn no_devices() -> Missing {
-    Missing::new(
-        "cgroup v2 has no files for devices, and version 1 has no hierarchy with them here",
-        "leave `device_policy` out: devices work below /dev alone; or say `DevicePolicy=closed` in a unit that starts the jail",
-    )
-}
-
 /// Whether a number is in a list such as `0-3,8`.
 fn has(numbers: &str, wanted: u32) -> bool {
     numbers.split(',').any(|part| {
@@ -172,8 +163,10 @@ fn has(numbers: &str, wanted: u32) -> bool {
 
 /// What is written for `device_policy = "closed"`, in version 1.
 pub(super) fn devices() -> Vec<Setting> {
-    let named = DEVICES.iter().map(|device| format!("c {}:{} rw", device.major, device.minor));
-    let allowed = named.chain(TERMINALS.map(str::to_owned)).map(|one| setting("devices.allow", one));
+    let allowed = usual_devices().map(|(major, minor)| {
+        let minor = minor.map_or("*".to_owned(), |minor| minor.to_string());
+        setting("devices.allow", format!("c {major}:{minor} rw"))
+    });
     std::iter::once(setting("devices.deny", "a".to_owned())).chain(allowed).collect()
 }
 

@@ -56,6 +56,13 @@ pub(super) fn make_control_group(name: &str, group: &ControlGroup) -> Vec<Call> 
     for setting in &group.settings {
         calls.extend(write_below("group", setting.file, &setting.value));
     }
+    if group.closed_devices {
+        calls.extend([
+            call("bpf", "BPF_PROG_LOAD"),
+            call("bpf", "BPF_PROG_ATTACH"),
+            call("close", "<program>"),
+        ]);
+    }
     calls.push(call("openat", "<group>, \"cgroup.procs\", O_WRONLY|O_CLOEXEC"));
     calls
 }

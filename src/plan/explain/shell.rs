@@ -44,7 +44,10 @@ pub(super) fn line(action: &Action) -> Option<String> {
                 let write = move |setting: &Setting| {
                     format!("echo {} > {}", word(&setting.value), word(directory.join(setting.file)))
                 };
-                std::iter::once(make).chain(group.settings.iter().map(write))
+                let devices = group.closed_devices.then(|| {
+                    format!("bpftool cgroup attach {} cgroup_device \u{2026}", word(group.beside(name)))
+                });
+                std::iter::once(make).chain(group.settings.iter().map(write)).chain(devices)
             });
             join("; ", made)
         }

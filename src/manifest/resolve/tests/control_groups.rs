@@ -297,7 +297,7 @@ fn rates_and_processors_are_written_in_the_words_of_each_version() {
         devices.allow=c 1:8 rw devices.allow=c 1:9 rw devices.allow=c 5:0 rw devices.allow=c 5:2 rw devices.allow=c 136:* rw)";
     assert_eq!(steps[0], expected);
 
-    let scene = second_version("unit", "", true);
+    let mut scene = second_version("unit", "", true);
     scene.file("cg/unit/cpuset.cpus.effective", "0,2-3\n");
     let mut manifest = of_other_kinds(&scene);
     assert_eq!(
@@ -310,7 +310,11 @@ fn rates_and_processors_are_written_in_the_words_of_each_version() {
         io.max=8:0 rbps=1024 wiops=7 cpuset.cpus=0,3)";
     assert_eq!(steps[0], expected);
     manifest.limits.device_policy = Some(scene.at(3, DevicePolicy::Closed));
-    assert!(missing(&scene, &manifest).starts_with("cgroup v2 has no files for devices"));
+    scene.host.uid = 0;
+    let (steps, _) = groups(&scene.run(&manifest).unwrap());
+    assert_eq!(steps[0], expected.replace("=0,3)", "=0,3 closed devices)"));
+    scene.host.uid = 1000;
+    assert!(missing(&scene, &manifest).contains("a program of bpf(2) decides on devices: run as root, or "));
 }
 
 #[test]
@@ -357,5 +361,5 @@ fn rates_of_a_group_that_is_there_are_lifted_before_new_ones_are_written() {
     );
     assert_eq!(again("device_policy", Version::One, &nothing), Ok(vec!["devices.allow=a".to_owned()]));
     let missing = again("device_policy", Version::Two, &nothing).unwrap_err();
-    assert!(missing.what.starts_with("cgroup v2 has no files for devices"));
+    assert!(missing.what.starts_with("in version 2 of cgroups a program decides on devices"));
 }
