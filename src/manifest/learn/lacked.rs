@@ -28,6 +28,9 @@ const MODE_THERE: &str = "it is on a mount, and its owner or mode is in the way:
 const CONTROL: &str =
     "who listens there has power over the host: if it is meant, show it by a mount with `sockets = true`";
 
+/// What is said of a capability that the jail has.
+const GIVEN_UP: &str = "the jail has it: the program has given it up before, as by changing its user, or it is missed on what is the host's";
+
 /// One thing that was lacking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lack {
@@ -63,8 +66,12 @@ pub fn lacks(seen: &Seen, facts: &Facts<'_>, manifest: &Manifest) -> Vec<Lack> {
     lacks.extend(seen.lacked.capabilities.iter().filter_map(|(number, moment)| {
         let name = capability::NAMES.get(usize::from(*number))?;
         let why = reason(moment, "missed");
+        let what = format!("capability {name} is {why}");
+        if manifest.privileges.capabilities.iter().any(|given| given.value == *number) {
+            return Some(Lack { hint: Some(GIVEN_UP.into()), ..Lack::of(what, Vec::new()) });
+        }
         let line = Line::entry("privileges", "capabilities", text(name), why.clone());
-        Some(Lack::of(format!("capability {name} is {why}"), vec![line]))
+        Some(Lack::of(what, vec![line]))
     }));
     lacks.extend(calls(seen, manifest));
     lacks
@@ -225,7 +232,14 @@ fn calls(seen: &Seen, manifest: &Manifest) -> Vec<Lack> {
         let Some(at) = position(call.architecture, call.number) else { continue };
         match policy.refuses_at(at, &call.arguments) {
             Some((_, Errno::ENOSYS | Errno::Success)) | None => {}
-            Some((decision, _)) => refused.push((at, decision, call, moment)),
+            // One call with other arguments is refused for the same reason, and opened by the same word.
+            Some((decision, _)) => {
+                match refused.iter_mut().find(|(known, of, ..)| (*known, *of) == (at, decision)) {
+                    Some(known) if known.3.at <= moment.at => {}
+                    Some(known) => *known = (at, decision, call, moment),
+                    None => refused.push((at, decision, call, moment)),
+                }
+            }
         }
     }
     let opened = refused.iter().filter_map(|(at, decision, ..)| opens(*at, *decision));
