@@ -81,7 +81,8 @@ fn attempt(options: &cli::Exec, command: Vec<OsString>) -> Result<u8> {
     if groups.len() != running.entry.cgroups.len() {
         return Err(differs(&running, "its control groups"));
     }
-    let Run { steps, layers, .. } = jail.join_steps(&tree, &path, confinement.first_id, &groups)?;
+    let (Run { steps, layers, .. }, started) =
+        jail.join_steps(&tree, &path, confinement.first_id, &groups)?;
     // PID 1 may be the program, which has given the capability up where a process that it made before has not.
     if confinement.first_id.is_none() && kept(&steps) & SYS_PTRACE != 0 {
         return Err(could_be_grabbed(&running));
@@ -96,7 +97,9 @@ fn attempt(options: &cli::Exec, command: Vec<OsString>) -> Result<u8> {
     lowered.join(door, &confinement.users).map_err(|error| cannot(&running, &error.to_string()))?;
     let result = jail::run_as(&lowered, Watch::default(), Notice::default());
     let interrupted = run::interrupt(&lowered, &result);
-    let code = run::outcome(&jail, &plan.steps, &tree, result, &mut Ended::Failed);
+    // What is mounted there no step of these tells.
+    let shown = [plan.steps.clone(), started].concat();
+    let code = run::outcome(&jail, (&plan.steps, &shown), &tree, result, &mut Ended::Failed);
     run::end_if_interrupted(interrupted);
     code
 }

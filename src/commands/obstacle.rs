@@ -125,6 +125,7 @@ pub(super) fn no_directory(steps: &[Step], tree: &Path, path: &JailPath, errno: 
     let spot = jail.spot(path.as_path())?;
     match (errno, &spot.mount) {
         (Errno::EACCES, _) => jail.forbidden(&spot),
+        (Errno::ENOENT, Some(Mount { source: None, .. })) if jail.is_joined() => None,
         (Errno::ENOENT, Some(Mount { target, source: None, place, .. })) => Some(Diagnosis::new(
             format!("`{target}` is an empty file system when the jail starts ({place})"),
             "choose a `working_directory` outside it; the program can change to this one when it has made it",
@@ -291,6 +292,10 @@ impl<'a> Jail<'a> {
                     format!("add `executable = true` to the mount of `{}`", mount.target),
                 ));
             }
+            // What has come there since is not looked for.
+            if mount.source.is_none() && self.is_joined() {
+                return Some(Diagnosis::default());
+            }
             if mount.source.is_none() {
                 return Some(Diagnosis::new(
                     format!(
@@ -390,7 +395,11 @@ fn absent(spot: &Spot, file: &File, joins: bool) -> Diagnosis {
     match (&file.role, &spot.mount) {
         (Role::Program, Some(mount)) => Diagnosis::new(
             not_behind(&spot.path, mount),
-            "put it there, or correct `command` under [program]",
+            if joins {
+                "put it there, or name a program that is in the jail"
+            } else {
+                "put it there, or correct `command` under [program]"
+            },
         ),
         // A build has seen to the manifest's program, but not to what `exec` is told to start.
         (Role::Program, None) if joins => Diagnosis::new(

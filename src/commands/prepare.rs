@@ -172,21 +172,24 @@ impl Jail {
             .map_err(|findings| self.findings(findings))
     }
 
-    /// What runs `command` in a jail that is running already, in `tree`, with `first` for its first id outside, and in these groups.
+    /// What runs `command` in a jail that is running already, in `tree`, with `first` for its first id outside, and in these groups; and what
+    /// the jail itself was started by.
     pub(super) fn join_steps(
         &self,
         tree: &HostPath,
         command: &JailPath,
         first: Option<u32>,
         groups: &[HostPath],
-    ) -> Result<Run> {
+    ) -> Result<(Run, Vec<Step>)> {
         let unknown = || Finding::plain(format!("jail `{}` has no ids of its own by now", self.name));
         let (manifest, accounts) = (&self.loaded.manifest, self.accounts_in(tree)?);
         let first_id = || first.ok_or_else(unknown);
         let tree = Tree::on_disk(tree);
-        run::run_steps(manifest, &self.host, &accounts, &self.name, &tree, command, first_id)
-            .and_then(|run| join::join_steps(run, &self.host, groups).map_err(|finding| vec![finding]))
-            .map_err(|findings| self.findings(findings))
+        let run = run::run_steps(manifest, &self.host, &accounts, &self.name, &tree, command, first_id)
+            .map_err(|findings| self.findings(findings))?;
+        let started = run.steps.clone();
+        let joined = join::join_steps(run, &self.host, groups);
+        Ok((joined.map_err(|finding| self.findings(vec![finding]))?, started))
     }
 
     /// The first of the host's ids that the jail gets: the one it has had, or else a new one, which is remembered where the state

@@ -319,7 +319,7 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
         explain_loader(end, jail, &plan.steps, tree, &command);
         explain_filter(end, jail, &plan.steps);
     }
-    outcome(jail, &plan.steps, tree, result, &mut course.ended)
+    outcome(jail, (&plan.steps, &plan.steps), tree, result, &mut course.ended)
 }
 
 /// The soft bound of a resource that a jail has: its own, or else the caller's.
@@ -368,10 +368,10 @@ fn used(wall: Duration, peaks: Peaks) -> Used {
     }
 }
 
-/// The exit code for how a program ended, or did not even begin.
+/// The exit code for how a program ended, or did not even begin. `shown`: with the steps that have made what it finds.
 pub(super) fn outcome(
     jail: &Jail,
-    steps: &[Step],
+    (steps, shown): (&[Step], &[Step]),
     tree: &HostPath,
     result: std::result::Result<End, jail::Error>,
     course: &mut Ended,
@@ -383,11 +383,11 @@ pub(super) fn outcome(
         }
         Err(jail::Error::Failed { step, error }) => {
             if let Some(Action::Execute { path, .. }) = steps.get(step).map(|step| &step.action) {
-                let finding = not_executed(jail, steps, step, error, tree, path);
+                let finding = not_executed(jail, (steps, shown), step, error, tree, path);
                 jail.findings(vec![finding]).report();
                 return Ok(if error.errno == Errno::ENOENT { NOT_FOUND } else { NOT_EXECUTABLE });
             }
-            Err(jail.findings(not_done(jail, steps, step, error, tree)))
+            Err(jail.findings(not_done(jail, (steps, shown), step, error, tree)))
         }
         Err(jail::Error::Helper { step, why }) => {
             Err(jail.findings(failure::of_helper(steps, step, &why, jail.name.as_str())))
@@ -395,7 +395,7 @@ pub(super) fn outcome(
         // The first process could not even be made.
         Err(jail::Error::Supervisor(error)) if error.call == "clone" => {
             let step = steps.iter().position(|step| matches!(step.action, Action::Clone { .. }));
-            Err(jail.findings(not_done(jail, steps, step.unwrap_or(0), error, tree)))
+            Err(jail.findings(not_done(jail, (steps, shown), step.unwrap_or(0), error, tree)))
         }
         Err(jail::Error::Interrupted { signal, .. }) => Ok(128 + signal as u8),
         // The program ran, but somebody who reads only its exit code must not take its output for whole.
@@ -458,11 +458,17 @@ pub(super) fn not_lowered(steps: &[Step], error: &jail::Error) -> Finding {
 }
 
 /// The message for any other step that failed.
-fn not_done(jail: &Jail, steps: &[Step], step: usize, error: sys::Error, tree: &HostPath) -> Vec<Finding> {
+fn not_done(
+    jail: &Jail,
+    (steps, shown): (&[Step], &[Step]),
+    step: usize,
+    error: sys::Error,
+    tree: &HostPath,
+) -> Vec<Finding> {
     let mut finding = failure::of_step(steps, step, error, jail.name.as_str(), &jail.host);
     if let (Some(finding), Some(Action::ChangeDirectory { path })) =
         (&mut finding, steps.get(step).map(|step| &step.action))
-        && let Some(found) = obstacle::no_directory(steps, tree.as_path(), path, error.errno)
+        && let Some(found) = obstacle::no_directory(shown, tree.as_path(), path, error.errno)
     {
         finding.why.extend(found.why);
         finding.hint = found.hint.or(finding.hint.take());
@@ -505,13 +511,13 @@ fn explain_filter(end: End, jail: &Jail, steps: &[Step]) {
 /// The message for an execve(2) that failed.
 fn not_executed(
     jail: &Jail,
-    steps: &[Step],
+    (steps, shown): (&[Step], &[Step]),
     step: usize,
     error: sys::Error,
     tree: &HostPath,
     program: &JailPath,
 ) -> Finding {
-    let found = obstacle::refused(steps, tree.as_path(), program, error.errno);
+    let found = obstacle::refused(shown, tree.as_path(), program, error.errno);
     let mut finding = failure::of_step(steps, step, error, jail.name.as_str(), &jail.host)
         .unwrap_or_else(|| Finding::plain(format!("cannot execute `{program}`")));
     finding.why.extend(found.why);

@@ -439,3 +439,30 @@ fn what_a_service_manager_says_is_not_for_who_joins() {
     expect(&jail, &["stop", "managed"], 0, "", "stopped jail `managed`\n");
     running.wait();
 }
+
+#[test]
+fn a_program_on_a_mount_is_looked_for_there() {
+    let mounts = "mounts = [{ source = \"{here}/place\", target = \"/shown\", executable = false }, { type = \"tmpfs\", target = \"/tmp\" }]";
+    let jail = Jail::shell("shown", mounts);
+    fs::create_dir(jail.path("place")).unwrap();
+    fs::copy("/bin/true", jail.path("place/tool")).unwrap();
+    let mut running = jail.start(&["echo ready; exec busybox sleep 1000"]);
+    running.expect("ready");
+    let place = jail.path("place").display().to_string();
+    for (program, code, why) in [
+        ("/shown/tool", 126, "  why: `/shown` is mounted noexec (".to_owned()),
+        (
+            "/shown/none",
+            127,
+            format!("  why: `{place}/none` is not on the host, which shows `{place}` at `/shown` ("),
+        ),
+        ("/tmp/none", 127, "  why: the step is there by option `exec`\n".to_owned()),
+    ] {
+        let ended = told(&jail, &["exec", "shown", "--", program]);
+        assert_eq!((ended.stdout.as_str(), ended.code), ("", Some(code)), "{}", ended.stderr);
+        assert!(ended.stderr.contains(&why), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("there is no"), "{}", ended.stderr);
+    }
+    expect(&jail, &["stop", "--timeout=0", "shown"], 0, "", "killed jail `shown`\n");
+    running.wait();
+}
