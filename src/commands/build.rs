@@ -1,16 +1,17 @@
 //! `build`: makes a jail's tree anew, says beforehand what that would change, or goes back to the tree before.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::prepare::{Jail, Result, state_directory};
-use super::test;
+use super::{remove, test};
 use crate::cli;
 use crate::error::{self, Failure, exit};
-use crate::manifest::Request;
 use crate::manifest::finding::Finding;
 use crate::manifest::resolve::tree::TreeSteps;
+use crate::manifest::{Request, lookup};
 use crate::plan::JailName;
 use crate::report::amount;
 use crate::report::diagnostic::{Diagnostic, Severity, Style};
@@ -20,11 +21,11 @@ use crate::tree::{self, Built, Change, ChangeKind, Distrust, Generation, Record,
 /// Builds one jail's tree, or those of all jails that have one.
 pub(super) fn build(options: &cli::Build) -> Result<u8> {
     if let Some(jail) = &options.jail {
+        if options.rollback {
+            return roll_back(options, &built_as(jail)?);
+        }
         let request = cli::request(jail, &options.set, Vec::new());
         let jail = Jail::load(&request)?;
-        if options.rollback {
-            return roll_back(options, &jail);
-        }
         let value = one(options, &jail, &request)?;
         return Ok(if options.json { print(&value) } else { 0 });
     }
@@ -78,6 +79,26 @@ fn built_jails() -> Result<Vec<Result<(Jail, Request)>>> {
         }
     }
     Ok(jails)
+}
+
+/// A jail as its tree was built, which is what it goes back with: with the same `--set`, and where the word leads to no manifest from
+/// that which the tree was built from.
+fn built_as(word: &str) -> Result<Jail> {
+    let given = cli::request(word, &[], Vec::new());
+    let name = remove::named(word)?;
+    let state = state_directory()?;
+    let latest = Store::find(&state).and_then(|store| {
+        let Some(store) = store else { return Ok(None) };
+        Ok(store.latest(&name)?.map(|generation| (store, generation)))
+    });
+    // What cannot be looked at is told when it is to be gone back from.
+    let Ok(Some((store, generation))) = latest else { return Jail::load(&given) };
+    if lookup::find(OsStr::new(word)).is_ok_and(|path| path.symlink_metadata().is_ok()) {
+        let made_from = store.record(&generation).ok().and_then(|record| made_from(&record));
+        let sets = made_from.map(|request| request.sets).unwrap_or_default();
+        return Jail::load(&Request { sets, ..given });
+    }
+    asked_again(&store, &generation).map(|(jail, _)| jail)
 }
 
 /// The jail that a generation was built for, with what was asked for.

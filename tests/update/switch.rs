@@ -111,6 +111,23 @@ fn a_tree_of_another_manifest_is_not_gone_back_to() {
 }
 
 #[test]
+fn a_jail_goes_back_as_it_was_built() {
+    let dir = jail("update-back");
+    let set = ["build", "./web.toml", "--set", "tree.directories=[\"/set\"]"];
+    for text in ["1\n", "2\n"] {
+        dir.write("b", text);
+        succeeds(&dir, &set);
+    }
+    // With what was set then; and no manifest is found by the name, but the tree knows which it was.
+    for jail in ["./web.toml", "web"] {
+        dir.stockade(["build", "--rollback", jail]).expect(0, "", "jail `web` is back at generation 1\n");
+        let run = dir.stockade(["run", set[1], set[2], set[3]]).output();
+        assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("one\n1\n", ""));
+        succeeds(&dir, &set);
+    }
+}
+
+#[test]
 fn all_jails_that_were_built_are_built_again_as_they_were() {
     let dir = jail("update-all");
     dir.stockade(["build", "--all"]).expect(0, "", "");
