@@ -164,7 +164,7 @@ impl Running {
         let members = processes::members(&all.0, self.first);
         let program = self.program(all);
         let groups = self.groups();
-        let is_frozen = groups.as_ref().is_some_and(|groups| groups.is_frozen());
+        let is_frozen = groups.as_ref().is_some_and(Groups::is_frozen);
         let counted = groups.and_then(|groups| groups.used().memory);
         let state = match program.and_then(|pid| members.iter().find(|member| member.pid == pid)) {
             _ if is_frozen => State::Frozen,
