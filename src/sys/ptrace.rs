@@ -174,7 +174,9 @@ impl Tick {
             let mut event: libc::sigevent = MaybeUninit::zeroed().assume_init();
             event.sigev_notify = libc::SIGEV_THREAD_ID;
             event.sigev_signo = Self::SIGNAL;
-            event.sigev_notify_thread_id = libc::gettid();
+            // By its number: std refers to the C library's gettid() only where it is there, and with the whole program optimised
+            // together that goes for everybody, so that in a static binary it is not there.
+            event.sigev_notify_thread_id = libc::syscall(libc::SYS_gettid) as libc::pid_t;
             let mut timer: libc::c_int = 0;
             let clock = libc::CLOCK_MONOTONIC;
             check(libc::syscall(libc::SYS_timer_create, clock, &raw const event, &raw mut timer))?;
