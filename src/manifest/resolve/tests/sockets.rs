@@ -37,6 +37,29 @@ fn a_control_socket_is_shown_only_if_that_is_meant() {
     }
 }
 
+/// A service that listens there is perhaps started after the jail.
+#[test]
+fn the_place_of_a_control_socket_is_one_before_that_is_there() {
+    let scene = Scene::new("sockets-later");
+    scene.directory("run/podman", 0o755).directory("run/lock", 0o755).directory("tmp/mine", 0o755);
+    let expected = "the mount of `/run/podman` would show the control socket `/run/podman/podman.sock`";
+    assert_eq!(found(&scene, "/run/podman", false), [expected]);
+    for harmless in ["/run", "/run/lock", "/tmp", "/tmp/mine"] {
+        assert_eq!(found(&scene, harmless, false), [""; 0], "{harmless}");
+    }
+}
+
+/// `tmux run-shell COMMAND` has the server do it, outside.
+#[test]
+fn servers_of_users_have_their_sockets_in_tmp() {
+    let scene = Scene::new("sockets-users");
+    scene.directory("tmp/tmux-1000", 0o700).directory("tmp/ssh-Xyz", 0o700).directory("tmp/mine", 0o755);
+    for source in ["/tmp", "/tmp/tmux-1000", "/tmp/ssh-Xyz"] {
+        assert_eq!(found(&scene, source, false).len(), 1, "{source}");
+    }
+    assert_eq!(found(&scene, "/tmp/mine", false), [""; 0]);
+}
+
 #[test]
 fn any_socket_is_one() {
     let scene = Scene::new("sockets-any");
