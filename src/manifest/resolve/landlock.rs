@@ -15,9 +15,12 @@ use crate::sys::descriptor::{Descriptor, Kind};
 /// What versions of the interface did not have yet, each with what follows from the lack, and the first version that has it.
 const LACKS: [(u32, &str); 3] = [
     (2, "no file can be renamed or linked into another directory"),
-    (3, "cutting a file is left to mount flags and modes"),
+    (CUTS_SINCE, "cutting a file is left to mount flags and modes"),
     (5, "commands to devices are left to modes"),
 ];
+
+/// The first version with a right to truncate.
+const CUTS_SINCE: u32 = 3;
 
 /// Whether Landlock holds here, and what of it this kernel has not.
 pub(super) fn enforcement(context: &Context<'_>) -> (Enforcement, Origin) {
@@ -31,6 +34,12 @@ pub(super) fn enforcement(context: &Context<'_>) -> (Enforcement, Origin) {
         Ok(version) => version,
         Err(errno) => return (Enforcement::Degraded(absent(errno)), origin),
     };
+    if context.manifest.root.is_hosts() && version < CUTS_SINCE {
+        let why = format!(
+            "version {version} of the kernel's Landlock does not keep a program from cutting files off, and in the host's tree nothing else does: that came with Linux 6.2"
+        );
+        return (Enforcement::Degraded(why), origin);
+    }
     let mut lacks: Vec<&str> =
         LACKS.iter().filter(|(since, _)| version < *since).map(|(_, lack)| *lack).collect();
     if version < SCOPES_SINCE && shows_abstract_sockets(context) {

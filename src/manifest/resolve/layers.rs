@@ -30,10 +30,14 @@ pub(super) fn state(context: &Context<'_>, layer: Layer) -> Result<LayerState, F
         Some(allowed) => Ok(LayerState { layer, enforcement, origin: allowed.origin.clone() }),
         None => Err(Finding::error(format!("this host cannot enforce the layer `{}`", layer.name()), &origin)
             .why(missing.clone())
-            .hint(format!(
-                "`stockade doctor` tells the cure; `best_effort = [\"{}\"]` under `[privileges]` goes on without it",
-                layer.name()
-            ))),
+            .hint(if context.manifest.root.is_hosts() {
+                "`stockade doctor` tells the cure; with namespaces, so without `--landlock-only` or `tree = \"host\"`, more than one layer holds".to_owned()
+            } else {
+                format!(
+                    "`stockade doctor` tells the cure; `best_effort = [\"{}\"]` under `[privileges]` goes on without it",
+                    layer.name()
+                )
+            })),
     }
 }
 

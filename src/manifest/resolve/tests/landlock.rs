@@ -4,7 +4,7 @@ use nix::errno::Errno;
 
 use super::super::testing::Scene;
 use super::*;
-use crate::manifest::schema::{DeviceName, Manifest, Network, Proc, Share};
+use crate::manifest::schema::{DeviceName, Manifest, Network, Proc, RootTree, Share};
 use crate::plan::{Layer, LayerState};
 use crate::sys::descriptor::{Descriptor, Kind};
 
@@ -138,6 +138,21 @@ fn an_older_landlock_is_enough_and_what_it_lacks_is_told() {
     manifest.namespaces.network = Some(scene.at(1, Network::Host));
     scene.host.landlock = Ok(5);
     let reason = "version 5 of the kernel's Landlock: the host's abstract sockets are in reach";
+    assert_eq!(state(&scene, &manifest).enforcement.reason(), Some(reason));
+}
+
+/// Elsewhere mount flags are there as well.
+#[test]
+fn in_the_hosts_tree_a_version_that_lets_files_be_cut_is_none() {
+    let mut scene = Scene::new("landlock-cut");
+    let mut manifest = Manifest::default();
+    manifest.root.tree = Some(scene.at(1, RootTree::Host));
+    scene.host.landlock = Ok(2);
+    let findings = scene.run(&manifest).unwrap_err();
+    assert_eq!(findings[0].message, "this host cannot enforce the layer `landlock`");
+    assert!(findings[0].why[0].ends_with("that came with Linux 6.2"), "{:?}", findings[0].why);
+    scene.host.landlock = Ok(3);
+    let reason = "version 3 of the kernel's Landlock: commands to devices are left to modes; the caller's other processes can be signalled";
     assert_eq!(state(&scene, &manifest).enforcement.reason(), Some(reason));
 }
 
