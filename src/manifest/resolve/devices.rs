@@ -23,6 +23,7 @@ pub enum Nodes {
 
 /// The devices of a manifest that names none: what nearly every program takes for granted, and none that could do harm.
 const DEFAULT_DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
+
 /// Whether a manifest that names no device has this one.
 pub(in crate::manifest) fn is_default(name: &str) -> bool {
     DEFAULT_DEVICES.contains(&name)
@@ -43,7 +44,7 @@ pub(super) fn place(draft: &mut Draft<'_>, manifest: &Manifest, nodes: Nodes) {
         Some(devices) => devices.iter().map(|device| (device.value, device.origin.clone())).collect(),
         None => DEVICES
             .iter()
-            .filter(|device| DEFAULT_DEVICES.contains(&device.name))
+            .filter(|device| is_default(device.name))
             .map(|device| (DeviceName::Node(*device), default.clone()))
             .collect(),
     };

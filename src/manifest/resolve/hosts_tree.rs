@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use super::control_groups::Controls;
+use super::devices::is_default;
 use super::run::{self, Context, Run, Steps, shown_proc};
 use super::{circumstances, identity, landlock, standard};
 use crate::manifest::finding::Finding;
@@ -45,7 +46,7 @@ const ATTRIBUTES: [&str; 20] = [
 ];
 
 /// Nor about these, whose names are the host's without a namespace: sysvipc(7), and mq_unlink(3).
-const HOSTS_IPC: [&str; 12] = [
+const HOSTS_IPC: [&str; 14] = [
     "-ipc",
     "-msgctl",
     "-msgget",
@@ -54,6 +55,8 @@ const HOSTS_IPC: [&str; 12] = [
     "-semctl",
     "-semget",
     "-semop",
+    "-semtimedop",
+    "-semtimedop_time64",
     "-shmat",
     "-shmctl",
     "-shmget",
@@ -196,7 +199,7 @@ fn rules(context: &Context<'_>, steps: &mut Steps) {
         DeviceName::Node(node) => Some((node, &device.origin)),
         _ => None,
     });
-    let usual = DEVICES.into_iter().take(5).map(|node| (node, &default));
+    let usual = DEVICES.into_iter().filter(|node| is_default(node.name)).map(|node| (node, &default));
     let devices: Vec<_> = match context.manifest.tree.devices {
         Some(_) => named.collect(),
         None => usual.collect(),

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 
+use super::devices::is_default;
 use super::filesystems::FileSystems;
 use super::ids;
 use super::network;
@@ -240,9 +241,6 @@ fn cover(covers: &Covers, empty: &str, flags: MountFlags, origin: &Origin, mount
     }
 }
 
-/// Devices of a jail whose manifest names none.
-pub(super) const DEFAULT_DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
-
 /// /dev: the tree's own nodes where it has them, the host's one by one where it could not.
 fn devices(context: &Context<'_>, mounts: &mut Vec<Planned>) {
     let default = Origin::Default("few programs run without them, and none of them reaches anything");
@@ -256,7 +254,7 @@ fn devices(context: &Context<'_>, mounts: &mut Vec<Planned>) {
             .collect(),
         None => DEVICES
             .into_iter()
-            .filter(|device| DEFAULT_DEVICES.contains(&device.name))
+            .filter(|device| is_default(device.name))
             .map(|device| (DeviceName::Node(device), default.clone()))
             .collect(),
     };
