@@ -12,7 +12,7 @@ use crate::report::diagnostic::Diagnostic;
 use crate::report::systemd::{self, Unit};
 
 /// Variables by which a unit finds what the command finds that makes it.
-const VARIABLES: [&str; 2] = ["STOCKADE_STATE_DIR", "STOCKADE_RUN_DIR"];
+const VARIABLES: [&str; 3] = ["STOCKADE_STATE_DIR", "STOCKADE_RUN_DIR", "XDG_STATE_HOME"];
 
 /// What can be written.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -327,7 +327,6 @@ fn nothing_is_copied_into_memory(manifest: &Manifest, findings: &mut Vec<Finding
         ("libraries", tree.libraries.first().map(|entry| &entry.origin)),
         ("files", tree.files.first().map(|entry| &entry.origin)),
         ("packages", tree.packages.first().map(|entry| &entry.origin)),
-        ("base", tree.base.as_ref().map(|base| &base.origin)),
     ];
     for (name, origin) in copied {
         if let Some(origin) = origin {

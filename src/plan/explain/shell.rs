@@ -24,7 +24,7 @@ pub(super) fn line(action: &Action) -> Option<String> {
         }
         Action::UnpackFile { archive, path, .. } => {
             format!(
-                "tar -x -p --file={} --directory=tree {}",
+                "tar -x -p --file={} --directory=\"$tree\" {}",
                 word(archive.as_path()),
                 word(Path::new(".").join(path.relative()))
             )
@@ -193,19 +193,24 @@ pub(super) fn line(action: &Action) -> Option<String> {
         }
         Action::SetUmask { mask } => format!("umask {mask}"),
         Action::SetPersonality { flags, .. } => {
-            format!("setarch {} \u{2026}", join(" ", flags.iter().map(|flag| persona(flag))))
+            let flags = match flags.as_slice() {
+                [] => persona("PER_LINUX"),
+                flags => join(" ", flags.iter().map(|flag| persona(flag))),
+            };
+            format!("setarch {flags} \u{2026}")
         }
         Action::SetNice { nice } => format!("renice --priority {nice} --pid $$"),
-        Action::ResetScheduling { what } => join(
-            " ",
-            what.iter().filter_map(|what| match what {
+        Action::ResetScheduling { what } => {
+            let commands = what.iter().filter_map(|what| match what {
                 // No command sets them.
                 Scheduling::TimerSlack | Scheduling::Merging => None,
-                Scheduling::Policy => Some("chrt --other 0"),
-                Scheduling::Io => Some("ionice --class 0"),
-                Scheduling::Memory => Some("numactl --default"),
-            }),
-        ),
+                Scheduling::Policy => Some("chrt --other --pid 0 $$"),
+                Scheduling::Io => Some("ionice --class 0 --pid $$"),
+                Scheduling::Memory => Some("numactl --default \u{2026}"),
+            });
+            let line = join("; ", commands);
+            return Some(line).filter(|line| !line.is_empty());
+        }
         Action::SetAffinity { processors } => {
             format!("taskset --pid --cpu-list {} $$", join(",", processors))
         }
@@ -337,11 +342,20 @@ mod tests {
             "mount -t proc -o rw,nosuid,nodev,noexec,subset=pid proc \"$tree\"/proc",
             "prlimit --pid $$ --nofile=1024:4096",
             "setarch --addr-no-randomize --uname-2.6 \u{2026}",
+            "chrt --other --pid 0 $$",
             "setpriv --bounding-set=-all,+net_bind_service \u{2026}",
             "capsh --caps=cap_net_bind_service=eip -- -c \u{2026}",
             "exec env -i TZ=UTC /usr/sbin/nginx -g $'daemon off;\\012'",
         ] {
             assert!(lines.iter().any(|line| line == expected), "{expected} is not in {lines:#?}");
         }
+    }
+
+    #[test]
+    fn what_no_command_does_has_no_line() {
+        let reset = |what: &[Scheduling]| line(&Action::ResetScheduling { what: what.to_vec() });
+        assert_eq!(reset(&[Scheduling::TimerSlack]), None);
+        let both = "chrt --other --pid 0 $$; ionice --class 0 --pid $$";
+        assert_eq!(reset(&[Scheduling::Policy, Scheduling::TimerSlack, Scheduling::Io]).unwrap(), both);
     }
 }
