@@ -143,8 +143,6 @@ pub enum Use {
     Owned,
     /// Given a mode.
     Moded,
-    /// Locked, or commanded by ioctl(2): of a device.
-    Commanded,
     /// A socket that was connected to, or sent to.
     Connected,
     /// Not found: ENOENT or ENOTDIR.

@@ -102,6 +102,8 @@ impl Watch {
         let mut task = Task { pending: None, ..task.clone() };
         if is_process {
             task.process = thread;
+            // Both know the parent by its number: where /proc/self leads, who it is inside.
+            (task.place, task.credentials) = (None, None);
         } else if let Some(found) = Credentials::of(thread) {
             // Of clone(2)'s children some are threads; what it was told is not known here.
             task.process = found.process;

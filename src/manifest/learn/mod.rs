@@ -330,7 +330,6 @@ fn word(of: Use) -> &'static str {
         Use::Removed => "removed",
         Use::Owned => "given an owner",
         Use::Moded => "given a mode",
-        Use::Commanded => "commanded",
         Use::Connected => "connected to",
         Use::Missing => "missed",
         Use::Refused => "refused",

@@ -211,7 +211,7 @@ fn device(path: &Path, used: &Used) -> Purpose {
             let is_device = |now: &std::fs::Metadata| {
                 now.file_type().is_char_device() || now.file_type().is_block_device()
             };
-            let opened = used.is(Use::Read) || used.is(Use::Written) || used.is(Use::Commanded);
+            let opened = used.is(Use::Read) || used.is(Use::Written);
             if opened && first != "pts" && used.now.as_ref().is_some_and(is_device) {
                 Purpose::OtherDevice
             } else {
