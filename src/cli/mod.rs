@@ -357,6 +357,11 @@ fn explained(output: &str, verb: Option<&str>) -> Early {
     if output.starts_with("Required positional") && verb == "import" {
         return usage("a tool is wanted".into(), "write `stockade import jailkit SECTION`");
     }
+    if output.starts_with("Required positional") && ["exec", "limit"].contains(&verb) {
+        let more = if verb == "exec" { "-- PROGRAM" } else { "memory=64M" };
+        let hint = format!("write `stockade {verb} JAIL {more}`; `stockade list` shows those that run");
+        return usage("no jail is named".into(), hint);
+    }
     if output.starts_with("Required positional") {
         return usage(
             "no jail is named".into(),

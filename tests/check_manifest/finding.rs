@@ -120,6 +120,14 @@ fn usage() {
             &["run"],
             "error: no jail is named\nhint: write `stockade run JAIL`, with a manifest's path or name\n",
         ),
+        (
+            &["exec"],
+            "error: no jail is named\nhint: write `stockade exec JAIL -- PROGRAM`; `stockade list` shows those that run\n",
+        ),
+        (
+            &["limit"],
+            "error: no jail is named\nhint: write `stockade limit JAIL memory=64M`; `stockade list` shows those that run\n",
+        ),
         (&["run", "web", "--set"], "error: `--set` needs a value\nhint: write `--set KEY=VALUE`\n"),
         (
             &["jails/web.toml"],
