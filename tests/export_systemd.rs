@@ -17,7 +17,7 @@ fn jail(name: &str) -> Dir {
     dir.write(
         "a %n $x/w'\\.toml",
         "name = \"web\"\nsummary = \"100% \\\\\"\nprogram.command = [\"/bin/true\"]\n\
-         namespaces.network = \"host\"\nlimits = { memory = \"64M\", tasks = 8 }\n",
+         namespaces.network = \"host\"\nlimits = { memory = \"64M\", tasks = 8, allowed_cpus = [0] }\n",
     );
     dir
 }
@@ -65,7 +65,7 @@ SuccessExitStatus=129 130 143
 Restart=on-failure
 # A second between, so that a program that fails at once does not use up the starts that are allowed.
 RestartSec=1s
-# Limits (memory, tasks) are held by a control group that stockade makes below the unit's own, which is handed to it for that.
+# Limits (memory, tasks, allowed_cpus) are held by a control group that stockade makes below the unit's own, which is handed to it for that.
 Delegate=yes
 
 [Install]

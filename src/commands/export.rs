@@ -6,7 +6,7 @@ use super::prepare::{Result, state_directory};
 use crate::cli;
 use crate::error::{self, Failure, exit};
 use crate::manifest;
-use crate::manifest::schema::{Manifest, Network};
+use crate::manifest::schema::{DevicePolicy, Manifest, Network};
 use crate::plan::{At, JailName};
 use crate::report::diagnostic::Diagnostic;
 use crate::report::systemd::{self, Unit};
@@ -63,7 +63,7 @@ pub(super) fn export(options: &cli::Export) -> Result<u8> {
     arguments.push(named.to_owned());
     let arguments: Vec<_> = arguments.into_iter().map(Into::into).collect();
     let is_system = nix::unistd::geteuid().is_root();
-    let controls: Vec<_> = manifest.limits.controls.iter().map(|limit| limit.value.control.key()).collect();
+    let controls = controls(manifest);
     let set = |name| std::env::var_os(name).map(|value| (name, value));
     let unit = Unit {
         jail,
@@ -116,6 +116,19 @@ fn no_sockets(jail: &JailName) -> Failure {
     let none = Diagnostic::error(format!("nobody listens for jail `{jail}`"));
     let hint = "write `sockets = true` and `listen = [\"127.0.0.1:8080\"]` under `[program]`";
     Failure::new(none.why("its manifest names no address").hint(hint), exit::FINDING)
+}
+
+/// The keys of the limits that a control group holds.
+fn controls(manifest: &Manifest) -> Vec<&'static str> {
+    let limits = &manifest.limits;
+    let is_closed = limits.device_policy.as_ref().is_some_and(|at| at.value == DevicePolicy::Closed);
+    let others = [
+        ("allowed_cpus", limits.allowed_cpus.is_some()),
+        ("io_max", !limits.io_max.is_empty()),
+        ("device_policy", is_closed),
+    ];
+    let numbers = limits.controls.iter().map(|limit| limit.value.control.key());
+    numbers.chain(others.into_iter().filter(|(_, is_given)| *is_given).map(|(key, _)| key)).collect()
 }
 
 /// What says that the jail has the host's network, if it has.
