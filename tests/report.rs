@@ -17,6 +17,15 @@ fn jail(script: &str) -> common::Dir {
     directory
 }
 
+/// Runs it with these words and redirections.
+fn by_shell(directory: &common::Dir, words: &str) -> common::Output {
+    let mut shell = directory.stockade(["-c", &format!("exec \"$0\" run {words}")]);
+    let program = std::mem::replace(&mut shell.inner, Command::new("sh"));
+    shell.inner.args(program.get_args()).arg(program.get_program()).current_dir(directory.path());
+    shell.inner.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.output()
+}
+
 /// Runs it with a report: what it says and the exit code.
 fn report(directory: &common::Dir, more: &[&str]) -> (Value, Option<i32>) {
     let words =
@@ -68,8 +77,8 @@ fn a_report_that_cannot_be_written_is_found_out_first() {
     };
     refused("no/such/file", "No such file or directory (ENOENT)");
     if needs(Need::UserNamespaces) {
-        let output = directory.stockade(["run", "--report", "/dev/full", "./told.toml"]).output();
-        let expected = "error: cannot write the report `/dev/full`\n  why: No space left on device (ENOSPC)\n\
+        let output = by_shell(&directory, "--report /dev/fd/7 ./told.toml 7> /dev/full");
+        let expected = "error: cannot write the report `/dev/fd/7`\n  why: No space left on device (ENOSPC)\n\
                         hint: its file system is full (blocks or inodes); see df(1) with and without `-i`\n";
         assert!(output.stderr.ends_with(expected), "{}", output.stderr);
         assert_eq!((output.stdout.as_str(), output.code), ("ran\n", Some(125)));
@@ -78,6 +87,30 @@ fn a_report_that_cannot_be_written_is_found_out_first() {
     directory.write("precious", "of the host");
     std::os::unix::fs::symlink("precious", directory.join("planted")).unwrap();
     refused("planted", "it is a symbolic link, which is not followed");
+    assert_eq!(std::fs::read_to_string(directory.join("precious")).unwrap(), "of the host");
+    // Opening one would wait for a reader.
+    nix::unistd::mkfifo(&directory.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    refused("fifo", "it is no regular file");
+    refused("/dev/full", "it is no regular file");
+}
+
+/// Everybody may write to it, as to no other directory in /dev.
+#[test]
+fn a_link_planted_in_shared_memory_is_not_followed() {
+    let directory = jail("echo ran");
+    directory.write("precious", "of the host");
+    let shared = std::path::PathBuf::from(format!("/dev/shm/stockade-report-{}", std::process::id()));
+    std::fs::create_dir(&shared).unwrap();
+    let place = shared.join("planted");
+    std::os::unix::fs::symlink(directory.join("precious"), &place).unwrap();
+    let output = directory.stockade(["run", "--report", place.to_str().unwrap(), "./told.toml"]).output();
+    std::fs::remove_dir_all(&shared).unwrap();
+    let expected = format!(
+        "error: cannot write the report `{}`\n  why: it is a symbolic link, which is not followed\n\
+         hint: name a file that you may write\n",
+        place.display()
+    );
+    assert_eq!((output.code, output.stdout.as_str(), output.stderr), (Some(125), "", expected));
     assert_eq!(std::fs::read_to_string(directory.join("precious")).unwrap(), "of the host");
 }
 
@@ -90,6 +123,12 @@ fn a_report_goes_to_a_descriptor_by_its_link() {
     let output = directory.stockade(["run", "--report", "/dev/stdout", "./told.toml"]).output();
     let report: Value = serde_json::from_str(&output.stdout).expect(&output.stdout);
     assert_eq!(report["exit_code"], 7);
+    // To a file it comes after what the program has written there.
+    let directory = jail("echo ran");
+    by_shell(&directory, "--report /dev/stdout ./told.toml > both");
+    let both = std::fs::read_to_string(directory.join("both")).unwrap();
+    let report: Value = serde_json::from_str(both.strip_prefix("ran\n").expect(&both)).expect(&both);
+    assert_eq!(report["exit_code"], 0);
 }
 
 #[test]

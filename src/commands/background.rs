@@ -7,9 +7,9 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::libc;
-use nix::sys::stat::{Mode, fstat};
+use nix::sys::stat::Mode;
 
+use super::named_file;
 use super::prepare::Result;
 use crate::error::{self, Failure, exit};
 use crate::report::diagnostic::Diagnostic;
@@ -67,27 +67,15 @@ fn go(null: &OwnedFd, output: &OwnedFd) -> std::result::Result<(), Errno> {
     [1, 2].into_iter().try_for_each(|fd| process::duplicate_onto(output.as_fd(), fd))
 }
 
-/// Opens a log to append to. A link in the place of one is not followed, nor a FIFO waited for: whoever may write to the directory could
-/// have put it there.
+/// Opens a log to append to.
 fn open_log(path: &Path) -> std::result::Result<OwnedFd, Errno> {
-    let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_CLOEXEC;
-    let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let mode = Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IRGRP;
-    let log = open(path, flags, mode)?;
-    match fstat(&log)?.st_mode & libc::S_IFMT {
-        libc::S_IFREG => Ok(log),
-        _ => Err(Errno::EINVAL),
-    }
+    named_file::open_regular(path, OFlag::O_APPEND, mode)
 }
 
 /// A log that cannot be had.
 fn no_log(path: &str, errno: Errno) -> Failure {
-    let why = match errno {
-        Errno::ELOOP => "it is a symbolic link, which is not followed".to_owned(),
-        Errno::EINVAL | Errno::ENXIO => "it is no regular file".to_owned(),
-        errno => sys::describe(errno),
-    };
-    let failed = Diagnostic::error(format!("cannot write the log `{path}`")).why(why);
+    let failed = Diagnostic::error(format!("cannot write the log `{path}`")).why(named_file::why(errno));
     Failure::new(failed.hint("name a file that you may write"), exit::FAILED)
 }
 

@@ -13,6 +13,7 @@ mod learn;
 mod limits;
 mod list;
 mod manifest_file;
+mod named_file;
 mod obstacle;
 mod once;
 mod overlay;
