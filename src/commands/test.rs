@@ -1,9 +1,9 @@
 //! A test: starts a jail for real, probes it with a real client, stops it, and says whether it did what its `[test]` expects.
 
-use std::io::{Read as _, Write as _};
+use std::io::{PipeReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use nix::libc;
@@ -15,6 +15,7 @@ use crate::manifest::finding::Finding;
 use crate::manifest::schema::{Network, Test};
 use crate::plan::{At, Span};
 use crate::sys::process;
+use crate::sys::signal::{self, SignalSet};
 use crate::tree::Generation;
 
 /// How long a test may take when its manifest says nothing.
@@ -23,7 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long a jail may take to stop.
 const GRACE: Duration = Duration::from_secs(10);
-/// How long a client that was asked shortly before the end may still take.
+/// How long a client that was asked shortly before the end may still take; how long what was said is read when who said it has ended.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
 
 /// Tests a jail in its current tree, which is there.
@@ -115,14 +116,14 @@ enum Attempt {
 /// A jail started as a user would start it: by this very binary, in a process of its own.
 struct Running {
     supervisor: Child,
-    output: Option<JoinHandle<Vec<u8>>>,
+    output: Output,
 }
 
 impl Running {
     /// Starts it, with the test's arguments and input.
     fn start(request: &Request, test: &Test, generation: Option<u64>) -> Why<Self> {
         let cannot = |what: &str, error: std::io::Error| Trouble::from(format!("cannot {what}: {error}"));
-        let (mut reader, writer) = std::io::pipe().map_err(|error| cannot("make a pipe", error))?;
+        let (reader, writer) = std::io::pipe().map_err(|error| cannot("make a pipe", error))?;
         let mut command = Command::new("/proc/self/exe");
         command.arg("run");
         for set in &request.sets {
@@ -142,20 +143,17 @@ impl Running {
             .map_err(|error| cannot("start stockade itself", error))?;
         // The pipe's writing ends, which `command` holds, are closed with it: then the reader sees the jail's end.
         drop(command);
-        let output = std::thread::spawn(move || {
-            let mut said = Vec::new();
-            // What was read before an error is what there is to show.
-            match reader.read_to_end(&mut said) {
-                Ok(_) | Err(_) => said,
-            }
-        });
-        if let (Some(text), Some(mut stdin)) = (&test.input, supervisor.stdin.take()) {
-            // A program that ends without reading its input is judged by its output, not by this.
-            match stdin.write_all(text.as_bytes()) {
-                Ok(()) | Err(_) => drop(stdin),
-            }
+        if let (Some(text), Some(mut stdin)) = (test.input.clone(), supervisor.stdin.take()) {
+            // Beside the wait for its end: more than a pipe holds is written as fast as the program reads it.
+            std::thread::spawn(move || {
+                // A program that ends without reading its input is judged by its output, not by this; without the mask its end would be ours.
+                let masked = signal::set_mask(SignalSet::of(&[libc::SIGPIPE]));
+                match masked.map(|_| stdin.write_all(text.as_bytes())) {
+                    Ok(_) | Err(_) => drop(stdin),
+                }
+            });
         }
-        Ok(Self { supervisor, output: Some(output) })
+        Ok(Self { supervisor, output: Output::of(reader) })
     }
 
     /// Repeats a client until it succeeds, then stops the jail, which must end by the signal or in peace.
@@ -247,8 +245,8 @@ impl Running {
     }
 
     /// Everything the jail has said, once it has ended.
-    fn collect(&mut self) -> Vec<u8> {
-        self.output.take().and_then(|reader| reader.join().ok()).unwrap_or_default()
+    fn collect(&self) -> Vec<u8> {
+        self.output.collect()
     }
 }
 
@@ -258,6 +256,38 @@ impl Drop for Running {
         match self.stop(Duration::ZERO) {
             Ok(_) | Err(_) => {}
         }
+    }
+}
+
+/// What comes from a pipe, read as it comes, so that nobody waits for room in it.
+struct Output(Receiver<Vec<u8>>);
+
+impl Output {
+    fn of(mut pipe: PipeReader) -> Self {
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut piece = [0; 4096];
+            // What was read before an error is what there is to show.
+            while let Ok(length @ 1..) = pipe.read(&mut piece) {
+                if sender.send(piece[..length].to_owned()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self(receiver)
+    }
+
+    /// Everything that was said by one who has ended. What it has put into the background may have the pipe open for ever: not more than
+    /// a while is waited for its end.
+    fn collect(&self) -> Vec<u8> {
+        let until = Instant::now() + LAST_CHANCE;
+        let mut said = Vec::new();
+        while let Some(left) = until.checked_duration_since(Instant::now())
+            && let Ok(piece) = self.0.recv_timeout(left)
+        {
+            said.extend(piece);
+        }
+        said
     }
 }
 
@@ -273,7 +303,7 @@ fn ask(client: &[std::ffi::OsString], test: &Test, deadline: Instant) -> std::re
         let hint = "install it on the host, or correct `command` under [test]";
         Attempt::Hopeless(Trouble { why: vec![why], hint: Some(hint.into()) })
     };
-    let (mut reader, writer) = std::io::pipe().map_err(|error| failed("given a pipe", &error))?;
+    let (reader, writer) = std::io::pipe().map_err(|error| failed("given a pipe", &error))?;
     let errors = writer.try_clone().map_err(|error| failed("given a pipe", &error))?;
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(writer).stderr(errors).process_group(0);
@@ -281,12 +311,7 @@ fn ask(client: &[std::ffi::OsString], test: &Test, deadline: Instant) -> std::re
         process::killed_with_parent(&mut command).spawn().map_err(|error| failed("started", &error))?;
     drop(command);
     let deadline = deadline.max(Instant::now() + LAST_CHANCE);
-    let answer = std::thread::spawn(move || {
-        let mut said = Vec::new();
-        match reader.read_to_end(&mut said) {
-            Ok(_) | Err(_) => said,
-        }
-    });
+    let answer = Output::of(reader);
     let status = loop {
         match asking.try_wait().map_err(|error| failed("waited for", &error))? {
             Some(status) => break Some(status),
@@ -299,7 +324,7 @@ fn ask(client: &[std::ffi::OsString], test: &Test, deadline: Instant) -> std::re
         Ok(()) | Err(_) => {}
     }
     let reaped = asking.wait().map_err(|error| failed("waited for", &error));
-    let answer = answer.join().unwrap_or_default();
+    let answer = answer.collect();
     if let Some(status) = status {
         return judge(status, &answer, test).map_err(|why| Attempt::Refused(why.into()));
     }

@@ -280,3 +280,78 @@ hint: a longer `timeout` under [test] gives it more time
 ",
     );
 }
+
+/// More than a pipe holds: who writes it must not wait for one who does not read.
+#[test]
+fn program_that_does_not_read_its_input() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let manifest = format!(
+        r#"[program]
+command = ["/program"]
+[tree]
+files = [{{ path = "DIR/program", target = "/program" }}]
+[test]
+expect = "ready"
+timeout = "1s"
+input = "{}"
+"#,
+        "x".repeat(200_000)
+    );
+    Jail::with_program(&manifest).with_waiting_program().expect(
+        &["test"],
+        1,
+        r"error: the test of jail `web` failed
+  --> ./web.toml:5:1
+    5 | [test]
+      | ^^^^^^
+  why: not done after 1s
+  why: it said:
+  why: | waiting
+hint: a longer `timeout` under [test] gives it more time; a server needs a `command` that probes it
+",
+    );
+}
+
+#[test]
+fn program_that_ends_without_its_input() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let manifest = format!(
+        r#"[program]
+command = ["/program"]
+[tree]
+files = [{{ path = "DIR/program", target = "/program" }}]
+[test]
+status = 0
+expect = ""
+input = "{}"
+"#,
+        "x".repeat(200_000)
+    );
+    Jail::with_program(&manifest).expect(&["test"], 0, "");
+}
+
+/// It has the pipe for what the client says for as long as it runs.
+#[test]
+fn client_that_leaves_another_in_the_background() {
+    if !needs(Need::UserNamespaces) || !needs(Need::Program("setsid")) {
+        return;
+    }
+    let jail = Jail::with_program(
+        r#"[program]
+command = ["/program", "wait"]
+[tree]
+files = [{ path = "DIR/program", target = "/program" }]
+[test]
+command = ["sh", "-c", "setsid -f sh -c 'echo $$ > DIR/pid; exec sleep 100'; while ! test -s DIR/pid; do sleep 0.01; done"]
+"#,
+    )
+    .with_waiting_program();
+    jail.expect(&["test"], 0, "");
+    let text = std::fs::read_to_string(jail.path("pid")).unwrap();
+    let sleeping = nix::unistd::Pid::from_raw(text.trim().parse().unwrap());
+    nix::sys::signal::kill(sleeping, nix::sys::signal::Signal::SIGKILL).expect("it was not waited for");
+}
