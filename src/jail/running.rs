@@ -248,10 +248,16 @@ impl Running {
     /// Asks the program to end. Not by PID 1, which passes SIGTERM on: it has no right to signal a daemon that has become another user
     /// by itself. But by PID 1 while the program is not there yet.
     pub fn terminate(&self) -> Result<(), sys::Error> {
-        let asked = match self.signal(libc::SIGTERM, &Processes::now()) {
+        let all = Processes::now();
+        let send = |number| match self.signal(number, &all) {
             Ok(true) => Ok(()),
-            Ok(false) | Err(_) => self.signal_first(libc::SIGTERM),
+            Ok(false) | Err(_) => self.signal_first(number),
         };
+        let asked = send(libc::SIGTERM);
+        // One that is stopped takes it when it goes on, see systemd.kill(5), "KillSignal=". If it has ended already, so much the better.
+        match send(libc::SIGCONT) {
+            Ok(()) | Err(_) => {}
+        }
         self.thaw();
         asked
     }

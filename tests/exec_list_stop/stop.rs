@@ -35,6 +35,23 @@ fn a_program_that_ends_is_stopped_in_peace() {
     expect(&jail, &["stop", "--all"], 0, "", "");
 }
 
+/// SIGTERM alone would wait until somebody lets it go on.
+#[test]
+fn a_program_that_does_not_go_on_is_stopped_in_peace() {
+    let jail = Jail::shell("paused", "");
+    let mut running = jail.start(&["trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.01; done"]);
+    running.expect("ready");
+    let program = running.program();
+    let pid = nix::unistd::Pid::from_raw(program);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    crate::support::until("its stop", || {
+        crate::support::status_of(program, "State").starts_with('T').then_some(())
+    });
+    expect(&jail, &["stop", "paused"], 0, "", "stopped jail `paused`\n");
+    running.expect("bye");
+    assert_eq!(running.wait(), 3);
+}
+
 /// As many daemons do, which PID 1 of the jail may not signal then.
 #[test]
 fn a_program_that_has_become_another_user_is_stopped_in_peace() {
