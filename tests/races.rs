@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 use common::{Need, needs};
 use stockade::sys::fs::rename;
 
-/// Races that share the time: six as root, and the same as an ordinary user.
-const RACES: u32 = 12;
+/// Races that share the time: seven as root, and the same as an ordinary user.
+const RACES: u32 = 14;
 
 /// A user of the host's who is neither root nor whoever runs the tests.
 const BOB: u32 = 12345;
@@ -331,6 +331,32 @@ fn a_tree_swapped_from_outside_does_not_lead_a_run_astray() {
 }
 
 #[test]
+fn a_source_swapped_where_a_jail_can_write_does_not_choose_what_is_shown() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let field = Field::new("source");
+    fs::create_dir_all(field.path("shared/way/inner")).unwrap();
+    field.manifest(
+        "tree.files = [{ path = \"{here}/look\", target = \"/look\" }]\n\
+         [[mounts]]\nsource = \"{here}/shared\"\ntarget = \"/shared\"\nread_only = false\n\
+         [[mounts]]\nsource = \"{here}/shared/way/inner\"\ntarget = \"/work\"\n",
+    );
+    field.succeeds("build");
+    field.succeeds("run");
+    let (shared, partner) = (File::open(field.path("shared")).unwrap(), ".partner-way");
+    symlink(field.path("canary"), field.path("shared").join(partner)).unwrap();
+    let pairs = [("way".to_owned(), partner.to_owned())];
+    again_and_again(|_| raced(&shared, &pairs, || drop(field.finish("run"))));
+    // Nor does one that stays.
+    fs::rename(field.path("shared/way"), field.path("shared/away")).ok();
+    symlink(field.path("canary"), field.path("shared/way")).ok();
+    let (code, told) = field.finish("run");
+    assert_eq!(code, Some(125), "{told}");
+    assert!(told.contains("a symbolic link that leads out of"), "{told}");
+}
+
+#[test]
 fn a_tree_swapped_while_it_is_verified_leads_nowhere() {
     let field = Field::new("verify");
     field.manifest(
@@ -544,5 +570,5 @@ fn the_same_as_an_ordinary_user() {
     let said = String::from_utf8_lossy(&output.stdout);
     println!("{said}");
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("test result: ok. 6 passed"), "{said}");
+    assert!(said.contains("test result: ok. 7 passed"), "{said}");
 }

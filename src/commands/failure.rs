@@ -253,10 +253,13 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
              lacks inside many containers"
                 .into()
         }
+        (Action::CloneTree { source, .. } | Action::CreateOverlay { source, .. }, Errno::ELOOP) => format!(
+            "a symbolic link has come into `{source}` since it was looked up: somebody changes what is there, perhaps a jail that is shown it writable"
+        ),
         (Action::CreateOverlay { .. }, Errno::ENODEV) => {
             "this kernel has no overlayfs: `modprobe overlay` loads it, where there is one".into()
         }
-        (Action::CreateOverlay { .. }, Errno::EPERM) if error.call != "open_tree" => {
+        (Action::CreateOverlay { .. }, Errno::EPERM) if !["openat2", "open_tree"].contains(&error.call) => {
             "in a user namespace overlays can be mounted since Linux 5.11: run as root, or on a newer kernel".into()
         }
         (Action::CreateOverlay { source, .. }, Errno::EINVAL) if error.call == "fsconfig" => format!(

@@ -356,7 +356,7 @@ fn open_through_mount(
     flags: OFlag,
     file: (u64, u64),
 ) -> Result<OwnedFd, Error> {
-    let mount = mount::clone_tree(source, false).map_err(Error::of("open_tree"))?;
+    let mount = mounts::clone_tree(source, false)?;
     mount::set_attributes(mount.as_fd(), attributes, false).map_err(Error::of("mount_setattr"))?;
     let opened = fs::reopen(&mount, flags).map_err(Error::of("open"))?;
     let found = fstat(&opened).map_err(Error::of("fstat"))?;

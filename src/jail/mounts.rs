@@ -12,7 +12,7 @@ use nix::unistd::{Gid, Uid, fchownat};
 use super::child::lent;
 use super::spaces::Spaces;
 use crate::plan::step::Idmap;
-use crate::sys::{Error, mount, pass};
+use crate::sys::{Error, fs, mount, pass};
 
 /// The file system of a scratch layer.
 pub(super) const TMPFS: &CStr = c"tmpfs";
@@ -28,7 +28,7 @@ pub(super) fn copy(
     recursive: bool,
     idmap: Option<Idmap>,
 ) -> Result<OwnedFd, Error> {
-    let tree = mount::clone_tree(source, recursive).map_err(Error::of("open_tree"))?;
+    let tree = clone_tree(source, recursive)?;
     let set = |attributes, recursive| mount::set_attributes(tree.as_fd(), attributes, recursive);
     let translate = |attributes, recursive, space| {
         lent(spaces.of(space), |maps| mount::translate_owners(tree.as_fd(), attributes, recursive, maps))
@@ -40,6 +40,12 @@ pub(super) fn copy(
     }
     .map_err(Error::of("mount_setattr"))?;
     Ok(tree)
+}
+
+/// A detached copy of what is at a path of the host's, in which no link is followed: a program that can write there might put one in.
+pub(super) fn clone_tree(source: &CStr, recursive: bool) -> Result<OwnedFd, Error> {
+    let place = fs::open_place(source).map_err(Error::of("openat2"))?;
+    mount::clone_tree(place.as_fd(), recursive).map_err(Error::of("open_tree"))
 }
 
 /// A new file system.

@@ -46,7 +46,8 @@ const SIZE: usize = 9 + CALL;
 const CALL: usize = 24;
 
 /// Names that can come back from the child, so that the name read is one of this binary's own.
-const CALLS: [&str; 66] = [
+const CALLS: [&str; 67] = [
+    "openat2",
     "sched_setscheduler",
     "ioprio_set",
     "set_mempolicy",

@@ -58,13 +58,19 @@ pub fn reopen(file: impl AsFd, flags: OFlag) -> Result<OwnedFd, Errno> {
     nix::fcntl::open(path, flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY, Mode::empty())
 }
 
+/// Opens (`O_PATH`) what is at a path, following no link: ELOOP where there is one on the way, for whoever wrote the path went round all
+/// there were, and one that is there now was put there by somebody else. Nothing is allocated.
+pub fn open_place(path: &CStr) -> Result<OwnedFd, Errno> {
+    let how = nix::fcntl::OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+        .resolve(nix::fcntl::ResolveFlag::RESOLVE_NO_SYMLINKS);
+    nix::fcntl::openat2(nix::fcntl::AT_FDCWD, path, how)
+}
+
 /// Opens (`O_PATH`) a path on which something is mounted, following no link; `None` if nothing is, see `STATX_ATTR_MOUNT_ROOT` in
 /// statx(2). Nothing is allocated.
 pub fn open_mount(path: &CStr) -> Result<Option<OwnedFd>, Errno> {
-    let how = nix::fcntl::OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(
-        nix::fcntl::ResolveFlag::RESOLVE_NO_SYMLINKS | nix::fcntl::ResolveFlag::RESOLVE_NO_MAGICLINKS,
-    );
-    let opened = nix::fcntl::openat2(nix::fcntl::AT_FDCWD, path, how)?;
+    let opened = open_place(path)?;
     let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
     let (file, empty, flags) = (opened.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH);
     // By its number: std names the C library's function as one that may be missing, and then a static program is linked without it

@@ -48,15 +48,15 @@ fn owned(result: libc::c_long) -> Result<OwnedFd, Errno> {
     check(result).map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
-/// open_tree(2) with `OPEN_TREE_CLONE`: a detached copy of the mount at `path`, of what is mounted below it too if
-/// `recursive`. A symbolic link as the last component is not followed: below a tree, a jailed root may have put it there.
-pub fn clone_tree(path: &CStr, recursive: bool) -> Result<OwnedFd, Errno> {
+/// open_tree(2) with `OPEN_TREE_CLONE`: a detached copy of the mount that `place` is in, from there on, of what is mounted below it too if
+/// `recursive`.
+pub fn clone_tree(place: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd, Errno> {
     let flags = OPEN_TREE_CLONE
         | libc::O_CLOEXEC as libc::c_uint
-        | libc::AT_SYMLINK_NOFOLLOW as libc::c_uint
+        | libc::AT_EMPTY_PATH as libc::c_uint
         | if recursive { AT_RECURSIVE as libc::c_uint } else { 0 };
     // SAFETY: a C string and integers.
-    owned(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) })
+    owned(unsafe { libc::syscall(libc::SYS_open_tree, place.as_raw_fd(), c"".as_ptr(), flags) })
 }
 
 /// mount_setattr(2): sets attributes of a detached mount, of all mounts of it if `recursive`.

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use super::fs::get_xattr;
+use super::fs::{get_xattr, open_place};
 use super::mount::{self, attribute};
 use super::process;
 
@@ -39,7 +39,7 @@ pub fn namespaces(flags: libc::c_int) -> Result<(), Errno> {
 pub fn mounts(flags: libc::c_int) -> Result<(), Errno> {
     attempt(flags | libc::CLONE_NEWNS, || {
         mount::make_private()?;
-        let copy = mount::clone_tree(c"/", true)?;
+        let copy = mount::clone_tree(open_place(c"/")?.as_fd(), true)?;
         mount::set_attributes(copy.as_fd(), attribute::READ_ONLY | attribute::NO_SUID, true)?;
         mount::attach(copy.as_fd(), c"/")
     })

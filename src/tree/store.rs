@@ -110,19 +110,19 @@ impl Store {
 
     /// Opens the state directory and makes what is missing of it; refuses one that others can write to.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let directory =
+        let (directory, path) =
             open_store(path).map_err(|distrust| Error::Untrusted { store: path.to_owned(), distrust })?;
-        Ok(Self { directory, path: path.to_owned() })
+        Ok(Self { directory, path })
     }
 
     /// Opens the state directory if it is there, and makes nothing.
     pub fn find(path: &Path) -> Result<Option<Self>, Error> {
-        let directory =
+        let found =
             find_store(path).map_err(|distrust| Error::Untrusted { store: path.to_owned(), distrust })?;
-        Ok(directory.map(|directory| Self { directory, path: path.to_owned() }))
+        Ok(found.map(|(directory, path)| Self { directory, path }))
     }
 
-    /// Its path, as it was opened.
+    /// Its path, without links.
     pub fn path(&self) -> &Path {
         &self.path
     }

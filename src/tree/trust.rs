@@ -101,13 +101,14 @@ impl fmt::Display for Distrust {
 
 /// Opens (`O_PATH`) the state directory, making what is missing of it with mode 0700. Refuses it unless root or the
 /// caller owns every component and nobody else may write to any. A parent writable by all but sticky (`/tmp`) passes:
-/// in it nobody can replace what is root's or the caller's, see inode(7), and the next component has to be.
-pub(super) fn open_store(path: &Path) -> Result<OwnedFd, Distrust> {
+/// in it nobody can replace what is root's or the caller's, see inode(7), and the next component has to be. With its path, in which no link
+/// is any more.
+pub(super) fn open_store(path: &Path) -> Result<(OwnedFd, PathBuf), Distrust> {
     walk(path, true)
 }
 
 /// The same, making nothing; `None` if it is not there.
-pub(super) fn find_store(path: &Path) -> Result<Option<OwnedFd>, Distrust> {
+pub(super) fn find_store(path: &Path) -> Result<Option<(OwnedFd, PathBuf)>, Distrust> {
     match walk(path, false) {
         Err(Distrust { fault: Fault::Call("openat", Errno::ENOENT), .. }) => Ok(None),
         found => found.map(Some),
@@ -123,7 +124,7 @@ pub fn trust_file(path: &Path) -> Result<(), Distrust> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(fault(Fault::NotDirectory));
         };
-        let directory = walk(parent, false)?;
+        let (directory, _) = walk(parent, false)?;
         let found =
             open_component(Some(&directory), name).map_err(|errno| fault(Fault::Call("openat", errno)))?;
         let stat = fstat(&found).map_err(|errno| fault(Fault::Call("fstat", errno)))?;
@@ -150,7 +151,8 @@ fn push_front(rest: &mut VecDeque<OsString>, path: &Path) {
     }
 }
 
-fn walk(path: &Path, make: bool) -> Result<OwnedFd, Distrust> {
+/// Opens a directory, with its path, in which no link is any more.
+fn walk(path: &Path, make: bool) -> Result<(OwnedFd, PathBuf), Distrust> {
     let fault = |fault| Distrust { path: path.to_owned(), fault };
     if !path.is_absolute() {
         return Err(fault(Fault::Relative));
@@ -213,7 +215,7 @@ fn walk(path: &Path, make: bool) -> Result<OwnedFd, Distrust> {
     // Not when it was come to: what `..` leads back to was on the way first.
     let last = open.pop().ok_or_else(|| fault(Fault::Relative))?;
     check(&last, &walked, true)?;
-    Ok(last)
+    Ok((last, walked))
 }
 
 /// Opens one component without following it.

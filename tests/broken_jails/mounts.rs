@@ -476,7 +476,7 @@ target = "/data"
   --> ./web.toml:5:1
     5 | [[mounts]]
       | ^^^^^^^^^^
-  why: open_tree(2): No such file or directory (ENOENT), step N of M, in the new namespaces
+  why: openat2(2): No such file or directory (ENOENT), step N of M, in the new namespaces
 hint: `DIR/data` is not on the host: correct `source`, or say `optional = true`
 ",
     );
@@ -508,7 +508,7 @@ target = "/data"
   --> ./web.toml:5:1
     5 | [[mounts]]
       | ^^^^^^^^^^
-  why: open_tree(2): No such file or directory (ENOENT), step N of M, in the new namespaces
+  why: openat2(2): No such file or directory (ENOENT), step N of M, in the new namespaces
 hint: `DIR/data` is not on the host: correct `source`, or say `optional = true`
 ",
     );
@@ -540,7 +540,7 @@ target = "/data"
   --> ./web.toml:5:1
     5 | [[mounts]]
       | ^^^^^^^^^^
-  why: open_tree(2): Permission denied (EACCES), step N of M, in the new namespaces
+  why: openat2(2): Permission denied (EACCES), step N of M, in the new namespaces
 hint: this user may not reach `DIR/closed/data`
 ",
     );
@@ -705,7 +705,7 @@ files = [{ path = "DIR/program", target = "/program" }]
         &["run"],
         125,
         r"error: cannot use `DIR/state/web/generations/1/tree` as the root in jail `web`
-  why: open_tree(2): No such file or directory (ENOENT), step N of M, in the new namespaces
+  why: openat2(2): No such file or directory (ENOENT), step N of M, in the new namespaces
   why: the step is there by default: what the program may write is mounted by name
 hint: the tree is gone: build it again with `stockade build`
 ",
@@ -731,7 +731,7 @@ files = [{ path = "DIR/program", target = "/program" }]
         &["run"],
         125,
         r"error: cannot use `DIR/state/web/generations/1/tree` as the root in jail `web`
-  why: open_tree(2): No such file or directory (ENOENT), step N of M, in the new namespaces
+  why: openat2(2): No such file or directory (ENOENT), step N of M, in the new namespaces
   why: the step is there by default: what the program may write is mounted by name
 hint: the tree is gone: build it again with `stockade build`
 ",

@@ -9,11 +9,12 @@ use super::identity::{self, Identity};
 use super::ids::{self, Granted};
 use super::mounts::{self, Planned};
 use super::proc::{self, Covers};
+use super::view::host_root;
 use super::{
     circumstances, furniture, hosts_tree, landlock, layers, network, passed, standard, system_calls,
 };
 use crate::manifest::finding::Finding;
-use crate::manifest::links::{self, Root};
+use crate::manifest::links;
 use crate::manifest::schema::{Manifest, Proc, Program, ProgramType, Share, Sys};
 use crate::plan::ids::UNMAPPED;
 use crate::plan::step::{
@@ -48,16 +49,17 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// A source as the manifest means it, symbolic links followed: the kernel is told to follow none, since the tree's own entries
-    /// are sources too, and a jailed root may have put a link there. What is absent stays as it is, for the run to say so; a link that
-    /// leads nowhere, or where it must not, is an error, or the jail would be shown the link.
+    /// A source as the manifest means it, symbolic links followed: the kernel is told to follow none, so that none that is put there
+    /// later leads elsewhere. What is absent or out of reach stays as it is, for the run to say so; a link that leads nowhere, or where it must not since
+    /// somebody may have put it there for the jail, is an error.
     pub(super) fn without_link(&self, source: &HostPath) -> Result<HostPath, links::Error> {
         let is_link = || {
             let found = self.host.path(source.as_path()).symlink_metadata();
             found.is_ok_and(|found| found.is_symlink())
         };
-        match Root::at(&self.host.root).real(source.as_path()) {
+        match host_root(self.host, self.manifest).real(source.as_path()) {
             Ok(real) => Ok(HostPath::parse(real).unwrap_or_else(|_| source.clone())),
+            Err(error @ links::Error::Distrusted { .. }) => Err(error),
             Err(error) if is_link() => Err(error),
             Err(_) => Ok(source.clone()),
         }

@@ -194,13 +194,14 @@ pub(super) fn clone_tree(
             format!("{{attr_set={attributes}, attr_clr=0, propagation=0 /* MS_??? */, userns_fd={space}}}");
         call("mount_setattr", format!("<mount>, \"\", AT_EMPTY_PATH{}, {values}, 32", below(recursive)))
     };
-    let open = format!(
-        "AT_FDCWD, {}, OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_SYMLINK_NOFOLLOW{}",
-        text(source),
-        below(recursive)
-    );
+    let how = "{flags=O_RDONLY|O_CLOEXEC|O_PATH, resolve=RESOLVE_NO_SYMLINKS}";
+    let open = format!("<source>, \"\", OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_EMPTY_PATH{}", below(recursive));
     let flags = attributes(flags);
-    let mut calls = vec![call("open_tree", open)];
+    let mut calls = vec![
+        call("openat2", format!("AT_FDCWD, {}, {how}, 24", text(source))),
+        call("open_tree", open),
+        call("close", "<source>"),
+    ];
     match idmap {
         None => calls.push(set(&flags, recursive, None)),
         Some(Idmap { space, below }) if below == recursive => {

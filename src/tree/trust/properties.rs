@@ -63,8 +63,9 @@ proptest! {
             let (ours, at) = match find_store(&path) {
                 Ok(None) => (Err(Errno::ENOENT), None),
                 Ok(Some(store)) => {
-                    let at = fs::read_link(format!("/proc/self/fd/{}", store.as_raw_fd())).unwrap();
-                    (id(&store), Some(at))
+                    let at = fs::read_link(format!("/proc/self/fd/{}", store.0.as_raw_fd())).unwrap();
+                    prop_assert_eq!(&store.1, &at);
+                    (id(&store.0), Some(at))
                 }
                 Err(Distrust { fault: Fault::NotDirectory, .. }) => (Err(Errno::ENOTDIR), None),
                 Err(Distrust { fault: Fault::Call(_, errno), .. }) => (Err(errno), None),
