@@ -25,6 +25,7 @@ int main(int argc, char **argv) {
     if (!strcmp(what, "clock")) return syscall(SYS_clock_settime, 0, 0) != 0;
     if (!strcmp(what, "read")) return open(argv[2], O_RDONLY) < 0;
     if (!strcmp(what, "list")) return !opendir(argv[2]);
+    if (!strcmp(what, "write")) return open(argv[2], O_WRONLY | O_CREAT, 0600) < 0;
     if (!strcmp(what, "nothing")) return open("/etc/no-such-file", O_RDONLY) >= 0;
     if (!strcmp(what, "device")) return open("/dev/ptmx", O_RDWR) < 0;
     if (!strcmp(what, "shared")) return open("/dev/shm/x", O_RDWR | O_CREAT, 0600) < 0;
@@ -258,6 +259,35 @@ fn power_over_the_host_is_not_written_unasked() {
     assert!(output.stderr.ends_with(told), "{}", output.stderr);
     assert_eq!(output.code, Some(1));
     assert!(!read(&directory).contains("SYS_TIME"), "{}", read(&directory));
+}
+
+#[test]
+fn where_the_host_is_configured_is_not_made_writable_unasked() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let name = format!("stockade-{}", std::process::id());
+    let mount = |source: &str| format!("[[mounts]]\nsource = \"{source}\"\ntarget = \"/place\"\n");
+    // A place that is not in the jail, and one that is there read-only under another name.
+    for (mounts, path, line) in [
+        (String::new(), format!("/etc/{name}/job"), None),
+        (mount("/etc"), format!("/place/{name}"), Some("[[mounts]] target = \"/place\", read_only = false")),
+    ] {
+        let directory = jail("write");
+        with_words(&directory, "write", std::path::Path::new(&path));
+        let text = read(&directory) + &mounts;
+        directory.write("lacking.toml", &text);
+        let output = directory.stockade(["diagnose", "--apply", "./lacking.toml"]).output();
+        let told = line.map_or_else(String::new, |line| {
+            format!(
+                "warning: `{line}` is not written unasked\n  why: it has power over the host\n\
+                 hint: write it in yourself, if the program is to be trusted with that\n"
+            )
+        });
+        assert!(output.stderr.ends_with(&told), "{}", output.stderr);
+        assert_eq!(read(&directory), text, "{}", output.stdout);
+        assert!(!std::path::Path::new("/etc").join(&name).exists());
+    }
 }
 
 #[test]

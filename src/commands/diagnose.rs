@@ -1,7 +1,6 @@
 //! `diagnose`: runs a jail under trace, tells what its program lacked there, and with which line of the manifest it has it.
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::time::Duration;
 
 use super::learn::span;
@@ -10,10 +9,10 @@ use super::prepare::{Jail, Result};
 use super::watch::{Watched, watch};
 use crate::cli;
 use crate::error::{self, Failure, exit};
-use crate::manifest::Request;
 use crate::manifest::edit::{self, Line, Place};
 use crate::manifest::learn::{Facts, Lack, is_powerful, lacks};
 use crate::manifest::resolve::system_calls;
+use crate::manifest::{Loaded, Request};
 use crate::report::diagnostic::{Diagnostic, Severity};
 use crate::report::lacks::{self as report, Given, Lacking};
 use crate::trace::Command;
@@ -29,7 +28,7 @@ pub(super) fn diagnose(options: &cli::Diagnose, request: &Request) -> Result<u8>
         return Ok(printed);
     }
     if options.apply {
-        apply(&jail.loaded.path, &lacks)?;
+        apply(&jail.loaded, &lacks)?;
     }
     Ok(if printed == 0 { exit::FINDING } else { printed })
 }
@@ -94,7 +93,8 @@ fn as_json(jail: &Jail, lacks: &[Lack]) -> serde_json::Value {
             Place::Table(list) | Place::Within(list) => (Some(list), None, true),
             Place::Remark(_) => (None, None, false),
         };
-        let (text, value, is_powerful) = (line.told(), line.value.clone(), is_powerful(line));
+        let is_powerful = is_powerful(line, &jail.loaded.manifest);
+        let (text, value) = (line.told(), line.value.clone());
         Given { text, table, key, value, is_entry, is_powerful }
     };
     let lack = |lack: &Lack| Lacking {
@@ -136,7 +136,8 @@ fn is_same_list(one: &Line, other: &Line) -> bool {
 }
 
 /// Adds the lines to the manifest.
-fn apply(path: &Path, lacks: &[Lack]) -> Result<()> {
+fn apply(loaded: &Loaded, lacks: &[Lack]) -> Result<()> {
+    let path = &loaded.path;
     let text = std::fs::read_to_string(path).map_err(|error| {
         let cannot = Diagnostic::error(format!("cannot read the manifest `{}`", path.display()));
         Failure::new(cannot.why(error.to_string()), exit::FAILED)
@@ -148,7 +149,7 @@ fn apply(path: &Path, lacks: &[Lack]) -> Result<()> {
         }
     }
     // Who runs a program in a jail does not trust it, and it chooses what it asks for.
-    let withheld: Vec<Line> = lines.extract_if(.., |line| is_powerful(line)).collect();
+    let withheld: Vec<Line> = lines.extract_if(.., |line| is_powerful(line, &loaded.manifest)).collect();
     // A value takes the place of the one that is there; what is in a list already is not said twice.
     let (values, others): (Vec<Line>, Vec<Line>) =
         lines.into_iter().partition(|line| matches!(line.place, Place::Value(..)));

@@ -11,8 +11,9 @@ use super::{diagnose, suite, watch};
 use crate::cli;
 use crate::error::{self, Failure, exit};
 use crate::manifest::edit::{self, Line};
-use crate::manifest::learn::{Facts, Lack, environment, of_caller, propose};
+use crate::manifest::learn::{Facts, Lack, environment, is_given, of_caller, propose};
 use crate::manifest::resolve::accounts::Accounts;
+use crate::manifest::schema::Manifest;
 use crate::manifest::{self, Request};
 use crate::plan::{JailName, Source, Span};
 use crate::report::diagnostic::Diagnostic;
@@ -82,7 +83,7 @@ fn prove(path: &Path, seen: &Seen, facts: &mut Facts<'_>, there: &str) -> Result
         let jail = Jail::load(&request)?;
         let lacks = diagnose::lacking(&jail, &request, facts.probe.as_deref(), Some(facts.watched))?;
         let text = read(path)?;
-        let (mut lines, withheld) = lacking_lines(&text, &lacks);
+        let (mut lines, withheld) = lacking_lines(&text, &lacks, &jail.loaded.manifest);
         if lines.is_empty() {
             lines = edit::unsaid(&text, &needed(&secrets, &lacks));
         }
@@ -114,10 +115,10 @@ fn prove(path: &Path, seen: &Seen, facts: &mut Facts<'_>, there: &str) -> Result
 }
 
 /// The lines that a manifest lacks, and those that are not given unasked.
-fn lacking_lines(text: &str, lacks: &[Lack]) -> (Vec<Line>, Vec<Line>) {
+fn lacking_lines(text: &str, lacks: &[Lack], manifest: &Manifest) -> (Vec<Line>, Vec<Line>) {
     let wanted: Vec<Line> = lacks.iter().flat_map(|lack| lack.lines.iter().cloned()).collect();
     let wanted = edit::unsaid(text, &edit::merged(wanted));
-    wanted.into_iter().partition(manifest::learn::is_given)
+    wanted.into_iter().partition(|line| is_given(line, manifest))
 }
 
 /// The secrets that were lacking.

@@ -70,7 +70,7 @@ impl Line {
             Place::Table(list) | Place::Within(list) => {
                 format!("[[{list}]] {}", self.value.trim_end().replace('\n', ", "))
             }
-            Place::Remark(_) => self.value.clone(),
+            Place::Remark(_) => self.value.trim_end().replacen("]]\n", "]] ", 1).replace('\n', ", "),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::paths::{Paths, Used};
+use super::power;
 use super::purpose::{All, Purpose, SYSTEM, is_name_service, is_nothing, is_wide};
 use super::secrets::{self, Secret};
 use super::{Facts, quoted, shown, text};
@@ -17,7 +18,7 @@ use crate::manifest::libs::{self, Kind as Content};
 use crate::manifest::resolve::covered::Covered;
 use crate::manifest::resolve::packages_of;
 use crate::manifest::root::Root;
-use crate::seen::Use;
+use crate::seen::{Kind, Use};
 
 /// From how many files of one directory on the directory is named.
 const MANY: usize = 4;
@@ -117,10 +118,12 @@ pub(super) fn lines(paths: &Paths, purposes: &All<'_>, covered: &Covered, facts:
     for (path, purpose) in purposes.iter().filter(|(path, _)| is_left(path)) {
         let used = &paths.files[*path];
         match purpose {
-            Purpose::File => match secrets::of(path, used) {
-                Secret::No => _ = files.insert(*path, used),
-                secret => lines.push(kept_apart(path, used, secret)),
-            },
+            _ if *purpose == Purpose::File || is_read_and_not_written(path, *purpose, used) => {
+                match secrets::of(path, used) {
+                    Secret::No => _ = files.insert(*path, used),
+                    secret => lines.push(kept_apart(path, used, secret)),
+                }
+            }
             Purpose::Directory if used.is(Use::Listed) => _ = files.insert(*path, used),
             _ => {}
         }
@@ -153,6 +156,12 @@ pub(super) fn lines(paths: &Paths, purposes: &All<'_>, covered: &Covered, facts:
         }
     }
     lines
+}
+
+/// Whether it has been read, and is changed where a jail changes nothing unasked: it has what was read as its own.
+pub(super) fn is_read_and_not_written(path: &Path, purpose: Purpose, used: &Used) -> bool {
+    let is_file = used.kind == Kind::Regular && used.now.as_ref().is_some_and(fs::Metadata::is_file);
+    purpose == Purpose::Written && is_file && used.is(Use::Read) && power::of_place(path).is_some()
 }
 
 /// Whether a link was followed to what was used.

@@ -8,6 +8,7 @@ use super::purpose::{self, Purpose, is_wide};
 use super::secrets::{self, Secret};
 use super::{Facts, copied, is_key, quoted, reason, shown, text, word, written};
 use crate::manifest::edit::{Line, Place};
+use crate::manifest::resolve::sockets::is_control;
 use crate::manifest::resolve::{devices, system_calls};
 use crate::manifest::schema::{Manifest, Mount, MountKind};
 use crate::plan::capability;
@@ -148,7 +149,10 @@ fn path(
                 unnamed: BTreeMap::new(),
             };
             let purposes = [(path, Purpose::Written)].into();
-            lack(written::lines(seen, &paths, &purposes, facts))
+            let lines = written::wanted(seen, &paths, &purposes, facts);
+            let is_told = lines.iter().any(|line| matches!(line.place, Place::Remark(_)));
+            let is_control = is_told && path.parent().is_some_and(is_control);
+            if is_control { hint(CONTROL) } else { lack(lines) }
         }
         Purpose::Data => {
             let place = if used.kind == Kind::Directory { path } else { path.parent()? };

@@ -4,7 +4,8 @@
 //!
 //! 1. `paths` follows the links of every path that was used, so that each thing is known by one name, and keeps the links.
 //! 2. `purpose` says of each what it is for: a device, a switch such as `dns`, something written, a program, data, a secret.
-//! 3. What is written becomes mounts (`written`): memory for what may be lost, the host's own directory for what may not.
+//! 3. What is written becomes mounts (`written`): memory for what may be lost, the host's own directory for what may not, unless the host
+//!    executes from it or is configured by it (`power`).
 //!    Rights, ids, network and system calls are `rights`, variables `environment`.
 //! 4. That much is a manifest already. It is resolved as any other is ([`Covered`]), and what the tree has by then nobody needs to
 //!    list: libraries, loaders, interpreters, links.
@@ -17,6 +18,7 @@ mod copied;
 mod environment;
 mod lacked;
 mod paths;
+mod power;
 mod purpose;
 mod rights;
 mod secrets;
@@ -39,6 +41,7 @@ use crate::seen::{Kind, Moment, Seen, Use};
 use crate::sys::host::Host;
 pub use environment::{environment, of_caller};
 pub use lacked::{Lack, lacks};
+pub use power::{is_given, is_powerful};
 pub(super) use secrets::is_key;
 
 use paths::Paths;
@@ -217,22 +220,6 @@ pub fn secrets(seen: &Seen, facts: &Facts<'_>) -> Vec<(PathBuf, Line)> {
     read.map(shown).collect()
 }
 
-/// Whether a line gives a capability that has power over the host.
-pub fn is_powerful(line: &Line) -> bool {
-    matches!(line.place, Place::Entry("privileges", "capabilities")) && !is_given(line)
-}
-
-/// Whether what a jail lacks is given unasked: nothing that has power over the host, and no call that is refused for a reason.
-pub fn is_given(line: &Line) -> bool {
-    match line.place {
-        Place::Entry("privileges", "capabilities") => rights::GIVEN
-            .iter()
-            .any(|name| line.value == text(name) || line.value == text(&format!("CAP_{name}"))),
-        Place::Value("privileges", _) => false,
-        _ => true,
-    }
-}
-
 /// What stands first: the name, the command, and what is chosen by one word.
 fn beginning(seen: &Seen, facts: &Facts<'_>, paths: &Paths, purposes: &purpose::All<'_>) -> Vec<Line> {
     let command: Vec<String> = facts.command.iter().map(|word| text(word)).collect();
@@ -355,3 +342,6 @@ fn text(text: &str) -> String {
 fn shown(path: &Path) -> String {
     Escaped(path.as_os_str().as_encoded_bytes()).to_string()
 }
+
+#[cfg(test)]
+mod tests;

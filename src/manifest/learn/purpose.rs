@@ -265,5 +265,9 @@ pub(super) fn is_wide(directory: &Path) -> bool {
         "/var/spool",
         "/var/www",
     ];
-    WIDE.iter().any(|wide| directory == Path::new(wide)) || directory.parent() == Some(Path::new("/home"))
+    // Of a user's own, see file-hierarchy(7): next to what one program keeps there are the tokens of all others.
+    const OF_HOMES: [&str; 5] = [".cache", ".config", ".local", ".local/share", ".local/state"];
+    WIDE.iter().any(|wide| directory == Path::new(wide))
+        || directory.parent() == Some(Path::new("/home"))
+        || OF_HOMES.iter().any(|wide| directory.ends_with(wide))
 }

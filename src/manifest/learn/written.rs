@@ -1,7 +1,8 @@
 //! What the program changes: a jail's root is read-only, so each place gets a mount. Memory where the host keeps nothing either
 //! (`/run`, `/tmp`, `/var/cache`), with the owner and mode that the host's directory has; elsewhere the host's own directory, writable.
 //!
-//! A directory that belongs to everybody, such as /var/log, is never shown for the sake of one file: then it is the file alone.
+//! A directory that belongs to everybody, such as /var/log, is never shown for the sake of one file: then it is the file alone. Where the
+//! host executes what is there, or is configured by it, a remark says what it would take.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,6 +10,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::paths::{Paths, Used};
+use super::power;
 use super::purpose::{All, Purpose, is_wide};
 use super::rights::has_user_namespace;
 use super::secrets::is_key;
@@ -56,8 +58,21 @@ impl Kept {
     }
 }
 
-/// The mounts, parents first.
+/// The mounts, parents first; of those that have power over the host it is told only.
 pub(super) fn lines(seen: &Seen, paths: &Paths, purposes: &All<'_>, facts: &Facts<'_>) -> Vec<Line> {
+    let told = |line: Line| match power::of_mount(&line) {
+        Some(why) => Line {
+            place: Place::Remark("mounts"),
+            value: format!("[[mounts]]\n{}", line.value.trim_end()),
+            reason: format!("{}: {why}, so it is not made writable unasked", line.reason),
+        },
+        None => line,
+    };
+    wanted(seen, paths, purposes, facts).into_iter().map(told).collect()
+}
+
+/// The mounts that it takes.
+pub(super) fn wanted(seen: &Seen, paths: &Paths, purposes: &All<'_>, facts: &Facts<'_>) -> Vec<Line> {
     let mut places: BTreeMap<PathBuf, (Kept, String)> = BTreeMap::new();
     for (path, purpose) in purposes {
         let used = &paths.files[*path];
@@ -107,6 +122,10 @@ fn place(path: &Path, used: &Used, paths: &Paths) -> Option<(PathBuf, Kept)> {
     // A directory that was there is a place itself; what is made needs the one it is made in, unless that is everybody's and it was only to
     // be made.
     let is_made = used.changed().is_some_and(|(one, _)| one == Use::Made);
+    // Others will use it as they do everywhere: what is made in it has a place of its own.
+    if is_made && is_directory && is_wide(path) && path != Path::new("/run") {
+        return None;
+    }
     let is_there = used.is_made_sure_of() && path.parent().is_some_and(is_wide);
     let is_itself = is_directory && (!is_made || is_there);
     let first = if is_itself { path } else { path.parent()? };
@@ -180,42 +199,49 @@ fn reads_what_was_there(place: &Path, paths: &Paths) -> bool {
 
 /// The lines of one mount.
 fn line(place: &Path, kept: Kept, why: &str, squashes: bool, facts: &Facts<'_>) -> Line {
-    let target = quoted(place);
-    // As of what is read: that somebody's keys are next to what is written is to be decided.
-    if is_key(place) && matches!(kept, Kept::Host { .. }) {
-        let value = format!("[[mounts]]\nsource = {target}\ntarget = {target}\nread_only = false");
-        let reason = format!("a place for secrets, {why}: if it has to be in the jail, take this in");
-        return Line { place: Place::Remark("mounts"), value, reason };
-    }
-    let (value, kind) = match kept {
-        Kept::Peers => return peers(place, why),
+    match kept {
+        Kept::Peers => peers(place, why),
         Kept::Nowhere => {
+            let target = quoted(place);
             let value = format!(
                 "[[mounts]] target = {target}: its directory belongs to everybody, and it is gone by now"
             );
-            return Line {
-                place: Place::Remark("mounts"),
-                value,
-                reason: format!("{}: {why}", shown(place)),
-            };
+            Line { place: Place::Remark("mounts"), value, reason: format!("{}: {why}", shown(place)) }
         }
-        Kept::Memory => (memory(place, &target, facts), kind_of_memory(place)),
-        Kept::Host { sockets, roots } => {
-            // Keys under each other, as a person aligns them.
-            let squash = roots && squashes;
-            let width = if squash { 11 } else { 9 };
-            let line = |key: &str, value: &str| format!("{key:width$} = {value}\n");
-            let mut value = line("source", &target) + &line("target", &target) + &line("read_only", "false");
-            if sockets {
-                value += &line("sockets", "true");
-            }
-            if squash {
-                value += &line("root_squash", "false");
-            }
-            (value, if place.starts_with("/var/log") { "log" } else { "state" })
+        Kept::Memory => {
+            let reason = format!("{}: {why}", kind_of_memory(place));
+            Line { place: Place::Table("mounts"), value: memory(place, &quoted(place), facts), reason }
+        }
+        Kept::Host { sockets, roots } => hosts(place, sockets, roots && squashes, why),
+    }
+}
+
+/// A directory or file of the host's, writable. Somebody's keys next to what is written, and sockets of those who do what they are told, are
+/// the reader's to decide about, as where they are only read.
+fn hosts(place: &Path, sockets: bool, squash: bool, why: &str) -> Line {
+    let target = quoted(place);
+    let is_control = is_control(place);
+    // Keys under each other, as a person aligns them.
+    let width = if squash { 11 } else { 9 };
+    let line = |key: &str, value: &str| format!("{key:width$} = {value}\n");
+    let mut value = line("source", &target) + &line("target", &target) + &line("read_only", "false");
+    if sockets || is_control {
+        value += &line("sockets", "true");
+    }
+    if squash {
+        value += &line("root_squash", "false");
+    }
+    let decided = match (is_key(place), is_control) {
+        (true, _) => "a place for secrets",
+        (false, true) => "who listens there has power over the host",
+        (false, false) => {
+            let kind = if place.starts_with("/var/log") { "log" } else { "state" };
+            return Line { place: Place::Table("mounts"), value, reason: format!("{kind}: {why}") };
         }
     };
-    Line { place: Place::Table("mounts"), value, reason: format!("{kind}: {why}") }
+    let value = format!("[[mounts]]\n{}", value.trim_end());
+    let reason = format!("{decided}, {why}: if it has to be in the jail, take this in");
+    Line { place: Place::Remark("mounts"), value, reason }
 }
 
 /// A place with sockets at which others listen. Those who do what they are told, as docker does, are the reader's to decide about.
