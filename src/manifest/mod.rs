@@ -12,6 +12,7 @@ pub mod edit;
 pub mod finding;
 pub mod host_files;
 pub mod import;
+mod key_names;
 pub mod keys;
 mod layers;
 pub mod learn;

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::paths::Used;
+use crate::manifest::key_names::is_named_as_key;
 
 /// How secret a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,30 +17,6 @@ pub(super) enum Secret {
     /// A key, a token, passwords: it is named for the reader to decide.
     Key,
 }
-
-/// Names that only keys have, or directories of keys.
-const NAMES: [&str; 20] = [
-    ".git-credentials",
-    ".gnupg",
-    ".htpasswd",
-    ".kube",
-    ".netrc",
-    ".pgpass",
-    ".ssh",
-    "gshadow",
-    "htpasswd",
-    "id_dsa",
-    "id_ecdsa",
-    "id_ed25519",
-    "id_rsa",
-    "krb5.keytab",
-    "private",
-    "rndc.key",
-    "sasldb2",
-    "shadow",
-    "sudoers",
-    "sudoers.d",
-];
 
 /// Parts of the names of what is not everybody's to read that tell what it is.
 const PARTS: [&str; 6] = ["credential", "key", "passw", "pwd", "secret", "token"];
@@ -65,10 +42,8 @@ pub(super) fn of(path: &Path, used: &Used) -> Secret {
 
 /// Whether it is a key, whoever may read it.
 pub(in crate::manifest) fn is_key(path: &Path) -> bool {
-    let named = path.components().any(|part| NAMES.iter().any(|name| part.as_os_str() == *name));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let is_host_key = name.starts_with("ssh_host_") && !name.ends_with(".pub");
-    named || is_host_key || path.starts_with("/root/.") || begins_with_a_key(path).unwrap_or(false)
+    // Root's home is root's.
+    is_named_as_key(path) || path.starts_with("/root") || begins_with_a_key(path).unwrap_or(false)
 }
 
 /// Whether a key stands in a file.

@@ -220,6 +220,11 @@ fn the_current_directory_is_shown_where_it_tells_no_more_than_is_meant() {
         ("/home/eve", false),
         ("/etc/ssh", false),
         ("/proc/1", false),
+        ("/home/adam/.ssh", false),
+        ("/home/eve/.gnupg/private-keys-v1.d", false),
+        ("/home/eve/.config/gh", false),
+        ("/opt/keys/.ssh", false),
+        ("/opt/keys", true),
     ] {
         let layer = layer(&[], &["ls".to_owned()], &facts(current)).unwrap();
         assert_eq!(layer.note.is_none(), shown, "{current}");

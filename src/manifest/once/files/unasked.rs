@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::{Bind, Facts, Files, Found, SYSTEM, number, set, table, text_of};
+use crate::manifest::key_names::is_named_as_key;
 use crate::plan::Origin;
 
 /// What programs read of /etc that tells nothing of who lives here: where libraries and alternatives are, names of services and types,
@@ -90,6 +91,13 @@ impl Files {
             let what = if here == home { "the home directory" } else { "no directory to be shown unasked" };
             self.note = Some(format!(
                 "the current directory `{}` is {what}: it is not shown; `--ro PATH` shows what of it is needed",
+                here.display()
+            ));
+            return;
+        }
+        if is_named_as_key(here) {
+            self.note = Some(format!(
+                "the current directory `{}` is a place for keys: it is not shown; `--ro PATH` shows what of it is needed",
                 here.display()
             ));
             return;
