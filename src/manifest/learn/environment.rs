@@ -52,6 +52,10 @@ const FAMILIES: [&str; 13] = [
 const SECRET: [&str; 9] =
     ["AUTH", "COOKIE", "CREDENTIAL", "KEY", "PASS", "PRIVATE", "PWD", "SECRET", "TOKEN"];
 
+/// Words in values with which a secret begins, in small letters.
+const SAID: [&str; 9] =
+    ["authorization", "credential", "key", "pass", "passwd", "password", "pwd", "secret", "token"];
+
 /// What every jail has, by its own.
 const OWN: [&str; 4] = ["HOME", "LOGNAME", "PATH", "USER"];
 
@@ -103,10 +107,19 @@ pub(super) fn lines(seen: &Seen, facts: &Facts<'_>, paths: &Paths) -> Vec<Line> 
     lines
 }
 
-/// Whether a value is an address with a password, as of a database, or has a key in it. See RFC 3986, 3.2.1.
+/// Whether a value has a password in it: as an address does, behind the user and before the last `@` (RFC 3986, 3.2.1, has no `/` in one, and
+/// people do), or by a word that says so, as connection strings and options do; or whether a key is in it.
 fn has_password(value: &str) -> bool {
-    let user = value.split_once("://").and_then(|(_, rest)| rest.split('/').next()?.rsplit_once('@'));
-    user.is_some_and(|(user, _)| user.contains(':')) || value.contains("PRIVATE KEY-----")
+    let is_address = value.rsplit_once('@').is_some_and(|(before, _)| has_user_and_password(before));
+    let plain = |c: &char| !c.is_whitespace() && !matches!(c, '"' | '\'');
+    let text: String = value.chars().filter(plain).collect::<String>().to_ascii_lowercase();
+    let is_said = |word: &&str| ['=', ':'].iter().any(|sign| text.contains(&format!("{word}{sign}")));
+    is_address || SAID.iter().any(is_said) || value.contains("PRIVATE KEY-----")
+}
+
+/// Whether what stands before an `@` is a user with a password, behind the scheme if there is one.
+fn has_user_and_password(before: &str) -> bool {
+    before.rsplit_once("://").map_or(before, |(_, rest)| rest).contains(':')
 }
 
 /// The program or the configuration that has a variable's name: a program as a text of its own, a configuration behind a `$`.
@@ -140,10 +153,35 @@ mod tests {
     use super::has_password;
 
     #[test]
-    fn a_password_in_an_address_is_one() {
-        assert!(has_password("postgres://user:hunter2@db.example/x"));
-        assert!(has_password("-----BEGIN EC PRIVATE KEY-----"));
-        for value in ["https://example.org/a:b@c", "postgres://user@db:5432/x", "a:b@c", ""] {
+    fn a_password_in_a_value_is_one() {
+        for value in [
+            "postgres://user:hunter2@db.example/x",
+            "postgres://user:pa/ss@db/x",
+            "postgres://user:p@ss@db/x",
+            "redis://:hunter2@db",
+            "user:hunter2@tcp(db:3306)/x",
+            "http://proxy/ ftp://user:hunter2@db",
+            "Server=db;Password=hunter2",
+            "server=db;PWD = 'hunter2'",
+            "host=db user=x passwd=hunter2",
+            "{\"token\": \"x\"}",
+            "--client-secret=x",
+            "AccountKey=x",
+            "-----BEGIN EC PRIVATE KEY-----",
+            // Rather one too many.
+            "https://example.org/a:b@c",
+        ] {
+            assert!(has_password(value), "{value}");
+        }
+        for value in [
+            "https://example.org:8080/a/b",
+            "postgres://user@db:5432/x",
+            "git@example.org:a/b",
+            "user@example.org",
+            "/etc/app/password",
+            "key",
+            "",
+        ] {
             assert!(!has_password(value), "{value}");
         }
     }
