@@ -12,7 +12,7 @@ use super::paths::{Paths, Used};
 use super::power;
 use super::purpose::{All, Purpose, SYSTEM, is_name_service, is_nothing, is_wide};
 use super::secrets::{self, Secret};
-use super::{Facts, quoted, shown, text};
+use super::{Facts, data, quoted, shown, text};
 use crate::manifest::edit::{Line, Place};
 use crate::manifest::libs::{self, Kind as Content};
 use crate::manifest::resolve::covered::Covered;
@@ -27,7 +27,7 @@ const MANY_OF_A_PACKAGE: usize = 40;
 /// How much more than what was read a directory may bring, in bytes: a few small files.
 const SPARE: u64 = 64 << 10;
 /// The most entries of a directory that are looked at.
-const MOST: usize = 10_000;
+pub(super) const MOST: usize = 10_000;
 
 /// Shared objects that no program of the jail names: plugins.
 pub(super) fn libraries(paths: &Paths, purposes: &All<'_>, covered: &Covered) -> Vec<Line> {
@@ -128,7 +128,7 @@ pub(super) fn lines(paths: &Paths, purposes: &All<'_>, covered: &Covered, facts:
             _ => {}
         }
     }
-    let (shown, data) = data(paths, purposes, covered, facts);
+    let (shown, data) = data::lines(paths, purposes, covered, facts);
     lines.extend(data);
     let packages = packages(&files);
     let of_package = |path: &Path| packages.iter().any(|(_, _, paths)| paths.contains(path));
@@ -171,7 +171,7 @@ fn leads(link: &Path, target: &Path, used: &Path) -> bool {
 }
 
 /// A file that is not copied.
-fn kept_apart(path: &Path, used: &Used, secret: Secret) -> Line {
+pub(super) fn kept_apart(path: &Path, used: &Used, secret: Secret) -> Line {
     let place = quoted(path);
     let value = format!("source = {place}\ntarget = {place}");
     let reason = used.reason();
@@ -181,41 +181,6 @@ fn kept_apart(path: &Path, used: &Used, secret: Secret) -> Line {
     }
     let reason = format!("a secret, {reason}: if it has to be in the jail, take this in");
     Line { place: Place::Remark("mounts"), value: format!("[[mounts]]\n{value}"), reason }
-}
-
-/// Data of the host's: the directory it is in, shown as it is. With the places.
-fn data(
-    paths: &Paths,
-    purposes: &All<'_>,
-    covered: &Covered,
-    facts: &Facts<'_>,
-) -> (Vec<PathBuf>, Vec<Line>) {
-    let mut places: BTreeMap<PathBuf, &Used> = BTreeMap::new();
-    let all = purposes.iter().filter(|(path, purpose)| **purpose == Purpose::Data && !covered.has(path));
-    for (path, _) in all {
-        let used = &paths.files[*path];
-        let is_directory = used.now.as_ref().is_some_and(fs::Metadata::is_dir);
-        let directory = if is_directory { path } else { path.parent().unwrap_or(path) };
-        // Of what belongs to everybody, and of what has somebody's keys in it, the file alone.
-        let alone = is_wide(directory) || directory != *path && has_keys(directory);
-        let place = if alone { *path } else { directory };
-        // Unless the command names it.
-        let is_named = facts.command.iter().skip(1).any(|word| Path::new(word) == place);
-        if used.now.is_some() && (is_named || !is_wide(place)) {
-            places.entry(place.to_owned()).or_insert(used);
-        }
-    }
-    let is_top = |place: &&PathBuf| !place.ancestors().skip(1).any(|above| places.contains_key(above));
-    let tops: Vec<PathBuf> = places.keys().filter(is_top).cloned().collect();
-    let line = |place: &PathBuf| {
-        if secrets::is_key(place) {
-            return kept_apart(place, places[place], Secret::Key);
-        }
-        let value = format!("source = {0}\ntarget = {0}", quoted(place));
-        Line { place: Place::Table("mounts"), value, reason: format!("data: {}", places[place].reason()) }
-    };
-    let lines = tops.iter().map(line).collect();
-    (tops, lines)
 }
 
 /// An empty directory that is only looked at or entered.
@@ -370,12 +335,6 @@ fn contents(directory: &Path) -> Option<Contents> {
         }
     }
     Some(found)
-}
-
-/// Whether keys are in a directory.
-fn has_keys(directory: &Path) -> bool {
-    let entries = walkdir::WalkDir::new(directory).into_iter().take(MOST).flatten();
-    entries.into_iter().any(|entry| entry.file_type().is_file() && secrets::is_key(entry.path()))
 }
 
 /// Packages of which many files were read, with the reason and these files.

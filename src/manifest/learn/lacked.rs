@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::paths::{Paths, Used};
 use super::purpose::{self, Purpose, is_wide};
 use super::secrets::{self, Secret};
-use super::{Facts, copied, is_key, quoted, reason, shown, text, word, written};
+use super::{Facts, copied, data, is_key, quoted, reason, shown, text, word, written};
 use crate::manifest::edit::{Line, Place};
 use crate::manifest::resolve::sockets::is_control;
 use crate::manifest::resolve::{devices, system_calls};
@@ -21,6 +21,9 @@ const MASKED: [&str; 3] = ["/sys/devices/system/cpu", "/sys/devices/system/node"
 
 /// What is said of a key.
 const SECRET: &str = "a secret is never copied unasked: if the program needs it, show it by a mount";
+
+/// What is said of a directory with keys in it.
+const AMONG_KEYS: &str = "there are keys in it, or too much to tell: name what is needed of it in `files`, or show all of it by a mount";
 
 /// What is said of what is refused on a mount that allows all there is.
 const MODE_THERE: &str = "it is on a mount, and its owner or mode is in the way: change that on the host, choose another `user`, or, for what is root's, say `root_squash = false` of the mount";
@@ -154,10 +157,10 @@ fn path(
             let is_control = is_told && path.parent().is_some_and(is_control);
             if is_control { hint(CONTROL) } else { lack(lines) }
         }
-        Purpose::Data => {
-            let place = if used.kind == Kind::Directory { path } else { path.parent()? };
-            lack(vec![mount(if is_wide(place) { path } else { place }, "", why)])
-        }
+        Purpose::Data => match data::place(path, used.kind == Kind::Directory) {
+            Some(place) => lack(vec![mount(place, "", why)]),
+            None => hint(AMONG_KEYS).map(|lack| Lack { secret: Some(path.to_owned()), ..lack }),
+        },
         Purpose::Program => lack(vec![Line::entry("tree", "programs", quoted(path), why)]),
         Purpose::File => match secrets::of(path, &used) {
             Secret::No => lack(vec![Line::entry("tree", place_of(path), quoted(path), why)]),

@@ -10,11 +10,12 @@
 //! 4. That much is a manifest already. It is resolved as any other is ([`Covered`]), and what the tree has by then nobody needs to
 //!    list: libraries, loaders, interpreters, links.
 //! 5. The rest is copied (`copied`): a file by its name, a directory or a package where much of one was read; what must not be copied
-//!    is shown, or only mentioned (`secrets`).
+//!    is shown (`data`), or only mentioned (`secrets`).
 //!
 //! Every line has its reason: who did what, by which call and when.
 
 mod copied;
+mod data;
 mod environment;
 mod lacked;
 mod paths;
