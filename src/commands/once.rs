@@ -12,7 +12,8 @@ use super::prepare::{Jail, Result};
 use super::{diagnose, manifest_file, report_file, run};
 use crate::cli::{Once, descriptor_content};
 use crate::error::{self, Failure, exit};
-use crate::manifest::once::{Asked, Facts, Found, option_for};
+use crate::manifest::edit::Line;
+use crate::manifest::once::{Asked, Facts, Found, IN_A_MANIFEST, option_for};
 use crate::manifest::resolve::accounts::Accounts;
 use crate::manifest::{self, OfOptions, Unusable};
 use crate::plan::Account;
@@ -87,8 +88,13 @@ fn diagnosed(options: &Once) -> Result<u8> {
     }
     for lack in lacks {
         error::note(&format!("diagnose: {}", lack.what));
-        let given = lack.lines.iter().map(|line| option_for(line).unwrap_or_else(|| line.told()));
-        for line in given.chain(lack.hint) {
+        let given: Vec<_> = lack.lines.iter().map(|line| option_for(line).ok_or(line)).collect();
+        let is_said = |hint: &String| hint.contains("`sockets = true`");
+        let is_for_a_manifest =
+            given.iter().any(std::result::Result::is_err) || lack.hint.as_ref().is_some_and(is_said);
+        let given = given.into_iter().map(|option| option.unwrap_or_else(Line::told));
+        let how = is_for_a_manifest.then(|| IN_A_MANIFEST.to_owned());
+        for line in given.chain(lack.hint).chain(how) {
             error::note(&format!("    {line}"));
         }
     }

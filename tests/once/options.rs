@@ -354,6 +354,23 @@ fn what_it_lacked_is_told_with_the_option_that_gives_it() {
     assert_eq!(once_in(&["--diagnose", "--ro", &lacking, "cat", &lacking]), given);
     let nothing = "diagnose: nothing that the host has was lacking\n".to_owned();
     assert_eq!(once_in(&["--diagnose", "sh", "-c", "exit 7"]), (Some(7), String::new(), nothing));
+    // An option that shows somebody else's socket would be refused.
+    let source =
+        "#include <string.h>\n#include <sys/socket.h>\n#include <sys/un.h>\nint main(int argc, char **argv) {
+        struct sockaddr_un to = { AF_UNIX };
+        strncpy(to.sun_path, argv[1], sizeof to.sun_path - 1);
+        return connect(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&to, sizeof to) != 0;
+    }";
+    compile_static(&dir.join("shown/connect"), source);
+    let socket = dir.join("elsewhere/socket").display().to_string();
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let place = dir.join("elsewhere").display().to_string();
+    let told = format!(
+        "diagnose: `{socket}` is missing: to be connected to by connect, connect(2)\n    \
+         [[mounts]] source  = \"{place}\", target  = \"{place}\", sockets = true\n    \
+         no option gives that: `--save FILE` writes the options as a manifest, which can say it\n"
+    );
+    assert_eq!(once_in(&["--diagnose", "./connect", &socket]), (Some(1), String::new(), told));
 }
 
 /// What bubblewrap is started with most of all, but for the sockets in the host's /run.

@@ -4,6 +4,10 @@ use toml::de::{DeTable, DeValue};
 
 use crate::manifest::edit::{Line, Place};
 
+/// What is said of a line that no option gives.
+pub const IN_A_MANIFEST: &str =
+    "no option gives that: `--save FILE` writes the options as a manifest, which can say it";
+
 /// The option that gives the same, if there is one.
 pub fn option(line: &Line) -> Option<String> {
     match line.place {
@@ -31,14 +35,20 @@ fn entry(value: &str) -> Option<String> {
     }
 }
 
-/// A bind, writable or not.
+/// A bind, writable or not. Of sockets that others listen at there is none: what an option shows is refused if it would show one of these.
 fn mount(value: &str) -> Option<String> {
     let table = DeTable::parse(value).ok()?.into_inner();
-    let is_writable = table
-        .iter()
-        .any(|(key, node)| key.get_ref() == "read_only" && matches!(node.get_ref(), DeValue::Boolean(false)));
+    let says = |wanted: &str, flag: bool| {
+        table.iter().any(|(key, node)| {
+            key.get_ref() == wanted && matches!(node.get_ref(), DeValue::Boolean(said) if *said == flag)
+        })
+    };
+    if says("sockets", true) {
+        return None;
+    }
+    let option = if says("read_only", false) { "--rw" } else { "--ro" };
     match text(&table, "source") {
-        Some(source) => Some(format!("{} {}", if is_writable { "--rw" } else { "--ro" }, word(&source))),
+        Some(source) => Some(format!("{option} {}", word(&source))),
         None => text(&table, "target").map(|target| format!("--tmpfs {}", word(&target))),
     }
 }
@@ -75,6 +85,8 @@ mod tests {
             (Line::value("privileges", "system_calls", "\"daemon\"", ""), None),
             (mount("source = \"/a\"\ntarget = \"/a\""), Some("--ro /a")),
             (mount("source = \"/a\"\ntarget = \"/a\"\nread_only = false"), Some("--rw /a")),
+            (mount("source = \"/run/x.sock\"\ntarget = \"/run/x.sock\"\nsockets = true"), None),
+            (mount("source = \"/run/x\"\ntarget = \"/run/x\"\nread_only = false\nsockets = true"), None),
             (mount("type = \"tmpfs\"\ntarget = \"/run\""), Some("--tmpfs /run")),
         ] {
             assert_eq!(option(&line).as_deref(), expected);

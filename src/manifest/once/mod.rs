@@ -17,7 +17,7 @@ use super::schema::RESOURCES;
 use super::text;
 use crate::plan::{Origin, capability};
 use crate::sys::process::USUAL_UMASK;
-pub use lacked::option as option_for;
+pub use lacked::{IN_A_MANIFEST, option as option_for};
 
 use files::Files;
 
