@@ -21,6 +21,9 @@ use crate::sys::host::Host;
 use crate::tree::record::MadeFrom;
 use crate::tree::{self, Freshness, Generation, Record, RecordedIds, Store};
 
+/// How often a jail is looked up again whose tree is replaced just then.
+pub(super) const ATTEMPTS: usize = 100;
+
 /// A manifest and what it meets.
 pub(super) struct Jail {
     /// The manifest.
@@ -313,6 +316,7 @@ impl Jail {
     /// The tree that the manifest asks for, built if it is not there; `report` is told of a build.
     pub(super) fn held(&self, report: impl Fn(&tree::Built, &[Finding])) -> Result<Held> {
         let store = self.store()?;
+        let mut attempts = 1..ATTEMPTS;
         loop {
             let found = store.current(&self.name, &self.key).map_err(|error| self.tree_failure(&error))?;
             let generation: Generation = match found {
@@ -326,7 +330,12 @@ impl Jail {
             match store.hold(&generation) {
                 Ok(lock) => return Ok(Held { tree: host_path(generation.tree())?, lock }),
                 // Another build replaced it in between, or is about to remove it.
-                Err(tree::Error::Gone { .. }) => std::thread::sleep(Duration::from_millis(1)),
+                Err(tree::Error::Gone { .. }) if attempts.next().is_some() => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err(error @ tree::Error::Gone { .. }) => {
+                    return Err(self.tree_failure(&store.lost(&generation, error)));
+                }
                 Err(error) => return Err(self.tree_failure(&error)),
             }
         }

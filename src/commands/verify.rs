@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::build::{self, Foreseen};
-use super::prepare::{Jail, Result, state_directory};
+use super::prepare::{ATTEMPTS, Jail, Result, state_directory};
 use super::{remove, select};
 use crate::cli;
 use crate::error::{self, Failure, exit};
@@ -19,9 +19,6 @@ use crate::tree::record::Entry;
 use crate::tree::{
     self, Change, ChangeKind, Deviation, DeviationKind, Error, Generation, Record, Store, Verified,
 };
-
-/// How often a jail is looked up again whose tree is replaced just then.
-const ATTEMPTS: usize = 100;
 
 /// Where a program puts files of its own, which it may delete while they are mapped, as some compilers at run time do.
 const OWN_FILES: [&str; 6] = ["/dev", "/run", "/tmp", "/var/tmp", "/memfd:", "/SYSV"];
@@ -125,7 +122,8 @@ impl Report {
 /// Verifies one jail. `None` if it has no tree and `lenient` is content with that.
 fn one(store: Option<&Store>, state: &Path, name: &JailName, lenient: bool) -> Result<Option<Report>> {
     let failed = |error: &Error| cannot(&format!("cannot verify jail `{name}`"), error);
-    for _ in 0..ATTEMPTS {
+    let mut attempts = 1..ATTEMPTS;
+    loop {
         let found = store.map_or(Ok(None), |store| store.latest(name)).map_err(|error| failed(&error))?;
         let (Some(store), Some(generation)) = (store, found) else {
             return if lenient { Ok(None) } else { Err(remove::absent(store, state, name)) };
@@ -138,14 +136,16 @@ fn one(store: Option<&Store>, state: &Path, name: &JailName, lenient: bool) -> R
                 return Ok(Some(compared(store, generation, verified, &record)));
             }
             // A build replaced it in between; its record went first.
-            Err(Error::Gone { .. } | Error::Store { errno: nix::errno::Errno::ENOENT, .. }) => {
+            Err(error @ (Error::Gone { .. } | Error::Store { errno: nix::errno::Errno::ENOENT, .. })) => {
+                if attempts.next().is_none() {
+                    return Err(failed(&store.lost(&generation, error)));
+                }
                 std::thread::sleep(std::time::Duration::from_millis(1));
             }
             Err(error @ Error::Unreadable { .. }) => return Err(failed(&error).code(exit::FINDING)),
             Err(error) => return Err(failed(&error)),
         }
     }
-    Err(failed(&Error::Gone { path: state.join(name.as_str()) }))
 }
 
 /// Adds what the host has to say to what the tree had.

@@ -51,6 +51,15 @@ pub enum Error {
         /// Its directory.
         path: PathBuf,
     },
+    /// What the current generation is called and what it says of itself are two numbers.
+    Misnamed {
+        /// The link that leads to it.
+        current: PathBuf,
+        /// Where that leads to.
+        leads_to: PathBuf,
+        /// The number in its stamp.
+        stamp: u64,
+    },
     /// Something below a directory to be removed could not be; the rest is gone.
     NotRemoved {
         /// The directory that was to be removed.
@@ -185,6 +194,9 @@ impl Error {
             Self::Untrusted { distrust, .. } => Some(distrust.hint()),
             Self::Busy { pid: Some(pid), .. } => Some(format!("wait for process {pid}, or end it")),
             Self::InUse { jail, .. } => Some(format!("end it first: `stockade stop {jail}`")),
+            Self::Misnamed { .. } => Some(
+                "the state directory was restored in part, or changed by hand: `stockade build` makes the tree anew".to_owned(),
+            ),
             Self::Unreadable { .. } => Some("`stockade build` makes the tree anew, with a record".to_owned()),
             Self::OfAnotherManifest { .. } => Some(
                 "the next run would build anew from the manifest as it is now: first make it again what it was".to_owned(),
@@ -319,6 +331,12 @@ impl fmt::Display for Error {
                 (_, None) => write!(f, "it runs from `{}`", path.display()),
             },
             Self::Gone { path } => write!(f, "`{}` has been replaced and removed", path.display()),
+            Self::Misnamed { current, leads_to, stamp, .. } => write!(
+                f,
+                "`{}` leads to `{}`, whose stamp says that it is generation {stamp}",
+                current.display(),
+                leads_to.display()
+            ),
             Self::NotRemoved { path, entry, call, errno } => write!(
                 f,
                 "cannot remove `{}` whole: {call}(2) of `{}`: {} ({errno:?})",

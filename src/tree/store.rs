@@ -185,6 +185,18 @@ impl Store {
         }
     }
 
+    /// Why the generation that is looked up as the current one is not found, however often, where that is known better than by the error
+    /// of the last time.
+    pub fn lost(&self, generation: &Generation, error: Error) -> Error {
+        let current = Path::new(generation.jail.as_str()).join("current");
+        match readlinkat(&self.directory, &current).map(PathBuf::from) {
+            Ok(leads_to) if leads_to.file_name() != generation.path.file_name() => {
+                Error::Misnamed { current: self.path.join(current), leads_to, stamp: generation.number }
+            }
+            Ok(_) | Err(_) => error,
+        }
+    }
+
     /// Reads the record of a generation.
     pub fn record(&self, generation: &Generation) -> Result<Record, Error> {
         let below = below(generation).join("record.json");

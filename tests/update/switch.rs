@@ -192,3 +192,27 @@ fn options_that_say_nothing_together_are_refused() {
         );
     }
 }
+
+/// As a backup of some of the files leaves it.
+#[test]
+fn a_tree_whose_number_is_not_its_own_is_told_and_built_anew() {
+    let dir = jail("update-misnamed");
+    succeeds(&dir, &["build", "./web.toml"]);
+    let (jail, link) = (dir.join("state/web"), dir.join("state/web/current"));
+    fs::rename(jail.join("generations/1"), jail.join("generations/2")).unwrap();
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink("generations/2", &link).unwrap();
+    let told = |what: &str| {
+        format!(
+            "error: cannot {what} jail `web`\n  why: `{}` leads to `generations/2`, whose stamp says that it is generation 1\n\
+             hint: the state directory was restored in part, or changed by hand: `stockade build` makes the tree anew\n",
+            link.display()
+        )
+    };
+    dir.stockade(["run", "./web.toml"]).expect(125, "", &told("build"));
+    dir.stockade(["verify", "web"]).expect(125, "", &told("verify"));
+    succeeds(&dir, &["build", "./web.toml"]);
+    if needs(Need::UserNamespaces) {
+        assert_eq!(said(&dir), "one\ntwo\n");
+    }
+}
