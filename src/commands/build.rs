@@ -216,7 +216,7 @@ pub(super) struct Foreseen {
 pub(super) fn foresee(jail: &Jail, record: Option<&Record>) -> Result<Foreseen> {
     let TreeSteps { steps, warnings, archive, .. } = jail.build_steps()?;
     let plan = jail.plan(steps, Vec::new())?;
-    let entries = tree::foresee(&plan, jail.host.is_root(), record, archive.as_deref())
+    let entries = tree::foresee(&plan, jail.state(), jail.host.is_root(), record, archive.as_deref())
         .map_err(|error| jail.tree_failure(&error))?;
     let old = record.map(|record| &record.entries[..]).unwrap_or_default();
     let changes = tree::changes(old, &entries);

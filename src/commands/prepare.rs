@@ -412,6 +412,11 @@ impl Jail {
         Some(state::Draft { place, entry, is_needed })
     }
 
+    /// Where the state directory is, or would be.
+    pub(super) fn state(&self) -> &Path {
+        &self.state
+    }
+
     /// The state directory.
     pub(super) fn store(&self) -> Result<&Store> {
         if let Some(store) = self.opened.get() {

@@ -15,7 +15,7 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::libc;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use nix::sys::statfs::{self, FsType, fstatfs};
-use nix::sys::statvfs::fstatvfs;
+use nix::sys::statvfs::{Statvfs, fstatvfs, statvfs};
 use nix::unistd::{Whence, ftruncate, geteuid, lseek};
 use sha2::{Digest as _, Sha256};
 
@@ -101,6 +101,11 @@ impl<'a> Copier<'a> {
         }
     }
 
+    /// For a tree that is not made: what a file system of this size has no room for is refused all the same.
+    pub(super) fn within(self, room: Option<u64>) -> Self {
+        Self { room, ..self }
+    }
+
     /// Opens a regular file of the host for reading, never waiting and never opening anything else: opening a fifo lets
     /// its other end go on, and opening some devices does something (a tape rewinds, a watchdog starts).
     ///
@@ -147,9 +152,8 @@ impl<'a> Copier<'a> {
     /// more; one that changes again is an error, because half of each state is worse than none.
     pub(super) fn copy(&mut self, source: &Source, target: &File) -> Result<Copied, Cause> {
         let mut before = source.stat;
-        if may_have_holes(&before) && before.st_size as u64 > self.room(target)? {
-            return Err(Cause::Vast { size: before.st_size as u64 });
-        }
+        self.find_room(target)?;
+        self.refuse_vast(may_have_holes(&before), before.st_size as u64)?;
         for attempt in 0..2 {
             if attempt > 0 {
                 ftruncate(target, 0).call("ftruncate")?;
@@ -166,6 +170,7 @@ impl<'a> Copier<'a> {
 
     /// The digest of `source`, and nothing is written. `None` for one that ends before its size, or that changes meanwhile.
     pub(super) fn digest(&mut self, source: &Source) -> Result<Option<Digest>, Cause> {
+        self.refuse_vast(may_have_holes(&source.stat), source.stat.st_size as u64)?;
         self.looked_through(source, Sink::Nowhere)
     }
 
@@ -185,12 +190,13 @@ impl<'a> Copier<'a> {
         member: &Member,
         target: Option<&File>,
     ) -> Result<Digest, Cause> {
+        if let Some(target) = target {
+            self.find_room(target)?;
+        }
+        self.refuse_vast(member.has_holes(), member.size)?;
         let Some(target) = target else {
             return self.member(archive, member, Sink::Nowhere)?.ok_or(Cause::Changed);
         };
-        if member.has_holes() && member.size > self.room(target)? {
-            return Err(Cause::Vast { size: member.size });
-        }
         let digest = self.member(archive, member, Sink::Into(target))?.ok_or(Cause::Changed)?;
         if member.has_holes() {
             // The last hole has no data behind it that would have made the file so long.
@@ -265,14 +271,19 @@ impl<'a> Copier<'a> {
         Ok(digest.filter(|_| unchanged(&source.stat, &after)))
     }
 
-    /// The size of the tree's file system. A file that would not fit even if it were the only one consists of holes, and
-    /// hashing them could take years: anybody can make one of 8 EiB.
-    fn room(&mut self, target: &File) -> Result<u64, Cause> {
-        if let Some(room) = self.room {
-            return Ok(room);
+    /// Asks for the size of the tree's file system, once.
+    fn find_room(&mut self, target: &File) -> Result<(), Cause> {
+        if self.room.is_none() {
+            self.room = Some(size_of(&fstatvfs(target).call("fstatfs")?));
         }
-        let found = fstatvfs(target).call("fstatfs")?;
-        Ok(*self.room.insert(found.blocks().saturating_mul(found.fragment_size())))
+        Ok(())
+    }
+
+    /// Refuses a file that would not fit even if it were the only one: it consists of holes, and hashing them could take years. Anybody
+    /// can make one of 8 EiB.
+    fn refuse_vast(&self, has_holes: bool, size: u64) -> Result<(), Cause> {
+        let is_vast = has_holes && self.room.is_some_and(|room| size > room);
+        if is_vast { Err(Cause::Vast { size }) } else { Ok(()) }
     }
 
     /// One attempt; `None` when the source ended before its size.
@@ -337,6 +348,16 @@ impl<'a> Copier<'a> {
     fn go_on(&self) -> Result<(), Cause> {
         if self.held.pending().is_some() { Err(Cause::Interrupted) } else { Ok(()) }
     }
+}
+
+/// The size of the file system that a directory is on, or would be if it were made; `None` where that cannot be told.
+pub(super) fn room_at(directory: &Path) -> Option<u64> {
+    let directory = std::path::absolute(directory).ok()?;
+    directory.ancestors().find_map(|place| statvfs(place).ok()).as_ref().map(size_of)
+}
+
+fn size_of(found: &Statvfs) -> u64 {
+    found.blocks().saturating_mul(found.fragment_size())
 }
 
 /// What the record says of a source's state.

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use nix::sys::time::TimeSpec;
 
 use super::attributes;
-use super::copy::{Copier, digest, state};
+use super::copy::{self, Copier, digest, room_at};
 use super::error::{Cause, Error};
 use super::place::unpack::unpacked;
 use super::place::{copied, entry};
@@ -19,9 +19,11 @@ use crate::plan::{Action, HostPath, JailPath, Mode, Origin, Phase, Plan};
 use crate::sys::held::HeldSignals;
 
 /// The entries of a build of `plan`. Every source is read, but for those that are, by inode and time of the last change, what
-/// `known` was made from. As a build would, it fails for a source that is not to be had.
+/// `known` was made from. As a build in the state directory `state` would, it fails for a source that is not to be had, or is larger than
+/// all there is room for.
 pub fn foresee(
     plan: &Plan,
+    state: &Path,
     root_user: bool,
     known: Option<&Record>,
     archive: Option<&Archive>,
@@ -45,7 +47,7 @@ pub fn foresee(
     let mut foreseen = Foreseen {
         now,
         root_user,
-        copier: Copier::new(&signals),
+        copier: Copier::new(&signals).within(room_at(state)),
         archive,
         known: known.iter().map(|entry| (entry.path.0.as_path(), entry)).collect(),
         by_path: HashMap::new(),
@@ -129,7 +131,7 @@ impl Foreseen<'_> {
         let blank = Entry { mode, ..blank };
         let wanted = copied(blank, source, &opened.stat, self.now, offered.attributes(), &lacks);
         let old = self.known.get(wanted.path.0.as_path()).filter(|old| {
-            old.source_state == Some(state(&opened.stat))
+            old.source_state == Some(copy::state(&opened.stat))
                 && (old.size, &old.source) == (wanted.size, &wanted.source)
         });
         let sha256 = match old.and_then(|old| old.sha256) {

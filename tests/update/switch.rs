@@ -216,3 +216,39 @@ fn a_tree_whose_number_is_not_its_own_is_told_and_built_anew() {
         assert_eq!(said(&dir), "one\ntwo\n");
     }
 }
+
+/// Its digest alone would take hours, and anybody can make one where a directory of theirs is listed.
+#[test]
+fn a_source_of_nothing_but_holes_is_refused_before_it_is_read() {
+    let dir = jail("update-vast");
+    succeeds(&dir, &["build", "./web.toml"]);
+    let space = nix::sys::statvfs::statvfs(dir.path()).unwrap();
+    let size = space.blocks() * space.fragment_size() * 2;
+    let source = dir.join("b");
+    if File::options().write(true).open(&source).unwrap().set_len(size).is_err() {
+        eprintln!("SKIP: this file system is larger than any file on it");
+        return;
+    }
+    let line = format!("  {{ path = \"{}\", target = \"/b\", optional = true }},", source.display());
+    let told = |manifest: &str| {
+        format!(
+            "error: cannot build jail `web`\n  --> {manifest}:7:3\n    7 | {line}\n      |   {}\n  why: cannot copy `{}` to \
+             `/b` in the tree (step 2): the source is {size} bytes long, more than the whole file system of the tree: nearly \
+             all are holes\nhint: leave it out with `exclude`, or show it in the jail as a mount\n",
+            "^".repeat(line.len() - 3),
+            source.display()
+        )
+    };
+    let built = dir.stockade(["build", "--dry-run", "./web.toml"]).output();
+    assert_eq!((built.stdout.as_str(), built.code), ("", Some(125)));
+    assert_eq!(built.stderr.trim_end(), told("./web.toml").trim_end());
+    let verified = dir.stockade(["verify", "web"]).output();
+    let manifest = dir.join("web.toml").display().to_string();
+    let rows = format!(
+        "stale /\n      a build would fail now\n      for: the manifest and the host as they are now\n      \
+         hint: `stockade build {manifest}` makes the tree anew\n\
+         jail `web`: 0 altered, 0 missing, 0 added, 1 stale of 8 paths\n"
+    );
+    assert_eq!((verified.stdout, verified.code), (rows, Some(1)));
+    assert_eq!(verified.stderr.trim_end(), told(&manifest).trim_end());
+}
