@@ -9,6 +9,7 @@ use nix::fcntl::OFlag;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
 use super::child;
+use super::supervise::let_go_on;
 use crate::sys::Error;
 use crate::sys::process::{self, Child, PointerArray};
 use crate::sys::signal::{self, SignalSet};
@@ -51,8 +52,7 @@ pub(super) fn make(
             return Err(super::Error::Helper { step: operation, why: child::last_line(&said) });
         }
     }
-    // Whether the jail is there to read it is seen by its end.
-    nix::unistd::write(release, b"\n").map(drop).map_err(|errno| Error { call: "write", errno }.into())
+    Ok(let_go_on(release)?)
 }
 
 /// Starts one of the programs; where what it says can be read when it has ended.
@@ -82,4 +82,26 @@ fn prepare(standard: [&OwnedFd; 3]) -> Result<(), Error> {
     signal::reset_dispositions().map_err(Error::of("rt_sigaction"))?;
     signal::set_mask(SignalSet::EMPTY).map_err(Error::of("rt_sigprocmask"))?;
     process::close_at_execution().map_err(Error::of("close_range"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// That it has ended, and how, is told elsewhere.
+    #[test]
+    fn a_jail_that_has_ended_meanwhile_is_no_failure() {
+        let program = || Mapper { path: c"/bin/true".to_owned(), ranges: Vec::new() };
+        let wanted = Wanted { mappers: [program(), program()], ended: RefCell::default() };
+        let (jail, release) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+        drop(jail);
+        make(&wanted, &release, 0, 1).unwrap();
+        let (jail, release) = super::super::report::channel().unwrap();
+        nix::unistd::write(&release, b"unread").unwrap();
+        drop(jail);
+        make(&wanted, &release, 0, 1).unwrap();
+        // What cannot be written to at all is one.
+        let (reader, _writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+        assert!(make(&wanted, &reader, 0, 1).is_err());
+    }
 }

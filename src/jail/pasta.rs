@@ -22,6 +22,7 @@ use nix::unistd::Pid;
 use super::child;
 use super::running::has_ended;
 use super::spaces::Spaces;
+use super::supervise::let_go_on;
 use crate::plan::IdMap;
 use crate::plan::forward::NETWORK;
 use crate::plan::ids::COUNT;
@@ -120,10 +121,9 @@ impl<'a> Connection<'a> {
             Ok(1..) => {
                 // What it has said so far did not keep it from getting ready.
                 running.said();
-                // Whether the jail is there to read it is seen by its end.
-                let written = nix::unistd::write(release, b"\n").map(drop);
+                let released = let_go_on(release);
                 self.release = None;
-                written.map_err(|errno| Error { call: "write", errno }.into())
+                Ok(released?)
             }
             Ok(0) | Err(_) => Err(super::Error::Helper { step: *operation, why: running.said() }),
         }

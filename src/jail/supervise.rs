@@ -115,14 +115,18 @@ enum Stand {
 /// How long PID 1 has for ending by itself when a time limit has ended the program.
 const LAST_MOMENT: Duration = Duration::from_millis(20);
 
+/// Lets a process of the jail go on that waits for a byte. One that has ended instead has said why, or is seen to have ended.
+pub(super) fn let_go_on(waiting: &OwnedFd) -> Result<(), sys::Error> {
+    match nix::unistd::write(waiting, b"\n") {
+        Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+        Err(errno) => Err(sys::Error { call: "write", errno }),
+    }
+}
+
 impl Supervisor<'_> {
     /// Lets PID 1 go on to what the program is executed by; see `DieWithParent`.
     pub(super) fn release(&self) -> Result<(), Error> {
-        match nix::unistd::write(&self.status, b"\n") {
-            // It has ended already, and has said why.
-            Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
-            Err(errno) => Err(sys::Error { call: "write", errno }.into()),
-        }
+        Ok(let_go_on(&self.status)?)
     }
 
     /// Runs until PID 1 has ended, and with it every process of the jail.
