@@ -46,7 +46,7 @@ const SIZE: usize = 9 + CALL;
 const CALL: usize = 24;
 
 /// Names that can come back from the child, so that the name read is one of this binary's own.
-const CALLS: [&str; 67] = [
+const CALLS: [&str; 72] = [
     "openat2",
     "sched_setscheduler",
     "ioprio_set",
@@ -112,6 +112,11 @@ const CALLS: [&str; 67] = [
     "fchmodat",
     "flock",
     "sendmsg",
+    "bind",
+    "fcntl",
+    "pidfd_open",
+    "pipe2",
+    "wait4",
     "test",
     "unknown",
 ];
@@ -249,6 +254,40 @@ mod tests {
     use std::os::fd::AsFd as _;
 
     use super::*;
+    use crate::plan::step::Scheduling;
+
+    /// Else the supervisor would tell of "unknown(2)".
+    #[test]
+    fn every_call_that_fails_in_the_child_has_its_name() {
+        let sources = [
+            include_str!("child.rs"),
+            include_str!("furnish.rs"),
+            include_str!("init.rs"),
+            include_str!("input.rs"),
+            include_str!("mounts.rs"),
+            include_str!("spaces.rs"),
+            include_str!("verify.rs"),
+            include_str!("../sys/network.rs"),
+            include_str!("../sys/terminal.rs"),
+        ];
+        let code = sources.map(|source| source.split("#[cfg(test)]").next().unwrap());
+        let named = code.iter().flat_map(|code| {
+            let words = ["Error::of(\"", "call: \""].map(|mark| code.split(mark).skip(1));
+            words.into_iter().flatten().filter_map(|rest| rest.split('"').next())
+        });
+        let favours = [
+            Scheduling::TimerSlack,
+            Scheduling::Policy,
+            Scheduling::Io,
+            Scheduling::Memory,
+            Scheduling::Merging,
+        ];
+        let named: Vec<&str> = named.chain(favours.map(|what| what.call().0)).collect();
+        assert!(named.len() > 100, "they are not found any more: {named:?}");
+        let unknown: Vec<_> = named.iter().filter(|name| !CALLS.contains(name)).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+        assert!(CALLS.iter().chain(&DIFFERENCES).all(|name| name.len() <= CALL));
+    }
 
     #[test]
     fn a_report_comes_back_as_it_was_sent_with_its_sender() {
