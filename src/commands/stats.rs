@@ -17,7 +17,7 @@ use crate::sys::process;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What every process of a terminal's screen before is wiped out by, see console_codes(4).
+/// Moves a terminal's cursor to the top and wipes out what is shown, see console_codes(4).
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
 /// Tells what jails use; with `--watch` until none of them runs any more, or nobody reads it. 1 if one that is named does not run.

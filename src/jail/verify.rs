@@ -18,7 +18,7 @@ pub(super) struct Verify {
 }
 
 impl Verify {
-    /// Reads back what the process is and compares; `Ok(Err(what))` names a difference.
+    /// Reads back what the process is and compares; `Ok(Some(what))` names a difference.
     pub(super) fn difference(&self) -> Result<Option<&'static str>, sys::Error> {
         if creds::uids().map_err(sys::Error::of("getresuid"))? != [self.uid; 3] {
             return Ok(Some("user ids"));
