@@ -26,7 +26,7 @@ const OWN_FILES: [&str; 6] = ["/dev", "/run", "/tmp", "/var/tmp", "/memfd:", "/S
 /// Verifies each of these jails; 1 if anything is found.
 pub(super) fn verify(options: &cli::Verify) -> Result<u8> {
     let state = state_directory()?;
-    let store = Store::find(&state).map_err(|error| cannot("cannot verify any jail", &error))?;
+    let store = Store::find(&state).map_err(|error| remove::failed("cannot verify any jail", &error))?;
     let named = match (options.all, &options.jails[..]) {
         (false, []) => {
             let nothing = Diagnostic::error("no jail is named")
@@ -35,7 +35,7 @@ pub(super) fn verify(options: &cli::Verify) -> Result<u8> {
         }
         (true, []) => {
             let jails = store.as_ref().map_or(Ok(Vec::new()), Store::jails);
-            jails.map_err(|error| cannot("cannot tell which jails are built", &error))?
+            jails.map_err(|error| remove::failed("cannot tell which jails are built", &error))?
         }
         (true, _) => {
             let both = Diagnostic::error("`--all` names every jail already");
@@ -121,7 +121,7 @@ impl Report {
 
 /// Verifies one jail. `None` if it has no tree and `lenient` is content with that.
 fn one(store: Option<&Store>, state: &Path, name: &JailName, lenient: bool) -> Result<Option<Report>> {
-    let failed = |error: &Error| cannot(&format!("cannot verify jail `{name}`"), error);
+    let failed = |error: &Error| remove::failed(&format!("cannot verify jail `{name}`"), error);
     let mut attempts = 1..ATTEMPTS;
     loop {
         let found = store.map_or(Ok(None), |store| store.latest(name)).map_err(|error| failed(&error))?;
@@ -340,10 +340,4 @@ fn deleted(file: &jail::Mapped) -> Row {
         reason: None,
         hint: Some("start the jail anew".to_owned()),
     }
-}
-
-/// A failure of the tree's, as a message.
-fn cannot(what: &str, error: &Error) -> Failure {
-    let failed = Diagnostic { hint: error.hint(), ..Diagnostic::error(what) };
-    Failure::new(failed.why(error.to_string()), exit::FAILED)
 }
