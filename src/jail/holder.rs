@@ -3,12 +3,12 @@
 //! number that its holder has for the reader, see proc_locks(5); so nothing needs to be written down, or read at a start, for this.
 //! Where that list is covered, as it is in some containers, the descriptors of the process that is named tell the same.
 
-use std::ffi::OsString;
 use std::path::Path;
 
-use nix::sys::stat::{FileStat, major, minor, stat};
+use nix::sys::stat::FileStat;
 
 use super::processes::Process;
+use crate::sys::locks;
 
 /// How often it is looked: of a long list an entry can be missed, as it is read in pieces while others come and go.
 const LOOKS: usize = 3;
@@ -30,8 +30,7 @@ pub(super) fn of(file: &FileStat, named: i32) -> Holder {
     if Process::own().is_none_or(|own| own.numbers.len() != 1) {
         return Holder::Elsewhere;
     }
-    let listed = || std::fs::read_to_string("/proc/locks").unwrap_or_default();
-    by_list(file, named, listed)
+    by_list(file, named, locks::list)
         .unwrap_or_else(|| if has_locked(named, file) { Holder::Named } else { Holder::Elsewhere })
 }
 
@@ -39,13 +38,11 @@ pub(super) fn of(file: &FileStat, named: i32) -> Holder {
 fn by_list(file: &FileStat, named: i32, listed: impl Fn() -> String) -> Option<Holder> {
     for _ in 0..LOOKS {
         let text = listed();
-        let device = (major(file.st_dev), minor(file.st_dev));
-        let is_named = |lock: &Held| lock.pid == named && lock.inode == file.st_ino;
-        // Some file systems (btrfs, overlayfs) tell stat(2) another device than the list has.
-        if locks(&text).filter(is_named).any(|lock| lock.device == device || has_open(named, file)) {
+        let taken = || locks::held(&text).filter(|lock| lock.exclusive);
+        if taken().any(|lock| lock.pid == named && lock.is_on(file)) {
             return Some(Holder::Named);
         }
-        if let Some(lock) = locks(&text).find(|lock| (lock.device, lock.inode) == (device, file.st_ino)) {
+        if let Some(lock) = taken().find(|lock| lock.is_listed_for(file)) {
             // In a namespace below ours it has a number of its own.
             let is_it = |found: Process| found.numbers.last() == Some(&named);
             let below = Process::read(lock.pid).is_some_and(is_it);
@@ -55,48 +52,14 @@ fn by_list(file: &FileStat, named: i32, listed: impl Fn() -> String) -> Option<H
     None
 }
 
-/// The descriptors by which a process has a file open.
-fn open_as(pid: i32, file: &FileStat) -> impl Iterator<Item = OsString> {
-    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    let id = |found: &FileStat| (found.st_dev, found.st_ino);
-    let wanted = id(file);
-    open.filter(move |entry| stat(&entry.path()).is_ok_and(|found| id(&found) == wanted))
-        .map(|entry| entry.file_name())
-}
-
-/// Whether a process has a file open.
-fn has_open(pid: i32, file: &FileStat) -> bool {
-    open_as(pid, file).next().is_some()
-}
-
 /// Whether a process has a file open and locked: what it is told of a descriptor, see proc_pid_fdinfo(5), has the lock's line of the
 /// list, which is shown for the file description that holds the lock alone.
 fn has_locked(pid: i32, file: &FileStat) -> bool {
-    open_as(pid, file).any(|descriptor| {
+    locks::open_as(pid, file).any(|descriptor| {
         let path = Path::new("/proc").join(pid.to_string()).join("fdinfo").join(descriptor);
         let text = std::fs::read_to_string(path).unwrap_or_default();
-        text.lines().filter_map(|line| line.strip_prefix("lock:")).any(|line| locks(line).next().is_some())
-    })
-}
-
-/// One lock of the kind that records have.
-#[derive(Debug, PartialEq, Eq)]
-struct Held {
-    pid: i32,
-    device: (u64, u64),
-    inode: u64,
-}
-
-/// Those of a list. Of who waits for one, `->` stands where a held one has its kind.
-fn locks(text: &str) -> impl Iterator<Item = Held> {
-    text.lines().filter_map(|line| {
-        let mut words = line.split_whitespace().skip(1);
-        (words.next()? == "FLOCK").then_some(())?;
-        (words.nth(1)? == "WRITE").then_some(())?;
-        let pid = words.next()?.parse().ok()?;
-        let mut place = words.next()?.split(':');
-        let mut number = |radix| u64::from_str_radix(place.next()?, radix).ok();
-        Some(Held { pid, device: (number(16)?, number(16)?), inode: number(10)? })
+        let lines = text.lines().filter_map(|line| line.strip_prefix("lock:"));
+        lines.flat_map(locks::held).any(|lock| lock.exclusive)
     })
 }
 
@@ -104,16 +67,10 @@ fn locks(text: &str) -> impl Iterator<Item = Held> {
 mod tests {
     use std::os::fd::OwnedFd;
 
+    use nix::sys::stat::stat;
+
     use super::*;
     use crate::sys::fs::{Lock, try_lock};
-
-    #[test]
-    fn locks_are_read_as_the_kernel_lists_them() {
-        let text = "1: POSIX  ADVISORY  WRITE 7 00:1a:5 0 EOF\n2: FLOCK  ADVISORY  WRITE 8 fe:1f:12 0 EOF\n\
-                    2: -> FLOCK  ADVISORY  WRITE 9 fe:1f:12 0 EOF\n3: FLOCK  ADVISORY  READ 10 00:1a:6 0 EOF\nx\n";
-        let expected = [Held { pid: 8, device: (0xfe, 0x1f), inode: 12 }];
-        assert_eq!(locks(text).collect::<Vec<_>>(), expected);
-    }
 
     #[test]
     fn without_the_list_the_holders_own_descriptors_tell() {
@@ -124,7 +81,7 @@ mod tests {
         let own = std::process::id() as i32;
         let parent = nix::unistd::getppid().as_raw();
         assert_eq!(by_list(&found, own, String::new), None);
-        assert!(has_open(own, &found) && !has_locked(own, &found));
+        assert!(!has_locked(own, &found));
         try_lock(&file, Lock::Exclusive).unwrap();
         // Who has it open beside does not hold it.
         let _beside = std::fs::File::open(&path).unwrap();

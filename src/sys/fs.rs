@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
-use nix::sys::stat::{Mode, fstat, major, minor};
+use nix::sys::stat::Mode;
 
 use super::check;
 
@@ -105,28 +105,6 @@ pub fn try_lock(file: impl AsFd, lock: Lock) -> Result<(), Errno> {
     // SAFETY: no memory is passed; the borrow keeps the descriptor open across the call.
     let result = unsafe { libc::flock(file.as_fd().as_raw_fd(), operation | libc::LOCK_NB) };
     Errno::result(result).map(drop)
-}
-
-/// The processes that hold a flock(2) on an open file, as far as proc_locks(5) tells: not those of other PID namespaces,
-/// and none on a file system that shows its files another device number (btrfs, overlayfs).
-pub fn lock_holders(file: impl AsFd) -> Vec<u32> {
-    let Ok(stat) = fstat(file) else { return Vec::new() };
-    let text = std::fs::read_to_string("/proc/locks").unwrap_or_default();
-    holders(&text, (major(stat.st_dev), minor(stat.st_dev), stat.st_ino))
-}
-
-/// The holders of flocks on a file of this device and inode in the text of /proc/locks.
-pub fn holders(text: &str, file: (u64, u64, u64)) -> Vec<u32> {
-    let holder = |line: &str| {
-        // `1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF`; one that waits has `->` after the number.
-        let mut words = line.split_whitespace().skip(1);
-        let (kind, pid, at) = (words.next()?, words.nth(2)?, words.next()?);
-        let mut at = at.split(':');
-        let device = [at.next()?, at.next()?].map(|number| u64::from_str_radix(number, 16).ok());
-        let same = [device[0], device[1], at.next()?.parse().ok()] == [file.0, file.1, file.2].map(Some);
-        (kind == "FLOCK" && same).then(|| pid.parse().ok())?
-    };
-    text.lines().filter_map(holder).filter(|pid| *pid != 0).collect()
 }
 
 /// Writes the names of a file's extended attributes, each ended by NUL, into `buffer` and returns their length together;
@@ -224,6 +202,8 @@ pub fn random() -> Result<u64, Errno> {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::stat::fstat;
+
     use super::*;
     use std::fs::File;
 
@@ -238,20 +218,6 @@ mod tests {
         drop(first);
         assert_eq!(try_lock(&second, Lock::Exclusive), Ok(()));
         std::fs::remove_file(&path).unwrap();
-    }
-
-    #[test]
-    fn a_lock_has_a_holder() {
-        let path = std::env::temp_dir().join(format!("stockade-holder-{}", std::process::id()));
-        let file = File::create(&path).unwrap();
-        assert!(lock_holders(&file).is_empty());
-        try_lock(&file, Lock::Shared).unwrap();
-        assert_eq!(lock_holders(&file), [std::process::id()]);
-        std::fs::remove_file(&path).unwrap();
-        let text = "1: FLOCK  ADVISORY  WRITE 12 fe:00:99 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 13 fe:00:99 0 EOF\n\
-                    2: POSIX  ADVISORY  WRITE 14 fe:00:99 0 EOF\n3: FLOCK  ADVISORY  READ  0 fe:00:99 0 EOF\n\
-                    4: FLOCK  ADVISORY  READ  15 fe:01:99 0 EOF\n\nnonsense\n5: FLOCK\n6: FLOCK a b c d:e:f\n";
-        assert_eq!(holders(text, (0xfe, 0, 99)), [12]);
     }
 
     #[test]

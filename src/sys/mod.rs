@@ -11,6 +11,7 @@ pub mod held;
 pub mod host;
 pub mod landlock;
 pub mod listen;
+pub mod locks;
 pub mod memory;
 pub mod mount;
 pub mod network;

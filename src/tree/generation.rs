@@ -21,7 +21,8 @@ use super::error::{Error, errno};
 use super::remove;
 use super::store::{Generation, Store, names, open_below, same};
 use crate::plan::JailName;
-use crate::sys::fs::{Lock, lock_holders, random, remove_xattr, try_lock};
+use crate::sys::fs::{Lock, random, remove_xattr, try_lock};
+use crate::sys::locks;
 
 /// How long a build waits for another of the same jail; for each anew, where several take turns.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -276,7 +277,7 @@ impl<'a> JailStore<'a> {
             Ok(()) => Ok(directory),
             Err(Errno::EWOULDBLOCK) => {
                 let (jail, path) = (self.name.clone(), self.path.join(below));
-                Err(Error::InUse { jail, pids: lock_holders(&directory), path })
+                Err(Error::InUse { jail, pids: locks::holders(&directory), path })
             }
             Err(errno) => Err(failing(self.at(&below), "flock")(errno)),
         }
