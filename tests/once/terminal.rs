@@ -10,6 +10,8 @@ use crate::{PATIENCE, once, place, until};
 /// A window with a shell in it. The server is this test's alone: it is found by its socket, and ends with it.
 struct Window {
     dir: Dir,
+    /// Where the server's socket is: not in the current directory, since that would show it.
+    server: Dir,
     /// How many command lines the shell has been given.
     given: usize,
 }
@@ -20,7 +22,7 @@ impl Window {
         if !needs(Need::UserNamespaces) || !needs(Need::Program("tmux")) {
             return None;
         }
-        let window = Self { dir: place(name), given: 0 };
+        let window = Self { dir: place(name), server: place(&format!("{name}-server")), given: 0 };
         let size = ["-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30"];
         let shell = ["env", "PS1=[\\#]> ", "HISTFILE=", "bash", "--norc", "--noprofile", "--noediting", "-i"];
         window.tmux(size.iter().chain(&shell).copied());
@@ -32,7 +34,7 @@ impl Window {
     /// One command of tmux's; what it says.
     fn tmux<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> String {
         let mut command = Command::new("tmux");
-        command.arg("-S").arg(self.dir.join("socket")).args(words).current_dir(self.dir.path());
+        command.arg("-S").arg(self.server.join("socket")).args(words).current_dir(self.dir.path());
         command.env_remove("TMUX").env("HOME", "/home/eve").env("TERM", "screen").env("LC_ALL", "C");
         command.env_remove("STOCKADE_STATE_DIR").env_remove("XDG_RUNTIME_DIR");
         let output = command.stdin(Stdio::null()).output().unwrap();
@@ -112,7 +114,7 @@ impl Window {
 impl Drop for Window {
     fn drop(&mut self) {
         let mut end = Command::new("tmux");
-        end.arg("-S").arg(self.dir.join("socket")).arg("kill-server").stderr(Stdio::null());
+        end.arg("-S").arg(self.server.join("socket")).arg("kill-server").stderr(Stdio::null());
         let _ = end.status();
     }
 }
