@@ -45,6 +45,7 @@ mod report;
 pub mod running;
 mod spaces;
 pub mod state;
+mod stream;
 mod supervise;
 mod terminal;
 mod verify;

@@ -1,19 +1,18 @@
 //! The program's output on its way to a file of the caller's. The program has a pipe: with the file itself it could cut a log,
 //! write over its earlier lines, or make it set-user-id. The supervisor writes what comes out of the pipe.
 //!
-//! Where output is limited, what goes to the caller's pipes, sockets and devices comes this way as well. Such a stream may be full
-//! for as long as its reader likes, so it is written only when it has room: the supervisor has time limits to keep meanwhile.
+//! Where output is limited, what goes to the caller's pipes, sockets and devices comes this way as well: see stream.rs.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::libc;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::sys::{Error, fs, process, signal};
+use super::stream::{Stream, Waited};
+use crate::sys::{Error, process};
 
 /// Bytes that are passed on at once.
 const PIECE: usize = 16 << 10;
@@ -23,9 +22,6 @@ const FIRST_PIECE: usize = 512;
 
 /// Bytes that a pipe can be made to hold, see pipe(7): fs.pipe-max-size, which hardly anybody changes.
 const LARGEST_PIPE: usize = 1 << 20;
-
-/// Bytes that a pipe takes at once if it has any room, see pipe(7): PIPE_BUF.
-const ATOMIC: usize = 4096;
 
 /// How much the program may write yet, by whatever descriptor.
 #[derive(Debug)]
@@ -61,12 +57,12 @@ pub(super) struct Output {
     pipe: Option<OwnedFd>,
     /// The standard descriptor whose file is written: of several that share a pipe the first.
     descriptor: i32,
-    /// Whether that is no file, but may have no room.
+    /// Whether that is a stream: no file, but what may have no room.
     is_stream: bool,
     /// Whether the program has written more than a little at once.
     is_busy: bool,
-    /// What a stream had no room for yet.
-    pending: Vec<u8>,
+    /// What is on its way there, if that is one.
+    stream: Stream,
     /// Why the file takes nothing any more.
     failed: Option<Errno>,
     /// The program's own limit on the size of files, if the caller's is no lower: what is written for it counts as its own.
@@ -92,17 +88,23 @@ impl Output {
         let limit = limit.filter(|own| *own <= callers && !is_stream);
         let (pipe, is_stream) = (Some(ours), *is_stream);
         Ok((
-            Self { pipe, descriptor, is_stream, is_busy: false, pending: Vec::new(), failed: None, limit },
+            Self {
+                pipe,
+                descriptor,
+                is_stream,
+                is_busy: false,
+                stream: Stream::new(descriptor),
+                failed: None,
+                limit,
+            },
             theirs,
         ))
     }
 
     /// What is waited for: room where it goes, or something to be passed on.
     pub(super) fn awaited(&self) -> Option<PollFd<'_>> {
-        if !self.pending.is_empty() {
-            return Some(PollFd::new(process::standard_descriptor(self.descriptor), PollFlags::POLLOUT));
-        }
-        self.pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN))
+        let piped = || self.pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN));
+        self.stream.awaited().or_else(piped)
     }
 
     /// Whether the program has written more than its limit lets a file be.
@@ -128,8 +130,8 @@ impl Output {
     /// The same with a buffer of so many bytes.
     #[inline(never)] // else the larger one would be touched on the stack of every start
     fn pass_piece<const SIZE: usize>(&mut self, budget: Option<&mut Budget>) -> Result<bool, Error> {
-        if !self.pending.is_empty() {
-            return Ok(self.flush());
+        if self.stream.is_full() {
+            return Ok(self.send(&[]));
         }
         let Some(pipe) = &self.pipe else { return Ok(false) };
         let mut buffer = [0; SIZE];
@@ -142,8 +144,7 @@ impl Output {
                 self.is_busy |= count == SIZE;
                 let count = budget.map_or(count, |budget| budget.take(count));
                 if self.is_stream {
-                    self.pending.extend_from_slice(&buffer[..count]);
-                    return Ok(self.flush());
+                    return Ok(self.send(&buffer[..count]));
                 }
                 let file = process::standard_descriptor(self.descriptor);
                 let written =
@@ -163,27 +164,21 @@ impl Output {
     }
 
     /// Writes to a stream what it has room for; whether that was all.
-    fn flush(&mut self) -> bool {
-        let stream = process::standard_descriptor(self.descriptor);
-        while !self.pending.is_empty() {
-            match write_at_once(stream, &self.pending) {
-                Ok(count) => drop(self.pending.drain(..count)),
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => return false,
-                Err(errno) => {
-                    // Whose reader has gone the program sees itself: it has a pipe without a reader, too.
-                    self.failed =
-                        Some(errno).filter(|errno| ![Errno::EPIPE, Errno::ECONNRESET].contains(errno));
-                    self.pending.clear();
-                    self.close();
-                }
+    fn send(&mut self, bytes: &[u8]) -> bool {
+        match self.stream.send(bytes) {
+            Ok(is_all) => is_all && self.pipe.is_some(),
+            Err(errno) => {
+                // Whose reader has gone the program sees itself: it has a pipe without a reader, too.
+                self.failed = Some(errno).filter(|errno| ![Errno::EPIPE, Errno::ECONNRESET].contains(errno));
+                self.close();
+                false
             }
         }
-        self.pipe.is_some()
     }
 
     /// Passes on what is left when the jail has ended. Not more than a pipe holds: the program may have given its end to somebody
-    /// outside, who goes on writing. A stream's reader is waited for; whether it still is when time is over.
+    /// outside, who goes on writing. A stream's reader is waited for; whether it still is when time is over. What asks for an end
+    /// meanwhile ends the waiting as well, and what was not read has failed.
     pub(super) fn finish(
         &mut self,
         mut budget: Option<&mut Budget>,
@@ -195,57 +190,27 @@ impl Output {
         while pieces > 0 && !is_late {
             if self.pass(budget.as_deref_mut())? {
                 pieces -= 1;
-            } else if self.pending.is_empty() {
+            } else if !self.stream.is_full() {
                 break;
             } else {
-                is_late = self.wait_for_reader(signals, until)?;
+                match self.stream.wait(Some(signals), until)? {
+                    Waited::Room => {}
+                    Waited::Late => is_late = true,
+                    Waited::Ended => {
+                        self.failed = Some(Errno::EINTR);
+                        self.stream.clear();
+                        self.close();
+                    }
+                }
             }
         }
         self.pipe = None;
         Ok(is_late)
     }
 
-    /// Waits until a stream has room, or time is over: whether it is. What asks for an end meanwhile ends the waiting as well, and what
-    /// was not read has failed.
-    fn wait_for_reader(&mut self, signals: BorrowedFd<'_>, until: Option<Instant>) -> Result<bool, Error> {
-        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        let stream = process::standard_descriptor(self.descriptor);
-        let mut ready = [PollFd::new(stream, PollFlags::POLLOUT), PollFd::new(signals, PollFlags::POLLIN)];
-        let timeout = left.map_or(PollTimeout::NONE, |left| {
-            PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
-        });
-        match poll(&mut ready, timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(Error { call: "poll", errno }),
-        }
-        while let Some((number, _)) = signal::next(signals).map_err(Error::of("read"))? {
-            if [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT].contains(&number) {
-                self.failed = Some(Errno::EINTR);
-                self.pending.clear();
-                self.close();
-            }
-        }
-        Ok(left.is_some_and(|left| left.is_zero()))
-    }
-
     /// The descriptor whose file could not be written, and why, if that is not the program's own limit.
     pub(super) fn failure(&self) -> Option<(i32, Error)> {
         self.failed.filter(|_| !self.is_over()).map(|errno| (self.descriptor, Error { call: "write", errno }))
-    }
-}
-
-/// As much as a stream has room for, without waiting and without making the caller's own descriptor one that does not wait.
-fn write_at_once(stream: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
-    match fs::write_at_once(stream, bytes) {
-        // Pipes know that since Linux 6.4. One that has any room has it for so much, unless somebody else fills it just now.
-        Err(Errno::EOPNOTSUPP) => {
-            let mut ready = [PollFd::new(stream, PollFlags::POLLOUT)];
-            match poll(&mut ready, PollTimeout::ZERO)? {
-                0 => Err(Errno::EAGAIN),
-                _ => nix::unistd::write(stream, &bytes[..bytes.len().min(ATOMIC)]),
-            }
-        }
-        result => result,
     }
 }
 

@@ -99,6 +99,8 @@ pub(super) struct Running {
     /// None where there is none to be had, and once it is known to have ended without anybody in its place.
     pidfd: Option<OwnedFd>,
     stand: Stand,
+    /// Whether it was stopped on its terminal, and the job is to stop with it.
+    stopped: bool,
 }
 
 /// How it stands with the program's process.
@@ -112,7 +114,7 @@ enum Stand {
     Ended,
 }
 
-/// How long PID 1 has for ending by itself when a time limit has ended the program.
+/// How long PID 1 has for ending by itself when a time limit has ended the program, and the terminal's reader when the program has stopped.
 const LAST_MOMENT: Duration = Duration::from_millis(20);
 
 /// Lets a process of the jail go on that waits for a byte. One that has ended instead has said why, or is seen to have ended.
@@ -141,6 +143,11 @@ impl Supervisor<'_> {
             if status || signals || ended {
                 self.take_all(&mut reported)?;
             }
+            // Once, however often it was meanwhile: a program that stops itself again and again does not keep this from its limits.
+            let stopped = self.program.as_mut().is_some_and(|program| std::mem::take(&mut program.stopped));
+            if stopped && !ended && over.is_none() {
+                self.stop_with_program()?;
+            }
             if self.followed().is_some_and(has_ended) {
                 self.succeed();
             }
@@ -157,7 +164,7 @@ impl Supervisor<'_> {
                 }
             }
             if let Some(relay) = &mut self.relay {
-                if output {
+                if output || relay.room().is_some() {
                     relay.pass_input_on()?;
                     relay.pass_output(self.budget.as_mut())?;
                 }
@@ -236,7 +243,7 @@ impl Supervisor<'_> {
     fn pass_the_rest(&mut self, until: Option<Instant>) -> Result<Option<End>, Error> {
         let mut is_late = false;
         if let Some(relay) = &mut self.relay {
-            while relay.pass_output(self.budget.as_mut())? {}
+            is_late |= relay.pass_held(self.budget.as_mut(), Some(self.signals.as_fd()), until)?;
         }
         for output in &mut self.outputs {
             is_late |= output.finish(self.budget.as_mut(), self.signals.as_fd(), until)?;
@@ -285,13 +292,14 @@ impl Supervisor<'_> {
             });
         }
         if let Some(relay) = &self.relay
-            && let Some((master, events)) = relay.master()
+            && let Some(awaited) = relay.awaited()
         {
-            ready.push(PollFd::new(master, events));
+            ready.push(awaited);
             ready.extend(relay.input().map(readable));
         }
         // Looked at each time, whatever woke the loop.
         let named = ready.len();
+        ready.extend(self.relay.iter().filter_map(Relay::room));
         ready.extend(self.outputs.iter().filter_map(Output::awaited));
         ready.extend(self.log.iter().filter(|log| log.pause().is_none()).map(|log| readable(log.socket())));
         let inbox = self.inbox.iter().filter(|inbox| inbox.pause().is_none());
@@ -345,11 +353,13 @@ impl Supervisor<'_> {
                     // No such call, a filter, no descriptor left: no reason to end a program that runs.
                     Err(_) => (None, Stand::Own),
                 };
-                self.program = Some(Running { pid: sender, pidfd, stand });
+                self.program = Some(Running { pid: sender, pidfd, stand, stopped: false });
             }
-            // Only a terminal's keys stop a program without the supervisor's doing.
-            Report::Stopped { .. } if self.relay.is_some() => self.stop_with_program()?,
-            Report::Stopped { .. } => {}
+            Report::Stopped { .. } => {
+                if let Some(program) = &mut self.program {
+                    program.stopped = self.relay.is_some();
+                }
+            }
             Report::Background => self.succeed(),
             Report::Asks { operation, service: Service::Ids } => {
                 if let Some((wanted, release)) = self.grant.take() {
@@ -443,18 +453,20 @@ impl Supervisor<'_> {
         match (processes::oldest_child(self.first.pid), &mut self.program) {
             (Some((pid, pidfd)), program) => {
                 self.announcement.has_become(pid);
-                *program = Some(Running { pid, pidfd: Some(pidfd), stand: Stand::Background });
+                let stand = Stand::Background;
+                *program = Some(Running { pid, pidfd: Some(pidfd), stand, stopped: false });
             }
             (None, Some(program)) => (program.pidfd, program.stand) = (None, Stand::Ended),
             (None, None) => {}
         }
     }
 
-    /// The program was stopped, by its terminal or by us: the caller's job stops with it, and continues it when continued.
+    /// The program was stopped, by its terminal, by itself, by somebody else or by us: the caller's job stops with it, and continues it
+    /// when continued.
     fn stop_with_program(&mut self) -> Result<(), Error> {
         if let Some(relay) = &mut self.relay {
-            // What it wrote before it stopped is seen before the shell's prompt.
-            while relay.pass_output(self.budget.as_mut())? {}
+            // What it wrote before it stopped is seen before the shell's prompt, or, if nobody reads so fast, when it goes on.
+            let _is_late = relay.pass_held(self.budget.as_mut(), None, Some(Instant::now() + LAST_MOMENT))?;
             relay.suspend();
         }
         // The whole job: a shell takes it as stopped only when each of its processes is. Where there is no shell to continue it

@@ -2,14 +2,20 @@
 //! input into the shell that started it (TIOCSTI, CVE-2017-5226). The supervisor plays the terminal and passes bytes both ways.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::termios::Termios;
 
 use super::output::Budget;
+use super::stream::{Stream, Waited};
 use crate::sys::terminal::{self, Pty};
 use crate::sys::{Error, process};
+
+/// Bytes that a terminal holds at most for who plays it, with room to spare: the kernel's buffer and what waits before it, see n_tty.c
+/// and pty.c of drivers/tty.
+const HELD: usize = 64 << 10;
 
 /// A relay between the caller's terminal and the program's.
 #[derive(Debug)]
@@ -19,8 +25,10 @@ pub(super) struct Relay {
     slave: Option<OwnedFd>,
     /// The caller's terminal for input, if standard input is one.
     input: Option<BorrowedFd<'static>>,
-    /// Where the program's output goes.
+    /// The caller's terminal, where the program's output goes.
     output: BorrowedFd<'static>,
+    /// What is on its way there. A terminal may be full for long, as one that is read over a network.
+    shown: Stream,
     /// The modes of the caller's terminal, to be put back.
     saved: Option<Termios>,
     /// Whether the caller's terminal is raw now.
@@ -39,8 +47,8 @@ impl Relay {
     pub(super) fn open(onto: &[i32], owner: u32) -> Result<Self, Error> {
         let Pty { master, slave } = terminal::open_pty()?;
         let input = onto.contains(&0).then(|| process::standard_descriptor(0));
-        let output =
-            process::standard_descriptor([1, 2].into_iter().find(|fd| onto.contains(fd)).unwrap_or(0));
+        let descriptor = [1, 2].into_iter().find(|fd| onto.contains(fd)).unwrap_or(0);
+        let output = process::standard_descriptor(descriptor);
         let modes = terminal::modes(output).map_err(Error::of("ioctl"))?;
         let shares = input.is_some() && !onto.contains(&1);
         match input {
@@ -63,6 +71,7 @@ impl Relay {
             slave: Some(slave),
             input,
             output,
+            shown: Stream::new(descriptor),
             saved,
             raw: false,
             shares,
@@ -82,10 +91,20 @@ impl Relay {
         self.resume();
     }
 
-    /// The relay's own end, and what it waits for there.
-    pub(super) fn master(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+    /// What it waits for: something to be shown, or room for what was typed. While the caller's terminal is full the program's is not
+    /// read: its program is to wait.
+    pub(super) fn awaited(&self) -> Option<PollFd<'_>> {
         let room = if self.typed.is_empty() { PollFlags::empty() } else { PollFlags::POLLOUT };
-        (!self.closed).then(|| (self.master.as_fd(), PollFlags::POLLIN | room))
+        match self.shown.awaited() {
+            Some(full) if self.typed.is_empty() => Some(full),
+            Some(_) => Some(PollFd::new(self.master.as_fd(), room)),
+            None => (!self.closed).then(|| PollFd::new(self.master.as_fd(), PollFlags::POLLIN | room)),
+        }
+    }
+
+    /// Room on the caller's terminal, if that is waited for.
+    pub(super) fn room(&self) -> Option<PollFd<'_>> {
+        self.shown.awaited()
     }
 
     /// Where to read what is typed, once the program has got what was typed before; not while another job has the terminal, which
@@ -153,6 +172,18 @@ impl Relay {
         }
     }
 
+    /// Lets the keys of the caller's terminal be signals again, while lines that the program's has completed are still to be shown.
+    fn return_keys(&mut self) {
+        if self.shares {
+            self.suspend();
+        } else if let (true, Some(input), Some(saved)) = (self.raw, self.input, &self.saved) {
+            // As above.
+            match terminal::set_modes(input, &terminal::raw_output(saved)) {
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+
     /// The caller's window has a new size, or may have.
     pub(super) fn resize(&self) {
         // A terminal without a size (a serial line) keeps the program's at its default.
@@ -197,35 +228,78 @@ impl Relay {
         while !self.typed.is_empty() {
             match nix::unistd::write(&self.master, &self.typed) {
                 Ok(count) => drop(self.typed.drain(..count)),
-                Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
                 // Nobody will read it.
                 Err(Errno::EIO) => self.typed.clear(),
+                Err(Errno::EAGAIN) if terminal::has_hung_up(self.master.as_fd()) => self.typed.clear(),
+                Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
                 Err(errno) => return Err(Error { call: "write", errno }),
             }
         }
         Ok(())
     }
 
-    /// Passes what the program wrote and may to the caller; `false` when nothing is left and nobody holds the other end.
+    /// Passes what the program wrote and may to the caller: how many bytes it was, at most a buffer full; none when nothing is left, or
+    /// there is no room for it.
     #[inline(never)] // its buffer would else be touched on the stack of every start
-    pub(super) fn pass_output(&mut self, budget: Option<&mut Budget>) -> Result<bool, Error> {
-        let mut buffer = [0; 16384];
-        match nix::unistd::read(&self.master, &mut buffer) {
-            Ok(0) | Err(Errno::EIO) => {
-                // The program goes on without a terminal; the caller's works as without a relay, so that its keys are signals.
-                self.closed = true;
-                self.suspend();
-                self.input = None;
-                Ok(false)
-            }
-            Err(Errno::EAGAIN) => Ok(false),
-            Ok(count) => {
-                let count = budget.map_or(count, |budget| budget.take(count));
-                write_all(self.output, &buffer[..count]).map(|()| true)
-            }
-            Err(Errno::EINTR) => Ok(true),
-            Err(errno) => Err(Error { call: "read", errno }),
+    pub(super) fn pass_output(&mut self, budget: Option<&mut Budget>) -> Result<usize, Error> {
+        if !self.show(&[])? {
+            return Ok(0);
         }
+        let mut buffer = [0; 16384];
+        loop {
+            match nix::unistd::read(&self.master, &mut buffer) {
+                Ok(0) | Err(Errno::EIO) => {
+                    // The program goes on without a terminal; the caller's works as without a relay, so that its keys are signals.
+                    self.closed = true;
+                    self.suspend();
+                    self.input = None;
+                    return Ok(0);
+                }
+                Err(Errno::EAGAIN) => return Ok(0),
+                Ok(count) => {
+                    let allowed = budget.map_or(count, |budget| budget.take(count));
+                    return self.show(&buffer[..allowed]).map(|_| count);
+                }
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(Error { call: "read", errno }),
+            }
+        }
+    }
+
+    /// Shows this as far as there is room; whether there was for all.
+    fn show(&mut self, bytes: &[u8]) -> Result<bool, Error> {
+        match self.shown.send(bytes) {
+            // Nobody reads any more, as when the terminal's window was closed: its hang-up signal says so.
+            Err(Errno::EIO | Errno::EPIPE) => Ok(true),
+            result => result.map_err(Error::of("write")),
+        }
+    }
+
+    /// Passes on all that the program's terminal holds now, as when the program has stopped or ended; whoever else has it may go on
+    /// writing. Who reads the caller's is waited for until a time, or until one of these signals asks for an end; whether it still is when
+    /// time is over.
+    pub(super) fn pass_held(
+        &mut self,
+        mut budget: Option<&mut Budget>,
+        signals: Option<BorrowedFd<'_>>,
+        until: Option<Instant>,
+    ) -> Result<bool, Error> {
+        let mut passed = 0;
+        while passed < HELD {
+            match self.pass_output(budget.as_deref_mut())? {
+                0 if !self.shown.is_full() => break,
+                0 => {
+                    self.return_keys();
+                    match self.shown.wait(signals, until)? {
+                        Waited::Room => {}
+                        Waited::Late => return Ok(true),
+                        Waited::Ended => break,
+                    }
+                }
+                count => passed += count,
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -238,25 +312,4 @@ impl Drop for Relay {
 /// Whether this process is in the terminal's foreground.
 fn is_foreground(terminal: BorrowedFd<'_>) -> bool {
     nix::unistd::tcgetpgrp(terminal) == Ok(nix::unistd::getpgrp())
-}
-
-/// write(2) until everything is written; a full terminal is waited for.
-fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Error> {
-    while !bytes.is_empty() {
-        match nix::unistd::write(to, bytes) {
-            Ok(count) => bytes = &bytes[count..],
-            Err(Errno::EAGAIN) => {
-                let mut ready = [PollFd::new(to, PollFlags::POLLOUT)];
-                match poll(&mut ready, PollTimeout::NONE) {
-                    Ok(_) | Err(Errno::EINTR) => {}
-                    Err(errno) => return Err(Error { call: "poll", errno }),
-                }
-            }
-            Err(Errno::EINTR) => {}
-            // Nobody reads any more, as when the terminal's window was closed: its hang-up signal says so.
-            Err(Errno::EIO | Errno::EPIPE) => return Ok(()),
-            Err(errno) => return Err(Error { call: "write", errno }),
-        }
-    }
-    Ok(())
 }

@@ -69,9 +69,10 @@ pub fn modes(fd: BorrowedFd<'_>) -> Result<Termios, Errno> {
     termios::tcgetattr(fd)
 }
 
-/// Sets the modes of a terminal, once its output is written.
+/// Sets the modes of a terminal. At once: the kernel makes of output what the modes want when it is written, not when it is read, and until
+/// somebody reads it nothing is to wait.
 pub fn set_modes(fd: BorrowedFd<'_>, modes: &Termios) -> Result<(), Errno> {
-    termios::tcsetattr(fd, SetArg::TCSADRAIN, modes)
+    termios::tcsetattr(fd, SetArg::TCSANOW, modes)
 }
 
 /// The same modes made raw: every byte passes, no key is a signal here.
@@ -98,6 +99,13 @@ pub fn is_canonical(fd: BorrowedFd<'_>) -> bool {
 pub fn raw_input(modes: &Termios) -> Termios {
     let mut raw = raw(modes);
     raw.output_flags = modes.output_flags;
+    raw
+}
+
+/// Raw for what is written, and what is typed stays as it is.
+pub fn raw_output(modes: &Termios) -> Termios {
+    let mut raw = modes.clone();
+    raw.output_flags -= OutputFlags::OPOST;
     raw
 }
 

@@ -97,6 +97,20 @@ impl Terminal {
         }
     }
 
+    /// Takes a little of what is shown now and then, until something has come of it.
+    #[track_caller]
+    pub fn read_slowly_until(&mut self, what: &str, mut done: impl FnMut() -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !done() {
+            assert!(Instant::now() < end, "waited in vain for {what}");
+            let mut buffer = [0; 512];
+            if let Ok(count @ 1..) = nix::unistd::read(&self.master, &mut buffer) {
+                self.seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// Waits until a text is shown, after what was waited for before; what was shown in between.
     #[track_caller]
     pub fn wait_for(&mut self, text: &str) -> String {

@@ -325,3 +325,41 @@ fn a_program_that_closes_its_terminal_goes_on() {
     terminal.keys("\x03");
     assert_eq!(terminal.ended(), Some(-2));
 }
+
+/// Limits that are to hold whoever reads, or does not.
+const SOON: &str = "limits.runtime_max = \"1s\"";
+
+#[test]
+fn a_terminal_that_nobody_reads_puts_off_neither_a_time_limit_nor_a_signal() {
+    for (more, code) in [(SOON, 124), ("", 143)] {
+        let jail = Jail::shell("unread", &format!("{TTY}\n{more}"));
+        jail.build();
+        let mut terminal = Terminal::start(&jail.command(&["echo ready; exec yes"]));
+        terminal.wait_for("ready");
+        let end = || kill(Pid::from_raw(terminal.child.id() as i32), Signal::SIGTERM).unwrap();
+        if more.is_empty() {
+            end();
+        }
+        until("the end of all but the supervisor", || (jail.processes().len() <= 1).then_some(()));
+        if more.is_empty() {
+            // It waits for somebody to read the last words, and is told not to.
+            end();
+            until("the end of all", || jail.processes().is_empty().then_some(()));
+        }
+        assert_eq!(terminal.ended(), Some(code));
+        assert!(terminal.is_cooked());
+    }
+}
+
+#[test]
+fn a_program_that_is_stopped_while_others_write_has_its_time_limit() {
+    let jail = Jail::shell("stops", &format!("{TTY}\n{SOON}"));
+    jail.build();
+    for script in ["yes & kill -STOP $$; sleep 1000", "yes & while :; do kill -STOP $$; done"] {
+        let mut terminal = Terminal::start(&jail.command(&[script]));
+        terminal.wait_for("y\r\n");
+        terminal.read_slowly_until("the end of the jail", || jail.processes().is_empty());
+        assert_eq!(terminal.ended(), Some(124), "{script}");
+        assert!(terminal.is_cooked());
+    }
+}
