@@ -152,8 +152,9 @@ impl<'a> Copier<'a> {
     /// more; one that changes again is an error, because half of each state is worse than none.
     pub(super) fn copy(&mut self, source: &Source, target: &File) -> Result<Copied, Cause> {
         let mut before = source.stat;
-        self.find_room(target)?;
-        self.refuse_vast(may_have_holes(&before), before.st_size as u64)?;
+        if may_have_holes(&before) {
+            self.refuse_vast(before.st_size as u64, Some(target))?;
+        }
         for attempt in 0..2 {
             if attempt > 0 {
                 ftruncate(target, 0).call("ftruncate")?;
@@ -170,7 +171,9 @@ impl<'a> Copier<'a> {
 
     /// The digest of `source`, and nothing is written. `None` for one that ends before its size, or that changes meanwhile.
     pub(super) fn digest(&mut self, source: &Source) -> Result<Option<Digest>, Cause> {
-        self.refuse_vast(may_have_holes(&source.stat), source.stat.st_size as u64)?;
+        if may_have_holes(&source.stat) {
+            self.refuse_vast(source.stat.st_size as u64, None)?;
+        }
         self.looked_through(source, Sink::Nowhere)
     }
 
@@ -190,10 +193,9 @@ impl<'a> Copier<'a> {
         member: &Member,
         target: Option<&File>,
     ) -> Result<Digest, Cause> {
-        if let Some(target) = target {
-            self.find_room(target)?;
+        if member.has_holes() {
+            self.refuse_vast(member.size, target)?;
         }
-        self.refuse_vast(member.has_holes(), member.size)?;
         let Some(target) = target else {
             return self.member(archive, member, Sink::Nowhere)?.ok_or(Cause::Changed);
         };
@@ -271,19 +273,16 @@ impl<'a> Copier<'a> {
         Ok(digest.filter(|_| unchanged(&source.stat, &after)))
     }
 
-    /// Asks for the size of the tree's file system, once.
-    fn find_room(&mut self, target: &File) -> Result<(), Cause> {
-        if self.room.is_none() {
+    /// Refuses a file with holes that would not fit into the tree's file system even if it were the only one: hashing them could take
+    /// years, and anybody can make one of 8 EiB.
+    fn refuse_vast(&mut self, size: u64, target: Option<&File>) -> Result<(), Cause> {
+        if let (None, Some(target)) = (self.room, target) {
             self.room = Some(size_of(&fstatvfs(target).call("fstatfs")?));
         }
-        Ok(())
-    }
-
-    /// Refuses a file that would not fit even if it were the only one: it consists of holes, and hashing them could take years. Anybody
-    /// can make one of 8 EiB.
-    fn refuse_vast(&self, has_holes: bool, size: u64) -> Result<(), Cause> {
-        let is_vast = has_holes && self.room.is_some_and(|room| size > room);
-        if is_vast { Err(Cause::Vast { size }) } else { Ok(()) }
+        match self.room {
+            Some(room) if size > room => Err(Cause::Vast { size }),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// One attempt; `None` when the source ended before its size.
