@@ -4,6 +4,17 @@ use super::Jail;
 use super::common::{Need, needs};
 use super::fixture::for_another_machine;
 
+/// Of a program that says that it waits, and goes on waiting.
+const NOT_DONE: &str = r"error: the test of jail `web` failed
+  --> ./web.toml:5:1
+    5 | [test]
+      | ^^^^^^
+  why: not done after 1s
+  why: it said:
+  why: | waiting
+hint: a longer `timeout` under [test] gives it more time; a server needs a `command` that probes it
+";
+
 #[test]
 fn no_test() {
     if !needs(Need::UserNamespaces) {
@@ -234,19 +245,7 @@ timeout = "1s"
 "#,
     )
     .with_waiting_program()
-    .expect(
-        &["test"],
-        1,
-        r"error: the test of jail `web` failed
-  --> ./web.toml:5:1
-    5 | [test]
-      | ^^^^^^
-  why: not done after 1s
-  why: it said:
-  why: | waiting
-hint: a longer `timeout` under [test] gives it more time; a server needs a `command` that probes it
-",
-    );
+    .expect(&["test"], 1, NOT_DONE);
 }
 
 #[test]
@@ -299,19 +298,7 @@ input = "{}"
 "#,
         "x".repeat(200_000)
     );
-    Jail::with_program(&manifest).with_waiting_program().expect(
-        &["test"],
-        1,
-        r"error: the test of jail `web` failed
-  --> ./web.toml:5:1
-    5 | [test]
-      | ^^^^^^
-  why: not done after 1s
-  why: it said:
-  why: | waiting
-hint: a longer `timeout` under [test] gives it more time; a server needs a `command` that probes it
-",
-    );
+    Jail::with_program(&manifest).with_waiting_program().expect(&["test"], 1, NOT_DONE);
 }
 
 #[test]
