@@ -1,14 +1,14 @@
 //! What the program logs by syslog(3): the supervisor reads it from a socket of its own and shows it on standard error. Nothing of the
 //! host's logger is in it, so it goes on whatever becomes of that; and a unit of systemd's has its standard error in the journal.
 
-use std::io::Write as _;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socket};
 
+use super::stream::{Stream, Waited};
 use crate::plan::quote::is_harmful;
 use crate::sys::Error;
 
@@ -18,9 +18,6 @@ const MOST: u32 = 1000;
 
 /// The period.
 const PERIOD: Duration = Duration::from_secs(1);
-
-/// How often it is looked whether a full standard error has room again.
-const GLANCE: Duration = Duration::from_millis(50);
 
 /// Longest line that is shown whole, as the least that RFC 5424 wants a receiver to take.
 const LONGEST: usize = 2048;
@@ -33,8 +30,8 @@ pub(super) struct Log {
     since: Instant,
     /// Lines taken in it.
     taken: u32,
-    /// Whether standard error had no room for the next one.
-    is_full: bool,
+    /// Standard error, and what is on its way there.
+    shown: Stream,
     /// How a line is shown.
     style: Style,
 }
@@ -55,7 +52,7 @@ impl Log {
         let socket =
             socket(AddressFamily::Unix, SockType::Datagram, flags, None).map_err(Error::of("socket"))?;
         let style = Style { journal: std::env::var_os("JOURNAL_STREAM").is_some(), raw };
-        Ok(Self { socket, since: Instant::now(), taken: 0, is_full: false, style })
+        Ok(Self { socket, since: Instant::now(), taken: 0, shown: Stream::new(2), style })
     }
 
     /// The socket.
@@ -65,60 +62,68 @@ impl Log {
 
     /// For how long nothing more is taken, if so.
     pub(super) fn pause(&self) -> Option<Duration> {
-        if self.is_full {
-            return Some(GLANCE);
-        }
-        (self.taken >= MOST).then(|| PERIOD.saturating_sub(self.since.elapsed()))
+        (self.taken >= MOST && !self.shown.is_full()).then(|| PERIOD.saturating_sub(self.since.elapsed()))
     }
 
-    /// Shows what is there, as far as this period allows.
+    /// What is waited for: room on standard error, or something to be shown.
+    pub(super) fn awaited(&self) -> Option<PollFd<'_>> {
+        let logged = || PollFd::new(self.socket.as_fd(), PollFlags::POLLIN);
+        self.shown.awaited().or_else(|| self.pause().is_none().then(logged))
+    }
+
+    /// Shows what is there, as far as this period allows and standard error has room.
     pub(super) fn pass(&mut self) -> Result<(), Error> {
         if self.since.elapsed() >= PERIOD {
             (self.since, self.taken) = (Instant::now(), 0);
         }
-        self.show(MOST.saturating_sub(self.taken), true)
+        while self.taken < MOST && self.show()? {
+            self.taken += 1;
+        }
+        Ok(())
     }
 
-    /// Shows what is left when the jail has ended; somebody outside, to whom the program has given its end, may go on writing.
-    pub(super) fn finish(&mut self) -> Result<(), Error> {
-        self.show(MOST, false)
+    /// Shows what is left when the jail has ended; somebody outside, to whom the program has given its end, may go on writing. Who reads
+    /// standard error is waited for until a time, or until one of these signals asks for an end; whether it still is when time is over.
+    pub(super) fn finish(&mut self, signals: BorrowedFd<'_>, until: Option<Instant>) -> Result<bool, Error> {
+        let mut lines = 0;
+        while lines < MOST {
+            if self.show()? {
+                lines += 1;
+            } else if !self.shown.is_full() {
+                break;
+            } else {
+                match self.shown.wait(Some(signals), until)? {
+                    Waited::Room => {}
+                    Waited::Late => return Ok(true),
+                    Waited::Ended => break,
+                }
+            }
+        }
+        Ok(false)
     }
 
-    /// Shows so many lines at most; `patient`: those only that standard error has room for.
-    fn show(&mut self, most: u32, patient: bool) -> Result<(), Error> {
+    /// Shows one line; whether there was one, and room for all of it. A reader that takes nothing would hold up the time limit and every
+    /// signal: what there is no room for is left to whoever logs, as above, but for the line that is begun.
+    fn show(&mut self) -> Result<bool, Error> {
+        if !self.send(&[]) {
+            return Ok(false);
+        }
         // One byte more tells that a line was longer.
         let mut buffer = [0; LONGEST + 1];
-        for _ in 0..most {
-            // A reader of standard error that takes nothing would hold up the time limit and every signal: what it has no room for is
-            // left to whoever logs, as above.
-            self.is_full = patient && !takes_more();
-            if self.is_full {
-                break;
-            }
-            match recv(std::os::fd::AsRawFd::as_raw_fd(&self.socket), &mut buffer, MsgFlags::empty()) {
-                Ok(length) => {
-                    self.taken += 1;
-                    let text = line(&buffer[..length], self.style);
-                    // Nobody may be there to read it, as after `2>&-`: no reason to end a daemon.
-                    match std::io::stderr().lock().write_all(text.as_bytes()) {
-                        Ok(()) | Err(_) => {}
-                    }
-                }
-                Err(Errno::EAGAIN) => break,
+        loop {
+            match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+                Ok(length) => return Ok(self.send(line(&buffer[..length], self.style).as_bytes())),
+                Err(Errno::EAGAIN) => return Ok(false),
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(Error { call: "recvfrom", errno }),
             }
         }
-        Ok(())
     }
-}
 
-/// Whether writing to standard error would not wait: for a reader, that is, who is there.
-fn takes_more() -> bool {
-    let error = std::io::stderr();
-    let mut ready = [PollFd::new(error.as_fd(), PollFlags::POLLOUT)];
-    // A line that cannot be asked about is written.
-    poll(&mut ready, PollTimeout::ZERO) != Ok(0)
+    /// Whether there is room for this. Nobody may be there to read it, as after `2>&-`: no reason to end a daemon.
+    fn send(&mut self, bytes: &[u8]) -> bool {
+        self.shown.send(bytes).unwrap_or(true)
+    }
 }
 
 /// A message as it is shown: what syslog(3) puts before it is of the program's making, and so is every byte: none may move a

@@ -249,7 +249,7 @@ impl Supervisor<'_> {
             is_late |= output.finish(self.budget.as_mut(), self.signals.as_fd(), until)?;
         }
         if let Some(log) = &mut self.log {
-            log.finish()?;
+            is_late |= log.finish(self.signals.as_fd(), until)?;
         }
         if let Some(inbox) = &mut self.inbox {
             inbox.finish()?;
@@ -301,7 +301,7 @@ impl Supervisor<'_> {
         let named = ready.len();
         ready.extend(self.relay.iter().filter_map(Relay::room));
         ready.extend(self.outputs.iter().filter_map(Output::awaited));
-        ready.extend(self.log.iter().filter(|log| log.pause().is_none()).map(|log| readable(log.socket())));
+        ready.extend(self.log.iter().filter_map(Log::awaited));
         let inbox = self.inbox.iter().filter(|inbox| inbox.pause().is_none());
         ready.extend(inbox.map(|inbox| readable(inbox.socket())));
         ready.extend(self.connection.iter().filter_map(Connection::ready).map(readable));

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::process::Stdio;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -37,10 +38,8 @@ fn more_lines_than_are_taken_at_once_wait_and_are_all_shown() {
     assert_eq!(ended.stderr.lines().collect::<Vec<_>>(), expected);
 }
 
-#[test]
-fn who_does_not_read_standard_error_does_not_put_off_the_time_limit() {
-    let jail = Jail::shell("log-full", &format!("{LOG}\nlimits.runtime_max = \"3s\""));
-    jail.build();
+/// Both ends of a pipe that has room for so many bytes.
+fn full_pipe(room: usize) -> (OwnedFd, OwnedFd) {
     // Not for what other tests start at this moment, nor the reading end for the supervisor itself.
     let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
     let mut filler = File::from(writer.try_clone().unwrap());
@@ -55,18 +54,32 @@ fn who_does_not_read_standard_error_does_not_put_off_the_time_limit() {
     assert_eq!(full.kind(), ErrorKind::WouldBlock);
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
     drop(filler);
-    let mut command = jail.command(&["logger -t web hello; echo logged; exec busybox sleep 1000"]);
-    let mut running = command.stderr(writer).stdout(Stdio::piped()).spawn().unwrap();
-    drop(command);
-    let mut logged = [0; 7];
-    running.stdout.as_mut().unwrap().read_exact(&mut logged).unwrap();
-    assert_eq!(&logged, b"logged\n");
-    // Nobody but the supervisor, which has a line to get rid of.
-    until("the end of the jail", || (jail.processes().len() == 1).then_some(()));
-    let mut said = String::new();
-    File::from(reader).read_to_string(&mut said).unwrap();
-    assert_eq!(said.trim_start_matches('.'), "web: hello\n");
-    assert_eq!(running.wait().unwrap().code(), Some(124));
+    File::from(reader.try_clone().unwrap()).read_exact(&mut vec![0; room]).unwrap();
+    (reader, writer)
+}
+
+#[test]
+fn who_does_not_read_standard_error_does_not_put_off_the_time_limit() {
+    let jail = Jail::shell("log-full", &format!("{LOG}\nlimits.runtime_max = \"2s\""));
+    jail.build();
+    // The second is longer, with what cannot be shown, than what there is room for.
+    for (room, line) in [(0, "hello"), (4096, "$(printf %1000s | tr ' ' '\\001')")] {
+        let (reader, writer) = full_pipe(room);
+        let script = format!("logger -t web \"{line}\"; echo logged; exec busybox sleep 1000");
+        let mut command = jail.command(&[&script]);
+        let mut running = command.stderr(writer).stdout(Stdio::piped()).spawn().unwrap();
+        drop(command);
+        let mut logged = [0; 7];
+        running.stdout.as_mut().unwrap().read_exact(&mut logged).unwrap();
+        assert_eq!(&logged, b"logged\n");
+        until("the end of all", || jail.processes().is_empty().then_some(()));
+        assert_eq!(running.wait().unwrap().code(), Some(124));
+        let mut said = String::new();
+        File::from(reader).read_to_string(&mut said).unwrap();
+        let said = said.trim_start_matches('.').strip_prefix("web: ").unwrap_or_default();
+        assert!(said.chars().all(|letter| "\\u{1}".contains(letter)), "{said}");
+        assert_eq!(said.is_empty(), room == 0, "{said}");
+    }
 }
 
 #[test]
