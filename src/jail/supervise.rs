@@ -125,6 +125,14 @@ pub(super) fn let_go_on(waiting: &OwnedFd) -> Result<(), sys::Error> {
     }
 }
 
+/// What could not be done for a jail because that has ended meanwhile is no failure: how it has ended is told.
+fn unless_ended(first: &OwnedFd, done: Result<(), Error>) -> Result<(), Error> {
+    match done {
+        Err(_) if has_ended(first) => Ok(()),
+        done => done,
+    }
+}
+
 impl Supervisor<'_> {
     /// Lets PID 1 go on to what the program is executed by; see `DieWithParent`.
     pub(super) fn release(&self) -> Result<(), Error> {
@@ -153,7 +161,7 @@ impl Supervisor<'_> {
             }
             self.announce(&mut reported)?;
             if let Some(connection) = &mut self.connection {
-                connection.pass()?;
+                unless_ended(&self.first.pidfd, connection.pass())?;
             }
             // PID 1 has ended, and the program with it: its number may be another's by now.
             if signals && !ended {
@@ -363,12 +371,14 @@ impl Supervisor<'_> {
             Report::Background => self.succeed(),
             Report::Asks { operation, service: Service::Ids } => {
                 if let Some((wanted, release)) = self.grant.take() {
-                    grant::make(wanted, &release, operation, self.first.pid)?;
+                    let made = grant::make(wanted, &release, operation, self.first.pid);
+                    unless_ended(&self.first.pidfd, made)?;
                 }
             }
             Report::Asks { operation, service: Service::Network } => {
                 if let Some(connection) = &mut self.connection {
-                    connection.start(operation, self.first.pid)?;
+                    let started = connection.start(operation, self.first.pid);
+                    unless_ended(&self.first.pidfd, started.map_err(Error::from))?;
                 }
             }
             Report::Failed { .. } => *reported = Some(message),
@@ -534,5 +544,27 @@ impl Drop for Supervisor<'_> {
         if !self.collected
             && let (Ok(()), Ok(_) | Err(_)) = (self.kill_all(), process::wait(self.first.pid))
         {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_for_a_jail_that_has_ended_is_no_failure() {
+        let failed = || Err(sys::Error { call: "open", errno: Errno::ENOENT }.into());
+        let first = process::clone(0, || {
+            nix::unistd::pause();
+            0
+        })
+        .unwrap();
+        assert!(unless_ended(&first.pidfd, failed()).is_err());
+        process::kill(first.pid, libc::SIGKILL).unwrap();
+        while !has_ended(&first.pidfd) {
+            std::thread::yield_now();
+        }
+        assert!(unless_ended(&first.pidfd, failed()).is_ok());
+        process::wait(first.pid).unwrap();
     }
 }
