@@ -4,7 +4,7 @@
 use std::path::Path;
 
 /// Ends of paths that only such things have; what is below one of these counts as well.
-const NAMES: [&str; 50] = [
+const NAMES: [&str; 49] = [
     ".aws",
     ".azure",
     ".boto",
@@ -49,7 +49,6 @@ const NAMES: [&str; 50] = [
     "id_ed25519",
     "id_ed25519_sk",
     "id_rsa",
-    "private",
     "rndc.key",
     "sasldb2",
     "shadow",
@@ -60,13 +59,18 @@ const NAMES: [&str; 50] = [
 /// What the names of such files end in: key tables of Kerberos, keys in PKCS #12 (RFC 7292), databases of passwords.
 const ENDINGS: [&str; 4] = ["keytab", "kdbx", "p12", "pfx"];
 
+/// Where a directory called `private` is one for keys, as in /etc/ssl; elsewhere it is perhaps somebody's work.
+const SETTINGS: [&str; 3] = ["/etc", "/usr/local/etc", "/var"];
+
 /// Whether a path is that of a key, or of something in a directory of keys, by its names alone.
 pub(super) fn is_named_as_key(path: &Path) -> bool {
     let ends_so = |path: &Path| NAMES.iter().any(|name| path.ends_with(name));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is_host_key = name.starts_with("ssh_host_") && !name.ends_with(".pub");
     let is_store = path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
-    path.ancestors().any(ends_so) || is_host_key || is_store
+    let is_hosts = SETTINGS.iter().any(|settings| path.starts_with(settings));
+    let is_private = is_hosts && path.components().any(|component| component.as_os_str() == "private");
+    path.ancestors().any(ends_so) || is_private || is_host_key || is_store
 }
 
 #[cfg(test)]
@@ -100,6 +104,7 @@ mod tests {
             "/home/eve/aws",
             "/etc/ssh/ssh_host_rsa_key.pub",
             "/srv/privately",
+            "/home/eve/private/project",
             "/",
         ] {
             assert!(!is_named_as_key(Path::new(path)), "{path}");
