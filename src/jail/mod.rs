@@ -264,7 +264,13 @@ pub fn run_as(program: &Program, watch: Watch, notice: Notice<'_>) -> Result<End
     if let (Ok(_), Some(layers)) = (&result, layers) {
         program.layers.set(pass::receive_all(layers.as_fd(), program.overlays)?);
     }
-    // What was meant for the program and came too late is not ours to die of; what asks for an end is.
+    // What was meant for the program and came too late is not ours to die of; neither is, once that has ended, what asked for its end: who
+    // signals a whole service means this process as well, and is answered by the program's exit code.
+    if result.is_ok() {
+        for number in [libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
+            signal::discard(number).map_err(sys::Error::of("rt_sigaction"))?;
+        }
+    }
     for number in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM] {
         signal::ignore(number).map_err(sys::Error::of("rt_sigaction"))?;
     }

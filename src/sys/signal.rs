@@ -136,6 +136,12 @@ pub fn reset(signal: i32) -> Result<(), Errno> {
     set_disposition(signal, libc::SIG_DFL)
 }
 
+/// One signal, if it is pending, has not come: ignoring it discards it, see sigaction(2). Afterwards it is at its default, unless it was
+/// ignored before.
+pub fn discard(signal: i32) -> Result<(), Errno> {
+    if is_ignored(signal)? { Ok(()) } else { ignore(signal).and_then(|()| reset(signal)) }
+}
+
 /// rt_sigaction(2) without a handler of our own.
 fn set_disposition(signal: i32, disposition: libc::sighandler_t) -> Result<(), Errno> {
     let action = [disposition as u64, 0, 0, 0];

@@ -50,6 +50,29 @@ fn a_signal_that_ends_the_program_is_the_runs_exit_code() {
 }
 
 #[test]
+fn a_signal_that_comes_with_the_end_was_the_programs() {
+    let jail = Jail::probe("late", "");
+    jail.build();
+    let report = jail.path("report");
+    let mut command = jail.stockade("run");
+    command.arg("--report").arg(&report).args(["--", "pause"]);
+    let mut running = Running::start(&mut command);
+    running.expect("ready");
+    let (supervisor, first) = (running.pid(), running.first());
+    // Who signals a whole service reaches each of its processes; the supervisor sees the end and the signal at once.
+    running.signal(Signal::SIGSTOP);
+    until("the supervisor's stop", || status_of(supervisor, "State").starts_with('T').then_some(()));
+    kill(Pid::from_raw(running.program()), Signal::SIGTERM).unwrap();
+    until("the end of the jail", || status_of(first, "State").starts_with('Z').then_some(()));
+    for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGCONT] {
+        running.signal(signal);
+    }
+    assert_eq!(running.wait(), 143);
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    assert_eq!(report["exit_code"], 143);
+}
+
+#[test]
 fn signals_to_pid_1_from_inside_reach_the_program() {
     let jail = Jail::shell("inside", "");
     let script = "trap 'echo USR1' USR1; trap 'echo TERM; exit 3' TERM; (kill -USR1 1; sleep 0.05; kill -KILL 1; kill -STOP 1; kill -TERM 1) & while :; do wait; done";
