@@ -372,7 +372,7 @@ fn start<'a>(
     let began = Instant::now();
     program.began.set(Some(began));
     // All are blocked, so that none is lost meanwhile.
-    let signals = supervise::signals().inspect_err(|_| supervise::end(&first))?;
+    let signals = supervise::signals(program.adopts).inspect_err(|_| supervise::end(&first))?;
     let connection = program.pasta.as_ref().zip(network);
     let connection = connection.map(|(wanted, release)| Connection::new(wanted, &program.spaces, release));
     let grant = program.grant.as_ref().zip(ids);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nix::libc;
 
+use crate::sys::Error;
 use crate::sys::process;
 
 /// One process.
@@ -90,6 +91,15 @@ pub(super) fn oldest_child(parent: i32) -> Option<(i32, OwnedFd)> {
         let found = Process::read(pid)?;
         (found.parent == parent && found.state != 'Z').then_some((pid, pidfd))
     })
+}
+
+/// Waits for the children that have ended, up to `first`, which is waited for when all is over. Of a jail without namespaces there are no
+/// others but those that the program has left: unless they are waited for they count for its RLIMIT_NPROC.
+pub(super) fn reap_adopted(first: i32) -> Result<(), Error> {
+    while let Some(pid) = process::ended_child().map_err(Error::of("waitid"))?.filter(|pid| *pid != first) {
+        process::wait(pid).map_err(Error::of("wait4"))?;
+    }
+    Ok(())
 }
 
 /// How often it is looked for children that are left. Each time all that there are are killed, so that more come only while they fork

@@ -29,9 +29,10 @@ use crate::sys::process::{self, Child};
 use crate::sys::signal::{self, SignalSet};
 
 /// The signals the supervisor takes for the program: those that are forwarded, and SIGTSTP, which stops both, unless the caller
-/// ignores them: under nohup(1) a hang-up reaches neither.
-pub(super) fn signals() -> Result<OwnedFd, sys::Error> {
-    let mut signals = FORWARDED.into_iter().chain([libc::SIGTSTP]);
+/// ignores them: under nohup(1) a hang-up reaches neither. And SIGCHLD, where it adopts what the program leaves.
+pub(super) fn signals(adopts: bool) -> Result<OwnedFd, sys::Error> {
+    let children = adopts.then_some(libc::SIGCHLD);
+    let mut signals = FORWARDED.into_iter().chain([libc::SIGTSTP]).chain(children);
     let taken = signals.try_fold(SignalSet::EMPTY, |taken, number| {
         let ignored = signal::is_ignored(number).map_err(sys::Error::of("rt_sigaction"))?;
         Ok(if ignored { taken } else { taken.with(number) })
@@ -407,6 +408,9 @@ impl Supervisor<'_> {
 
     /// Passes a signal sent to the supervisor on to the program.
     fn pass_signal(&mut self, number: i32, by_process: bool) -> Result<(), Error> {
+        if number == libc::SIGCHLD {
+            return Ok(processes::reap_adopted(self.first.pid)?);
+        }
         if number == libc::SIGINT {
             self.interrupt.set(Some(Interrupt::Signal));
         }

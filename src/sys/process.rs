@@ -293,6 +293,13 @@ pub fn wait_any() -> Result<Waited, Errno> {
     })
 }
 
+/// A child that has ended and was not waited for, by waitid(2). Nothing changes.
+pub fn ended_child() -> Result<Option<i32>, Errno> {
+    use nix::sys::wait::{Id, WaitPidFlag, waitid};
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    waitid(Id::All, flags).map(|status| status.pid().map(nix::unistd::Pid::as_raw))
+}
+
 /// wait4(2) for one child, until it ends; its raw status.
 pub fn wait(pid: i32) -> Result<i32, Errno> {
     loop {

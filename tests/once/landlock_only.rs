@@ -137,6 +137,18 @@ fn what_the_program_leaves_behind_ends_with_it() {
 }
 
 #[test]
+fn what_has_ended_is_waited_for() {
+    if !has_landlock() {
+        return;
+    }
+    let dir = place("only-reaped");
+    // Whoever is orphaned is the supervisor's child, and no other is left.
+    let script = "for each in 1 2 3 4 5; do (true &); done
+        until [ \"$(cat /proc/$PPID/task/$PPID/children)\" = \"$$ \" ]; do sleep 0.01; done; echo alone";
+    once(&dir, ["--landlock-only", "--timeout", "20s", "sh", "-c", script]).expect(0, "alone\n", NOTE);
+}
+
+#[test]
 fn the_report_says_what_is_not_there() {
     if !has_landlock() {
         return;
