@@ -43,6 +43,14 @@ impl PidFile {
         &self.path
     }
 
+    /// Whether it has been written.
+    pub(super) fn is_written(&self) -> bool {
+        let written = self.written.take();
+        let is_written = written.is_some();
+        self.written.set(written);
+        is_written
+    }
+
     /// Writes a number: a new file under a name that nobody can have prepared takes the place of what is there, whatever that is, in
     /// one step, so that nobody reads half a number and no link is followed.
     pub(super) fn write(&self, pid: i32) -> Result<(), Unwritten> {

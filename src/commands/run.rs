@@ -196,7 +196,7 @@ impl Waiting<'_> {
 
     /// The program has been executed, or another process has taken its place.
     fn tell(&self, started: Started) -> std::result::Result<(), Unwritten> {
-        self.pid_file.as_ref().map_or(Ok(()), |file| file.write(started.pid))?;
+        self.pid_file.as_ref().map_or(Ok(()), |file| record(file, started.pid))?;
         if let Some(background) = self.background {
             background.started();
         }
@@ -413,6 +413,23 @@ pub(super) fn outcome(
             };
             Err(jail.findings(vec![Finding { hint, ..finding }]))
         }
+    }
+}
+
+/// Writes which process the program is. That of a program which is running by now, and has gone into the background since, is not ended
+/// because /run has become full.
+fn record(file: &PidFile, pid: i32) -> std::result::Result<(), Unwritten> {
+    match file.write(pid) {
+        Err(Unwritten { error, .. }) if file.is_written() => {
+            let failed = Diagnostic::error(format!(
+                "`{}` still has the number of a process that the program was",
+                file.path().display()
+            ));
+            let failed = Diagnostic { severity: Severity::Warning, ..failed }.why(error.to_string());
+            error::eprint_all(&[failed.hint(format!("it is {pid} now, as `stockade list` says"))], "");
+            Ok(())
+        }
+        result => result,
     }
 }
 

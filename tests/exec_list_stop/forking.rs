@@ -177,3 +177,35 @@ fn a_pid_file_follows_the_background_also_without_execve() {
         until("the end", || (!file.exists()).then_some(()));
     }
 }
+
+#[test]
+fn a_pid_file_that_cannot_be_written_again_ends_no_daemon() {
+    let jail = daemon("unwritten");
+    jail.build();
+    let directory = jail.path("pids");
+    std::fs::create_dir(&directory).unwrap();
+    let file = directory.join("pid");
+    let mut command = jail.stockade("run");
+    let script = "while ! busybox test -e /tmp/go; do busybox sleep 0.01; done; (while ! busybox test -e /tmp/end; do busybox sleep 0.01; done; exit 3) & exit 0";
+    command.args(["--pid-file", file.to_str().unwrap(), "--", script]);
+    let mut running = Running::start(command.stderr(std::process::Stdio::piped()));
+    until("its number", || file.exists().then_some(()));
+    let before = recorded(&file);
+    // No new file can be made in a directory that is gone.
+    std::fs::remove_file(&file).unwrap();
+    std::fs::remove_dir(&directory).unwrap();
+    expect(&jail, &["exec", "unwritten", "--", "busybox", "touch", "/tmp/go"], 0, "", "");
+    let now = until("the background", || {
+        children(running.first()).into_iter().find(|pid| *pid != before && inside(*pid) != Some(2))
+    });
+    until("the new number", || told(&jail, &["list"]).stdout.contains(&format!("  {now}  ")).then_some(()));
+    told(&jail, &["exec", "unwritten", "--", "busybox", "touch", "/tmp/end"]);
+    let code = running.wait();
+    let said = std::io::read_to_string(running.child.stderr.take().unwrap()).unwrap();
+    let expected = format!(
+        "warning: `{}` still has the number of a process that the program was\n  why: openat(2): No such file or directory (ENOENT)\n\
+         hint: it is {now} now, as `stockade list` says\n",
+        file.display()
+    );
+    assert_eq!((said, code), (expected, 3));
+}
