@@ -267,7 +267,8 @@ pub fn run_as(program: &Program, watch: Watch, notice: Notice<'_>) -> Result<End
     // What was meant for the program and came too late is not ours to die of; neither is, once that has ended, what asked for its end: who
     // signals a whole service means this process as well, and is answered by the program's exit code.
     if result.is_ok() {
-        for number in [libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
+        let pending = signal::pending().map_err(sys::Error::of("rt_sigpending"))?;
+        for number in pending.numbers().filter(|number| *number != libc::SIGINT) {
             signal::discard(number).map_err(sys::Error::of("rt_sigaction"))?;
         }
     }

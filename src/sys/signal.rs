@@ -23,6 +23,11 @@ impl SignalSet {
         Self(self.0 | 1 << (signal - 1))
     }
 
+    /// Those in it.
+    pub fn numbers(self) -> impl Iterator<Item = i32> {
+        (1..=LAST).filter(move |number| self.0 & 1 << (number - 1) != 0)
+    }
+
     /// The set of these.
     pub const fn of(signals: &[i32]) -> Self {
         let mut set = 0;
@@ -72,6 +77,14 @@ pub fn set_mask(set: SignalSet) -> Result<SignalSet, Errno> {
         )
     })?;
     Ok(SignalSet(old))
+}
+
+/// rt_sigpending(2): the signals that have come while they were blocked.
+pub fn pending() -> Result<SignalSet, Errno> {
+    let mut set = 0_u64;
+    // SAFETY: the kernel writes 8 bytes.
+    check(unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut set, size_of::<u64>()) })?;
+    Ok(SignalSet(set))
 }
 
 /// signalfd4(2), non-blocking: the signals of `set`, which are to be blocked, become readable.

@@ -64,9 +64,12 @@ fn a_signal_that_comes_with_the_end_was_the_programs() {
     until("the supervisor's stop", || status_of(supervisor, "State").starts_with('T').then_some(()));
     kill(Pid::from_raw(running.program()), Signal::SIGTERM).unwrap();
     until("the end of the jail", || status_of(first, "State").starts_with('Z').then_some(()));
-    for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGCONT] {
+    // Nor does one harm that is not passed on.
+    let more = [Signal::SIGABRT, Signal::SIGPWR];
+    for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT].into_iter().chain(more) {
         running.signal(signal);
     }
+    running.signal(Signal::SIGCONT);
     assert_eq!(running.wait(), 143);
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
     assert_eq!(report["exit_code"], 143);
