@@ -63,17 +63,22 @@ impl Stream {
 
     /// Writes what there is room for; whether that was all. Of what cannot be written nothing is kept.
     pub(super) fn flush(&mut self) -> Result<bool, Errno> {
-        while self.is_full() {
-            match self.write() {
-                Ok(count) => drop(self.pending.drain(..count)),
+        let mut written = 0;
+        while written < self.pending.len() {
+            match self.write(written) {
+                Ok(count) => written += count,
                 Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => return Ok(false),
+                Err(Errno::EAGAIN) => {
+                    self.pending.drain(..written);
+                    return Ok(false);
+                }
                 Err(errno) => {
                     self.clear();
                     return Err(errno);
                 }
             }
         }
+        self.clear();
         Ok(true)
     }
 
@@ -113,11 +118,12 @@ impl Stream {
         process::standard_descriptor(self.descriptor)
     }
 
-    /// As much as there is room for, without waiting and without making the caller's own descriptor one that does not wait.
-    fn write(&mut self) -> Result<usize, Errno> {
-        let to = self.to();
+    /// As much as there is room for of what follows so many bytes, without waiting and without making the caller's own descriptor one
+    /// that does not wait.
+    fn write(&mut self, from: usize) -> Result<usize, Errno> {
+        let (to, bytes) = (self.to(), &self.pending[from..]);
         if self.atomic.is_none() {
-            match fs::write_at_once(to, &self.pending) {
+            match fs::write_at_once(to, bytes) {
                 // Pipes know that since Linux 6.4, terminals do not.
                 Err(Errno::EOPNOTSUPP) => {
                     self.atomic = Some(if terminal::is_terminal(to) { ATOMIC_TERMINAL } else { ATOMIC });
@@ -132,7 +138,7 @@ impl Stream {
             return Err(Errno::EAGAIN);
         }
         // There is room for so much, unless somebody else fills it just now.
-        let most = self.pending.len().min(self.atomic.unwrap_or(ATOMIC));
-        nix::unistd::write(to, &self.pending[..most])
+        let most = bytes.len().min(self.atomic.unwrap_or(ATOMIC));
+        nix::unistd::write(to, &bytes[..most])
     }
 }
