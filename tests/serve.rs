@@ -348,10 +348,14 @@ fn a_socket_that_a_service_manager_has_passed_is_served() {
     command.arg("-l").arg(&socket).arg(common::binary()).args(["serve", "./echo.toml"]);
     let child = command.spawn().unwrap();
     let until = Instant::now() + Duration::from_mins(1);
-    while !socket.exists() && Instant::now() < until {
-        sleep(Duration::from_millis(10));
-    }
-    let mut stream = UnixStream::connect(&socket).unwrap();
+    // It is there a moment before anybody listens at it.
+    let mut stream = loop {
+        match UnixStream::connect(&socket) {
+            Ok(stream) => break stream,
+            Err(_) if Instant::now() < until => sleep(Duration::from_millis(10)),
+            Err(error) => panic!("{}: {error}", socket.display()),
+        }
+    };
     let server = Server::of(child);
     let other = stream.try_clone().unwrap();
     let said = talk(&mut stream, || other.shutdown(std::net::Shutdown::Write).unwrap());
