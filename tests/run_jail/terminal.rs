@@ -346,7 +346,10 @@ fn a_terminal_that_nobody_reads_puts_off_neither_a_time_limit_nor_a_signal() {
             end();
             until("the end of all", || jail.processes().is_empty().then_some(()));
         }
-        assert_eq!(terminal.ended(), Some(code));
+        // The second signal may find it with nothing left to wait for, on its way out: then it dies of that.
+        let died = more.is_empty().then_some(-(Signal::SIGTERM as i32));
+        let ended = terminal.ended();
+        assert!(ended == Some(code) || ended.is_some() && ended == died, "{ended:?}");
         assert!(terminal.is_cooked());
     }
 }
