@@ -49,12 +49,9 @@ pub(super) fn why(options: &cli::Why) -> Result<u8> {
             None => Err(tree.not_there(&record, &asked, &end)),
         };
     };
-    let package = if tree.reasons(entry).iter().any(|reason| reason.starts_with("in the base ")) {
-        // A base has its own packages, whose lists came along.
-        package_of(&Root::at(generation.tree()), &end)
-    } else {
-        entry.source.as_ref().and_then(|source| package_of(&Root::host(), &source.0))
-    };
+    let of_host = entry.source.as_ref().and_then(|source| package_of(&Root::host(), &source.0));
+    // A base has its own packages, whose lists came along.
+    let package = of_host.or_else(|| package_of(&Root::at(generation.tree()), &end));
     if options.json {
         let value = json!({
             "format": 1,

@@ -106,20 +106,17 @@ pub fn check(steps: &[Step]) -> Result<(), Violation> {
     if let Some(at) = steps.iter().position(|step| on_disk(&step.action) != (step.phase == Phase::Build)) {
         return Err(Violation::Foreign { at });
     }
-    let run = || steps.iter().enumerate().filter(|(_, step)| step.phase != Phase::Build);
     let places = Places { steps, known: [const { OnceCell::new() }; Class::COUNT] };
     for rule in RULES {
-        let (Some((early, _)), Some((_, latest))) = (places.of(rule.after), places.of(rule.before)) else {
-            continue;
-        };
-        if latest > early {
-            let late = run().find(|(at, step)| *at > early && rule.before.has(&step.action));
-            let late = late.map_or(latest, |(at, _)| at);
+        if let (Some((early, _)), Some((_, late))) = (places.of(rule.after), places.of(rule.before))
+            && late > early
+        {
             return Err(Violation::Order { late, early, rule });
         }
     }
     let mut mounted: Vec<(usize, &JailPath)> = Vec::new();
-    let mounts = run().flat_map(|(at, step)| targets(&step.action).iter().map(move |path| (at, path)));
+    let run = steps.iter().enumerate().filter(|(_, step)| step.phase != Phase::Build);
+    let mounts = run.flat_map(|(at, step)| targets(&step.action).iter().map(move |path| (at, path)));
     for (late, path) in mounts {
         if let Some((early, _)) = mounted.iter().find(|(_, earlier)| earlier.starts_with(path)) {
             return Err(Violation::Hidden { late, early: *early });
