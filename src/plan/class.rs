@@ -138,141 +138,205 @@ pub enum Class {
     Execute,
 }
 
+/// Some classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Classes(u128);
+
+impl Classes {
+    /// The members of a list.
+    const fn of(mut list: &[Class]) -> Self {
+        let mut bits = 0;
+        while let [class, rest @ ..] = list {
+            bits |= class.bit();
+            list = rest;
+        }
+        Self(bits)
+    }
+
+    /// Both.
+    const fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// Whether they have one in common.
+    const fn meets(self, others: Self) -> bool {
+        self.0 & others.0 != 0
+    }
+
+    /// The number of each, by which a table may know it.
+    pub(super) fn numbers(self) -> impl Iterator<Item = usize> {
+        let mut bits = self.0;
+        std::iter::from_fn(move || {
+            let number = bits.trailing_zeros() as usize;
+            bits &= bits.checked_sub(1)?;
+            Some(number)
+        })
+    }
+}
+
+/// Classes that are made of others. Each of these comes before it.
+const WIDER: [(Class, Classes); 6] = [
+    (Class::Ids, Classes::of(&[Class::Gid, Class::Uid])),
+    (Class::Owning, Classes::of(&[Class::Groups, Class::Ids])),
+    (Class::Mounting, Classes::of(&[Class::Source, Class::RootTree, Class::Root, Class::Attach])),
+    (
+        Class::Credentials,
+        Classes::of(&[
+            Class::Bounding,
+            Class::SecureBits,
+            Class::Groups,
+            Class::Ids,
+            Class::Capabilities,
+            Class::Ambient,
+        ]),
+    ),
+    (Class::Confinement, Classes::of(&[Class::Landlock, Class::Credentials, Class::NoNewPrivileges])),
+    (
+        Class::Opening,
+        Classes::of(&[
+            Class::IdMaps,
+            Class::NoMoreUserNamespaces,
+            Class::OomScore,
+            Class::Standard,
+            Class::Mounting,
+            Class::Ruleset,
+            Class::Furnishing,
+            Class::Network,
+            Class::Entering,
+            Class::JoiningJail,
+        ]),
+    ),
+];
+
+/// What happens in no process of the jail.
+const OUTSIDE: Classes = Classes::of(&[Class::Clone, Class::UserNamespaces, Class::ControlGroups]);
+
 impl Class {
     /// How many there are.
     pub(super) const COUNT: usize = Self::Execute as usize + 1;
 
+    /// Its place in a set.
+    const fn bit(self) -> u128 {
+        1 << self as u32
+    }
+
     /// Whether an action belongs to it.
-    #[allow(clippy::too_many_lines, reason = "a table: one line a class")]
     pub fn has(self, action: &Action) -> bool {
-        use Action as A;
-        match self {
-            Self::Clone => matches!(action, A::Clone { .. }),
-            Self::UserNamespaces => matches!(action, A::MakeUserNamespace { .. }),
-            Self::ControlGroups => matches!(action, A::MakeControlGroups { .. }),
-            Self::Joining => {
-                matches!(action, A::EnterControlGroups { .. } | A::JoinControlGroups { .. })
-            }
-            Self::Joined => Self::Inside.has(action) && !Self::Joining.has(action),
-            Self::Inside => {
-                let outside = [Self::Clone, Self::UserNamespaces, Self::ControlGroups];
-                !on_disk(action) && !outside.iter().any(|class| class.has(action))
-            }
-            Self::IdMaps => matches!(action, A::MapIds { .. } | A::GrantIds { .. }),
-            Self::NoMoreUserNamespaces => matches!(action, A::ForbidUserNamespaces),
-            Self::Owning => {
-                matches!(action, A::CreateFileSystem { .. } | A::CreateOverlay { .. })
-                    || Self::Groups.has(action)
-                    || Self::Ids.has(action)
-            }
-            Self::Propagation => matches!(action, A::MakePrivate),
-            Self::Mounting => {
-                [Self::Source, Self::RootTree, Self::Root, Self::Attach].iter().any(|class| class.has(action))
-            }
-            Self::Source => {
-                matches!(
-                    action,
-                    A::CloneTree { .. }
-                        | A::CreateFileSystem { .. }
-                        | A::CreateOverlay { .. }
-                        | A::ReopenDescriptor { .. }
-                )
-            }
-            Self::Standard => {
-                matches!(
-                    action,
-                    A::AttachTerminal { .. } | A::ReopenDescriptor { .. } | A::RelayOutput { .. }
-                )
-            }
-            Self::RootTree => match action {
-                A::CreateFileSystem { target, .. } => target.parent().is_none(),
-                _ => matches!(action, A::CloneRoot { .. }),
-            },
-            Self::Furnishing => matches!(action, A::Furnish { .. }),
-            Self::Sealing => matches!(action, A::Seal { .. }),
-            Self::Listener => matches!(action, A::Listen { .. }),
-            Self::Root => matches!(action, A::EnterRoot { .. }),
-            Self::Ruleset => matches!(action, A::CreateRuleset { .. }),
-            Self::Rule => matches!(action, A::AllowAccess { .. }),
-            Self::Landlock => matches!(action, A::RestrictSelf),
-            Self::Attach => !targets(action).is_empty(),
-            Self::Connection => matches!(action, A::ConnectNetwork { .. }),
-            Self::Network => matches!(action, A::LoopbackUp | A::EnterNetwork),
-            Self::NewSys => matches!(action, A::CreateFileSystem { kind: "sysfs", .. }),
-            Self::Sys => attaches(action, "/sys"),
-            Self::SysMask => attaches_below(action, "/sys"),
-            Self::Proc => attaches(action, "/proc"),
-            Self::ProcMask => attaches_below(action, "/proc"),
-            Self::Session => matches!(action, A::NewSession),
-            Self::Keyring => matches!(action, A::NewKeyring),
-            Self::Terminal => matches!(action, A::AttachTerminal { .. }),
-            Self::OomScore => matches!(action, A::SetOomScore { .. }),
-            Self::Undumpable => matches!(action, A::SetUndumpable),
-            Self::HostName => matches!(action, A::SetHostname { .. }),
-            Self::JoiningJail => matches!(action, A::JoinNamespaces { .. }),
-            Self::Entering => matches!(action, A::EnterUserNamespace),
-            Self::Limits => matches!(
-                action,
-                A::SetLimit { .. } | A::SetNice { .. } | A::SetOomScore { .. } | A::ResetScheduling { .. }
-            ),
-            Self::Bounding => matches!(action, A::DropBounding { .. }),
-            Self::SecureBits => matches!(action, A::LockSecureBits { .. }),
-            Self::Groups => matches!(action, A::SetGroups { .. }),
-            Self::Gid => matches!(action, A::SetGid { .. }),
-            Self::Uid => matches!(action, A::SetUid { .. }),
-            Self::Ids => matches!(action, A::SetGid { .. } | A::SetUid { .. }),
-            Self::Capabilities => matches!(action, A::SetCapabilities { .. }),
-            Self::Ambient => matches!(action, A::SetAmbient { .. }),
-            Self::NoNewPrivileges => matches!(action, A::NoNewPrivileges),
-            Self::Credentials => {
-                let classes = [
-                    Self::Bounding,
-                    Self::SecureBits,
-                    Self::Groups,
-                    Self::Ids,
-                    Self::Capabilities,
-                    Self::Ambient,
-                ];
-                classes.iter().any(|class| class.has(action))
-            }
-            Self::Confinement => {
-                let classes = [Self::Landlock, Self::Credentials, Self::NoNewPrivileges];
-                classes.iter().any(|class| class.has(action))
-            }
-            Self::ParentDeath => matches!(action, A::DieWithParent),
-            Self::JoinerDeath => matches!(action, A::DieWithJoiner),
-            Self::Fork => matches!(action, A::ForkProgram { .. }),
-            Self::ProcessGroup => matches!(action, A::NewProcessGroup { .. }),
-            Self::Foreground => matches!(action, A::NewProcessGroup { terminal: Some(_) }),
-            Self::Signals => matches!(action, A::ResetSignals),
-            Self::Directory => matches!(action, A::ChangeDirectory { .. }),
-            Self::Verify => matches!(action, A::Verify { .. }),
-            Self::Close => matches!(action, A::CloseDescriptors { .. }),
-            Self::Opening => {
-                let classes = [
-                    Self::IdMaps,
-                    Self::NoMoreUserNamespaces,
-                    Self::OomScore,
-                    Self::Standard,
-                    Self::Mounting,
-                    Self::Ruleset,
-                ];
-                classes.iter().any(|class| class.has(action))
-                    || matches!(
-                        action,
-                        A::Furnish { .. }
-                            | A::LoopbackUp
-                            | A::EnterNetwork
-                            | A::EnterUserNamespace
-                            | A::JoinNamespaces { .. }
-                    )
-            }
-            Self::Filter => matches!(action, A::FilterSystemCalls { privileged: false, .. }),
-            Self::PrivilegedFilter => matches!(action, A::FilterSystemCalls { privileged: true, .. }),
-            Self::BeforeFilter => Self::BeforeExecute.has(action) && !Self::Filter.has(action),
-            Self::BeforeExecute => !on_disk(action) && !Self::Execute.has(action),
-            Self::Execute => matches!(action, A::Execute { .. }),
+        Self::all_of(action).meets(Classes::of(&[self]))
+    }
+
+    /// All that an action belongs to.
+    pub(super) fn all_of(action: &Action) -> Classes {
+        if on_disk(action) {
+            return Classes::of(&[]);
         }
+        let mut all = Self::own_of(action);
+        for (wider, narrower) in WIDER {
+            if all.meets(narrower) {
+                all = all.with(Classes::of(&[wider]));
+            }
+        }
+        let unless = |other: Classes, class| {
+            if all.meets(other) { Classes::of(&[]) } else { Classes::of(&[class]) }
+        };
+        let joining = Classes::of(&[Self::Joining]);
+        let execution = Classes::of(&[Self::Execute]);
+        let inside = unless(OUTSIDE, Self::Inside).with(unless(OUTSIDE.with(joining), Self::Joined));
+        let filtering = Classes::of(&[Self::Filter]);
+        let before = unless(execution, Self::BeforeExecute)
+            .with(unless(execution.with(filtering), Self::BeforeFilter));
+        all.with(inside).with(before)
+    }
+
+    /// Those that it belongs to by what it is, which no other class tells.
+    #[allow(clippy::too_many_lines, reason = "a table: one line an action")]
+    fn own_of(action: &Action) -> Classes {
+        use Action as A;
+        let own: &[Self] = match action {
+            A::MakeDirectory { .. }
+            | A::CopyFile { .. }
+            | A::UnpackFile { .. }
+            | A::MakeHardLink { .. }
+            | A::MakeSymlink { .. }
+            | A::WriteFile { .. }
+            | A::MakeDevice { .. }
+            | A::SetUmask { .. }
+            | A::SetPersonality { .. }
+            | A::SetAffinity { .. } => &[],
+            A::MakeControlGroups { .. } => &[Self::ControlGroups],
+            A::MakeUserNamespace { .. } => &[Self::UserNamespaces],
+            A::Clone { .. } => &[Self::Clone],
+            A::EnterControlGroups { .. } | A::JoinControlGroups { .. } => &[Self::Joining],
+            A::MapIds { .. } | A::GrantIds { .. } => &[Self::IdMaps],
+            A::ForbidUserNamespaces => &[Self::NoMoreUserNamespaces],
+            A::MakePrivate => &[Self::Propagation],
+            A::NewSession => &[Self::Session],
+            A::NewKeyring => &[Self::Keyring],
+            A::SetUndumpable => &[Self::Undumpable],
+            A::AttachTerminal { .. } => &[Self::Terminal, Self::Standard],
+            A::JoinNamespaces { .. } => &[Self::JoiningJail],
+            A::ConnectNetwork { .. } => &[Self::Connection],
+            A::EnterNetwork | A::LoopbackUp => &[Self::Network],
+            A::SetHostname { .. } => &[Self::HostName],
+            A::SetOomScore { .. } => &[Self::OomScore, Self::Limits],
+            A::CloneTree { .. } => &[Self::Source],
+            A::CreateFileSystem { kind, target, .. } => match (*kind, target.parent()) {
+                ("sysfs", None) => &[Self::Source, Self::Owning, Self::NewSys, Self::RootTree],
+                ("sysfs", Some(_)) => &[Self::Source, Self::Owning, Self::NewSys],
+                (_, None) => &[Self::Source, Self::Owning, Self::RootTree],
+                (_, Some(_)) => &[Self::Source, Self::Owning],
+            },
+            A::CreateOverlay { .. } => &[Self::Source, Self::Owning],
+            A::CloneRoot { .. } => &[Self::RootTree],
+            A::Furnish { .. } => &[Self::Furnishing],
+            A::Seal { .. } => &[Self::Sealing],
+            A::ReopenDescriptor { .. } => &[Self::Source, Self::Standard],
+            A::RelayOutput { .. } => &[Self::Standard],
+            A::Listen { .. } => &[Self::Listener],
+            A::CreateRuleset { .. } => &[Self::Ruleset],
+            A::AllowAccess { .. } => &[Self::Rule],
+            A::EnterRoot { .. } => &[Self::Root],
+            A::AttachTree { .. } | A::Cover { .. } => return Self::of_mount(action),
+            A::SetLimit { .. } | A::SetNice { .. } | A::ResetScheduling { .. } => &[Self::Limits],
+            A::RestrictSelf => &[Self::Landlock],
+            A::EnterUserNamespace => &[Self::Entering],
+            A::DropBounding { .. } => &[Self::Bounding],
+            A::LockSecureBits { .. } => &[Self::SecureBits],
+            A::SetGroups { .. } => &[Self::Groups],
+            A::SetGid { .. } => &[Self::Gid],
+            A::SetUid { .. } => &[Self::Uid],
+            A::SetCapabilities { .. } => &[Self::Capabilities],
+            A::SetAmbient { .. } => &[Self::Ambient],
+            A::NoNewPrivileges => &[Self::NoNewPrivileges],
+            A::DieWithParent => &[Self::ParentDeath],
+            A::ForkProgram { .. } => &[Self::Fork],
+            A::DieWithJoiner => &[Self::JoinerDeath],
+            A::ResetSignals => &[Self::Signals],
+            A::NewProcessGroup { terminal: Some(_) } => &[Self::ProcessGroup, Self::Foreground],
+            A::NewProcessGroup { terminal: None } => &[Self::ProcessGroup],
+            A::ChangeDirectory { .. } => &[Self::Directory],
+            A::Verify { .. } => &[Self::Verify],
+            A::CloseDescriptors { .. } => &[Self::Close],
+            A::FilterSystemCalls { privileged: false, .. } => &[Self::Filter],
+            A::FilterSystemCalls { privileged: true, .. } => &[Self::PrivilegedFilter],
+            A::Execute { .. } => &[Self::Execute],
+        };
+        Classes::of(own)
+    }
+
+    /// Those of what makes mounts visible, by where.
+    fn of_mount(action: &Action) -> Classes {
+        let mut all = Classes::of(if targets(action).is_empty() { &[] } else { &[Self::Attach] });
+        for (place, whole, part) in
+            [("/sys", Self::Sys, Self::SysMask), ("/proc", Self::Proc, Self::ProcMask)]
+        {
+            if attaches(action, place) {
+                all = all.with(Classes::of(&[whole]));
+            } else if targets(action).iter().any(|path| path.as_path().starts_with(place)) {
+                all = all.with(Classes::of(&[part]));
+            }
+        }
+        all
     }
 
     /// What it is, to stand after "before" or "after".
@@ -363,11 +427,6 @@ pub(super) fn on_disk(action: &Action) -> bool {
 /// Whether an action makes a mount visible at just this path.
 fn attaches(action: &Action, place: &str) -> bool {
     matches!(action, Action::AttachTree { target } if target.as_path() == Path::new(place))
-}
-
-/// Whether it makes one visible below.
-fn attaches_below(action: &Action, place: &str) -> bool {
-    targets(action).iter().any(|path| path.as_path().starts_with(place)) && !attaches(action, place)
 }
 
 /// Where an action makes a mount visible.

@@ -1,7 +1,6 @@
 //! The order between the steps of a plan: [`RULES`] are data, each with its reason. [`check`] holds every plan against them and
 //! `explain` quotes them: the order cannot drift from its reasons.
 
-use std::cell::OnceCell;
 use std::fmt;
 
 pub use super::class::Class;
@@ -106,9 +105,10 @@ pub fn check(steps: &[Step]) -> Result<(), Violation> {
     if let Some(at) = steps.iter().position(|step| on_disk(&step.action) != (step.phase == Phase::Build)) {
         return Err(Violation::Foreign { at });
     }
-    let places = Places { steps, known: [const { OnceCell::new() }; Class::COUNT] };
+    let places = Places::of(steps);
     for rule in RULES {
-        if let (Some((early, _)), Some((_, late))) = (places.of(rule.after), places.of(rule.before))
+        if let (Some((early, _)), Some((_, late))) =
+            (places.0[rule.after as usize], places.0[rule.before as usize])
             && late > early
         {
             return Err(Violation::Order { late, early, rule });
@@ -126,20 +126,19 @@ pub fn check(steps: &[Step]) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Where the actions of each class stand among the steps of a run. A class is in many rules, and is looked for once.
-struct Places<'a> {
-    steps: &'a [Step],
-    known: [OnceCell<Option<(usize, usize)>>; Class::COUNT],
-}
+/// Where the first and the last action of each class stand among the steps of a run.
+struct Places([Option<(usize, usize)>; Class::COUNT]);
 
-impl Places<'_> {
-    /// The first and the last of a class.
-    fn of(&self, class: Class) -> Option<(usize, usize)> {
-        *self.known[class as usize].get_or_init(|| {
-            let is_one = |step: &Step| step.phase != Phase::Build && class.has(&step.action);
-            let first = self.steps.iter().position(is_one)?;
-            Some((first, self.steps.iter().rposition(is_one)?))
-        })
+impl Places {
+    fn of(steps: &[Step]) -> Self {
+        let mut places = [None; Class::COUNT];
+        for (at, step) in steps.iter().enumerate().filter(|(_, step)| step.phase != Phase::Build) {
+            for number in Class::all_of(&step.action).numbers() {
+                let (first, _) = places[number].unwrap_or((at, at));
+                places[number] = Some((first, at));
+            }
+        }
+        Self(places)
     }
 }
 
