@@ -10,7 +10,7 @@
 //!   taken apart twice. What is given up is small: in a static binary at fixed addresses nothing is resolved while it runs that relro would keep
 //!   from being written, and constants that can be executed are no code that was meant.
 //! - What a start of a jail executes lies side by side: `.cargo/start-order` lists it, `tests/bench/start-order` makes that list. A start touches a
-//!   twentieth of the binary, scattered over all of it, and each 64 KiB touched is a page fault.
+//!   twentieth of the binary, scattered over all of it, and each 64 KiB touched is a page fault; `src/sys/memory.rs` has all of it mapped at once.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -24,7 +24,7 @@ fn main() -> std::io::Result<()> {
     println!("cargo::rerun-if-changed=.cargo/link.rs");
     println!("cargo::rerun-if-changed=.cargo/start-order");
     println!("cargo::rerun-if-env-changed=STOCKADE_NO_START_ORDER");
-    println!("cargo::rustc-check-cfg=cfg(no_backtrace)");
+    println!("cargo::rustc-check-cfg=cfg(no_backtrace, start_order)");
     let variable = |name| env::var(name).unwrap_or_default();
     if variable("PROFILE") != "release" {
         return Ok(());
@@ -46,7 +46,7 @@ fn main() -> std::io::Result<()> {
         (tables.to_vec(), None),
         (vec!["--allow-multiple-definition".to_owned()], Some("no_backtrace")),
         (vec!["--icf=all".to_owned()], None),
-        (vec![script("start-order.ld", &order)?], None),
+        (vec![script("start-order.ld", &order)?], Some("start_order")),
         (vec!["-znorelro".to_owned(), "--no-rosegment".to_owned()], None),
     ];
     for (arguments, told) in wishes {

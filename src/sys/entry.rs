@@ -21,6 +21,7 @@ extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
         let text = unsafe { CStr::from_ptr(*arguments.add(at)) };
         OsStr::from_bytes(text.to_bytes()).to_owned()
     };
+    stockade::sys::memory::populate();
     stockade::run((0..usize::try_from(count).unwrap_or(0)).map(argument)).into()
 }
 
