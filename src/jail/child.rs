@@ -158,7 +158,8 @@ fn perform(program: &Program, operation: &Operation, inherited: Inherited<'_>) -
                 }
                 RootMethod::Chroot => nix::unistd::chroot(c".").map_err(Error::of("chroot"))?,
             }
-            nix::unistd::chdir(c"/").map_err(Error::of("chdir"))
+            nix::unistd::chdir(c"/").map_err(Error::of("chdir"))?;
+            Report::Entered.send(inherited.status).map_err(Error::of("write"))
         }
         Operation::Listen { to: Listener::Log, slot } => listen(program, *slot, inherited.log),
         Operation::Listen { to: Listener::Notify, slot } => listen(program, *slot, inherited.notify),

@@ -14,8 +14,8 @@
 //! Nothing is allocated between clone and execve; a failing operation is reported as (operation, call, errno) and ends the
 //! jail; PID 1's end ends every process of its namespace, and mounts and other namespaces end with the last process in them. Control
 //! groups do not: the supervisor removes them, or, if it was killed, whoever finds them unlocked.
-//! What a run is found by later is its record (state.rs; records.rs reads them), which the supervisor writes while PID 1 makes the jail,
-//! and PID 1 waits for that before it makes the program's process.
+//! What a run is found by later is its record (state.rs; records.rs reads them), which the supervisor writes when PID 1 has left the host's
+//! tree and goes on with the jail's, and PID 1 waits for that before it makes the program's process.
 //! PID 1 ends when the supervisor does, however that came about: by the parent-death signal, and, should that be lost, because
 //! its end of the socket hangs up.
 
@@ -304,6 +304,9 @@ fn supervise(
     }
     let result = start(program, watch, notice, &child, ends).and_then(|supervisor| {
         drop(child);
+        if program.enters_root() {
+            supervisor.await_entry()?;
+        }
         if !comes_first {
             record = write()?;
         }

@@ -288,6 +288,11 @@ impl Program {
         self.operations.iter().any(|(_, operation)| matches!(operation, Operation::ForkProgram { .. }))
     }
 
+    /// Whether PID 1 leaves the host's tree, and says so.
+    pub(super) fn enters_root(&self) -> bool {
+        self.operations.iter().any(|(_, operation)| matches!(operation, Operation::EnterRoot { .. }))
+    }
+
     /// Whether the program puts itself into the background.
     pub fn is_forking(&self) -> bool {
         self.operations

@@ -15,6 +15,8 @@ use crate::sys::Error;
 /// One message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Report {
+    /// PID 1 has left the host's tree; what is left to do is shorter.
+    Entered,
     /// The program's own process is there, confined, and about to execute it.
     Started,
     /// An operation failed; nothing was executed.
@@ -125,6 +127,7 @@ impl Report {
     /// Sends it, without allocating.
     pub(super) fn send(self, to: BorrowedFd<'_>) -> Result<(), Errno> {
         let (kind, first, second, call) = match self {
+            Self::Entered => (7, 0, 0, ""),
             Self::Started => (0, 0, 0, ""),
             Self::Failed { operation, error } => (1, operation as i32, error.errno as i32, error.call),
             Self::Stopped { signal } => (2, signal, 0, ""),
@@ -149,6 +152,7 @@ impl Report {
         let number = |at: usize| message.get(at..at + 4)?.try_into().ok().map(i32::from_ne_bytes);
         let (first, second) = (number(1)?, number(5)?);
         Some(match message.first()? {
+            7 => Self::Entered,
             0 => Self::Started,
             1 => {
                 let name = message.get(9..)?.split(|byte| *byte == 0).next()?;

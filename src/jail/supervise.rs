@@ -115,6 +115,9 @@ enum Stand {
     Ended,
 }
 
+/// For so many milliseconds the supervisor waits for PID 1 to leave the host's tree before it does its own work.
+const MOMENT: u8 = 100;
+
 /// How long PID 1 has for ending by itself when a time limit has ended the program, and the terminal's reader when the program has stopped.
 const LAST_MOMENT: Duration = Duration::from_millis(20);
 
@@ -135,6 +138,20 @@ fn unless_ended(first: &OwnedFd, done: Result<(), Error>) -> Result<(), Error> {
 }
 
 impl Supervisor<'_> {
+    /// Sleeps until PID 1 has left the host's tree, or has something else to say, or a signal comes; not longer than [`MOMENT`], as it may be a
+    /// network's file system that keeps PID 1, and others are to find that jail too.
+    ///
+    /// So that both work at once. Where the other processors sleep, as in a virtual machine with little to do, the kernel leaves a new process
+    /// on its parent's, where it waits for all that this has to do first. Leaving the host's tree waits for every processor anyway
+    /// (umount2(2) and RCU), and PID 1 is woken from another one then.
+    pub(super) fn await_entry(&self) -> Result<(), Error> {
+        let mut ready = [&self.status, &self.signals].map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN));
+        match poll(&mut ready, PollTimeout::from(MOMENT)) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(sys::Error { call: "poll", errno }.into()),
+        }
+    }
+
     /// Lets PID 1 go on to what the program is executed by; see `DieWithParent`.
     pub(super) fn release(&self) -> Result<(), Error> {
         Ok(let_go_on(&self.status)?)
@@ -353,6 +370,7 @@ impl Supervisor<'_> {
     /// Takes one report of the jail's first processes.
     fn take(&mut self, message: Report, sender: i32, reported: &mut Option<Report>) -> Result<(), Error> {
         match message {
+            Report::Entered => {}
             Report::Started => {
                 self.announcement.is(sender);
                 let (pidfd, stand) = match process::pidfd_open(sender) {

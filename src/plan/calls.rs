@@ -193,7 +193,7 @@ impl Action {
                 let rest = [("fchdir", "<mount>"), ("close", "<mount>")]
                     .iter()
                     .chain(change)
-                    .chain(&[("chdir", "\"/\"")])
+                    .chain(&[("chdir", "\"/\""), ("write", "<status>, <report>, 33")])
                     .map(|(name, arguments)| call(name, *arguments));
                 std::iter::once(attach(tree.as_path())).chain(rest).collect()
             }
