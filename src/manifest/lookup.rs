@@ -7,6 +7,8 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use nix::unistd::geteuid;
+
 use super::finding::Finding;
 use super::suggest;
 use super::text::Locator;
@@ -59,11 +61,39 @@ pub fn find(jail: &OsStr) -> Result<PathBuf, Finding> {
     file.push(".toml");
     let directories = directories();
     // Anything there counts, also what cannot be read: reading it will say why.
-    let found = directories
+    let mut found = directories
         .iter()
         .map(|directory| directory.join(&file))
-        .find(|path| path.symlink_metadata().is_ok());
-    found.ok_or_else(|| not_found(&text, &directories))
+        .filter(|path| path.symlink_metadata().is_ok());
+    let first = found.next().ok_or_else(|| not_found(&text, &directories))?;
+    match (stranger(&first), found.next()) {
+        (Some((place, owner)), Some(hidden)) => Err(hides(&first, &hidden, &place, owner)),
+        _ => Ok(first),
+    }
+}
+
+/// Who has put a manifest where it was found, if that is neither root nor the caller, nor who has become root by sudo(8): the directory
+/// or the file that is theirs.
+fn stranger(path: &Path) -> Option<(PathBuf, u32)> {
+    let caller = geteuid();
+    let sudoer = || std::env::var("SUDO_UID").ok().filter(|_| caller.is_root())?.parse().ok();
+    let is_known = |owner| owner == 0 || owner == caller.as_raw() || Some(owner) == sudoer();
+    let owners = |place: &Path| {
+        [place.symlink_metadata(), place.metadata()].map(|found| found.ok().map(|found| found.uid()))
+    };
+    [path.parent()?, path].into_iter().find_map(|place| {
+        let owner = owners(place).into_iter().flatten().find(|owner| !is_known(*owner))?;
+        Some((place.to_owned(), owner))
+    })
+}
+
+/// The error for a name by which the caller may have meant one manifest and would get another, from somebody else: as with a program that lies
+/// in the current directory.
+fn hides(first: &Path, hidden: &Path, place: &Path, owner: u32) -> Finding {
+    let (first, hidden, place) = (first.display(), hidden.display(), place.display());
+    Finding::plain(format!("`{first}` hides `{hidden}`, and is not yours"))
+        .why(format!("`{place}` belongs to user {owner}"))
+        .hint(format!("name the one that is meant by its path: `./{first}` or `{hidden}`"))
 }
 
 /// The error for a name that is nowhere, with the name that was perhaps meant.

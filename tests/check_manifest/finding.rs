@@ -1,6 +1,8 @@
 //! Finding a manifest, reading it, and the forms of the command's output.
 
-use super::common::Dir;
+use std::os::unix::fs::{chown, lchown, symlink};
+
+use super::common::{Dir, Need, needs};
 
 const GOOD: &str = "[program]\ncommand = [\"/bin/true\"]\n";
 
@@ -23,6 +25,40 @@ fn a_name_is_looked_up() {
             dir.join("config/stockade").display()
         ),
     );
+}
+
+/// As a program in the current directory would be run in place of the one that is meant: `jails` in `/tmp` may be anybody's.
+#[test]
+fn what_a_stranger_has_put_in_the_current_directory_hides_nothing() {
+    let dir = Dir::new("stranger");
+    dir.write("jails/web.toml", GOOD).write("jails/own.toml", GOOD).write("config/stockade/web.toml", GOOD);
+    dir.stockade(["check", "web"]).expect(0, "jails/web.toml: ok\n", "");
+    if !needs(Need::Root) {
+        return;
+    }
+    let installed = dir.join("config/stockade/web.toml");
+    let refused = |theirs: &str| {
+        format!(
+            "error: `jails/web.toml` hides `{0}`, and is not yours\n  why: `{theirs}` belongs to user 4711\nhint: name the one that is meant by \
+             its path: `./jails/web.toml` or `{0}`\n",
+            installed.display()
+        )
+    };
+    for theirs in ["jails/web.toml", "jails"] {
+        chown(dir.join(theirs), Some(4711), None).unwrap();
+        dir.stockade(["check", "web"]).expect(1, "", &refused(theirs));
+        let mut by_sudo = dir.stockade(["check", "web"]);
+        by_sudo.inner.env("SUDO_UID", "4711");
+        by_sudo.expect(0, "jails/web.toml: ok\n", "");
+        dir.stockade(["check", "./jails/web.toml"]).expect(0, "./jails/web.toml: ok\n", "");
+        // Nothing else could be meant.
+        dir.stockade(["check", "own"]).expect(0, "jails/own.toml: ok\n", "");
+        chown(dir.join(theirs), Some(0), None).unwrap();
+    }
+    std::fs::rename(dir.join("jails"), dir.join("real")).unwrap();
+    symlink("real", dir.join("jails")).unwrap();
+    lchown(dir.join("jails"), Some(4711), None).unwrap();
+    dir.stockade(["check", "web"]).expect(1, "", &refused("jails"));
 }
 
 #[test]
