@@ -41,7 +41,12 @@ static const struct { const char *name; int number; } calls[] = {
     CALL(statx, SYS_statx), CALL(seccomp, SYS_seccomp), CALL(keyctl, SYS_keyctl), CALL(copy_file_range, SYS_copy_file_range),
     CALL(getrandom, SYS_getrandom), CALL(signalfd4, SYS_signalfd4), CALL(renameat2, SYS_renameat2),
     CALL(memfd_create, SYS_memfd_create), CALL(clone, SYS_clone), CALL(syncfs, SYS_syncfs), CALL(setns, SYS_setns),
-    CALL(unshare, SYS_unshare), CALL(socketpair, SYS_socketpair), CALL(prlimit64, SYS_prlimit64),
+    CALL(unshare, SYS_unshare), CALL(socketpair, SYS_socketpair), CALL(prlimit64, SYS_prlimit64), CALL(capget, SYS_capget),
+#ifdef SYS_readlink
+    CALL(readlink, SYS_readlink),
+#else
+    CALL(readlink, SYS_readlinkat),
+#endif
 };
 int main(int argc, char **argv) {
     int number = -1, error = atoi(argv[2]);
@@ -336,6 +341,34 @@ fn a_kernel_without_a_newer_call_is_coped_with_or_named() {
     ] {
         let outcome = without(call, "run");
         assert!(matches!(outcome, Outcome::Works), "run without {call}: {outcome:?}");
+    }
+}
+
+#[test]
+fn root_that_is_told_nothing_of_itself_is_not_root_inside() {
+    let host = stockade::sys::host::Host::current(Path::new("/"));
+    if !host.is_root() || !host.first_user_namespace {
+        println!("SKIP: needs root of the host");
+        return;
+    }
+    let jail = Scarce::new("capget");
+    let deny = jail.path("deny");
+    common::compile_static(&deny, DENY);
+    let deny = deny.display().to_string();
+    let mapped = |before: &[&str]| {
+        let output = jail.command(before, "plan", &[]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let ids: Vec<String> = text.lines().filter(|line| line.contains("_map")).map(str::to_owned).collect();
+        assert!(
+            output.status.success() && !ids.is_empty(),
+            "{text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        ids
+    };
+    // EPERM, as by a container's filter, and ENOMEM.
+    for (call, errno) in [("capget", "1"), ("readlink", "12")] {
+        assert_eq!(mapped(&[&deny, call, errno, "0"]), mapped(&[]), "{call}");
     }
 }
 

@@ -49,9 +49,12 @@ impl Host {
     /// The host this process runs on; trees are kept below `state`.
     pub fn current(state: &Path) -> Self {
         let uid = nix::unistd::geteuid().as_raw();
-        let capabilities = creds::capabilities().map_or(0, |sets| sets.effective);
+        // Where they are not told, root has its own: what is missing is missed by name, and with one id only root inside would be root.
+        let capabilities = creds::capabilities().map_or(OF_ROOT, |sets| sets.effective);
         let may_make = capabilities & MKNOD != 0;
-        let first_user_namespace = (uid == 0 || may_make) && in_first_user_namespace();
+        let told = if uid == 0 || may_make { in_first_user_namespace() } else { Some(false) };
+        // And a user namespace for its jails.
+        let first_user_namespace = told.unwrap_or(true);
         Self {
             root: "/".into(),
             uid,
@@ -59,7 +62,7 @@ impl Host {
             first_user_namespace,
             has_one_id: uid == 0
                 && (capabilities & OF_ROOT != OF_ROOT || !first_user_namespace && denies_groups()),
-            device_nodes: may_make && first_user_namespace && shows_devices(state),
+            device_nodes: may_make && told == Some(true) && shows_devices(state),
             keyrings: creds::has_keyrings(),
             landlock: landlock::version(),
             seccomp: seccomp::is_available(),
@@ -102,9 +105,11 @@ impl Host {
 }
 
 /// Whether this is the user namespace the kernel began with: in any other mknod(2) fails, whatever capability one has there. Its
-/// inode number is `PROC_USER_INIT_INO` of the kernel's linux/proc_ns.h; the link's text says it without an inode being made.
-fn in_first_user_namespace() -> bool {
-    std::fs::read_link("/proc/self/ns/user").is_ok_and(|text| text.as_os_str() == "user:[4026531837]")
+/// inode number is `PROC_USER_INIT_INO` of the kernel's linux/proc_ns.h; the link's text says it without an inode being made. None
+/// where that cannot be read.
+fn in_first_user_namespace() -> Option<bool> {
+    let text = std::fs::read_link("/proc/self/ns/user").ok()?;
+    Some(text.as_os_str() == "user:[4026531837]")
 }
 
 /// Whether setgroups(2) is denied in this user namespace, see user_namespaces(7).
