@@ -42,6 +42,7 @@ static const struct { const char *name; int number; } calls[] = {
     CALL(getrandom, SYS_getrandom), CALL(signalfd4, SYS_signalfd4), CALL(renameat2, SYS_renameat2),
     CALL(memfd_create, SYS_memfd_create), CALL(clone, SYS_clone), CALL(syncfs, SYS_syncfs), CALL(setns, SYS_setns),
     CALL(unshare, SYS_unshare), CALL(socketpair, SYS_socketpair), CALL(prlimit64, SYS_prlimit64), CALL(capget, SYS_capget),
+    CALL(setsid, SYS_setsid),
 #ifdef SYS_readlink
     CALL(readlink, SYS_readlink),
 #else
@@ -342,6 +343,26 @@ fn a_kernel_without_a_newer_call_is_coped_with_or_named() {
         let outcome = without(call, "run");
         assert!(matches!(outcome, Outcome::Works), "run without {call}: {outcome:?}");
     }
+}
+
+#[test]
+fn what_keeps_a_jail_out_of_the_background_is_named() {
+    if !needs(Need::UserNamespaces) {
+        return;
+    }
+    let jail = Scarce::new("background");
+    let deny = jail.path("deny");
+    common::compile_static(&deny, DENY);
+    jail.build();
+    let mut command = jail.command(&[&deny.display().to_string(), "setsid", "38", "0"], "run", &[]);
+    let output = command.arg("--detach").output().unwrap();
+    assert_eq!(
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
+        (
+            Some(125),
+            "error: cannot go into the background\n  why: setsid(2): Function not implemented (ENOSYS)\n"
+        )
+    );
 }
 
 #[test]

@@ -45,9 +45,9 @@ pub(super) fn detached(log: Option<&str>, run: impl FnOnce(&Background) -> Resul
     let (reader, writer) = std::io::pipe().map_err(|error| cannot(&error.to_string()))?;
     let background = Background { caller: writer };
     let child = process::clone(0, || {
-        let Ok(()) = go(&null, output.as_ref().unwrap_or(&null)) else { return exit::FAILED.into() };
         error::redirect(Some(messages));
-        run(&background).unwrap_or_else(|failure| failure.report()).into()
+        let gone = go(&null, output.as_ref().unwrap_or(&null)).map_err(|error| cannot(&error.to_string()));
+        gone.and_then(|()| run(&background)).unwrap_or_else(|failure| failure.report()).into()
     })
     .map_err(failed("clone"))?;
     // The writing end was the child's alone.
@@ -61,10 +61,11 @@ pub(super) fn detached(log: Option<&str>, run: impl FnOnce(&Background) -> Resul
 }
 
 /// Out of the caller's session, and off its files.
-fn go(null: &OwnedFd, output: &OwnedFd) -> std::result::Result<(), Errno> {
-    process::new_session()?;
-    process::duplicate_onto(null.as_fd(), 0)?;
-    [1, 2].into_iter().try_for_each(|fd| process::duplicate_onto(output.as_fd(), fd))
+fn go(null: &OwnedFd, output: &OwnedFd) -> std::result::Result<(), sys::Error> {
+    process::new_session().map_err(sys::Error::of("setsid"))?;
+    let onto = [(null, 0), (output, 1), (output, 2)];
+    let mut each = onto.into_iter().map(|(file, fd)| process::duplicate_onto(file.as_fd(), fd));
+    each.try_for_each(|done| done.map_err(sys::Error::of("dup2")))
 }
 
 /// Opens a log to append to.
