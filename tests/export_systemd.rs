@@ -197,3 +197,37 @@ fn what_cannot_be_written_is_said() {
          hint: write `sockets = true` and `listen = [\"127.0.0.1:8080\"]` under `[program]`\n",
     );
 }
+
+/// As on a full disk, whoever runs this: no file may be written to at all.
+#[test]
+fn a_unit_that_cannot_be_written_whole_leaves_the_old_one() {
+    let dir = Dir::new("export-full");
+    dir.write("web.toml", "program.command = [\"/bin/true\"]\n");
+    dir.write("units/web.service", "the old one");
+    let units = dir.join("units");
+    let unit = units.join("web.service");
+    let output = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"])
+        .arg(common::binary())
+        .args(["export", "systemd", "-o"])
+        .args([&unit, &dir.join("web.toml")])
+        .env("STOCKADE_STATE_DIR", dir.join("state"))
+        .output()
+        .unwrap();
+    let expected = format!(
+        "error: cannot write the unit `{}`\n  why: File too large (EFBIG)\nhint: name a file that you may write\n",
+        unit.display()
+    );
+    assert_eq!(
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
+        (Some(125), expected.as_str())
+    );
+    assert_eq!(std::fs::read_to_string(&unit).unwrap(), "the old one");
+    assert_eq!(std::fs::read_dir(&units).unwrap().count(), 1, "nothing is left beside it");
+    dir.stockade(["export", "systemd", "-o", "/dev/full", "./web.toml"]).expect(
+        125,
+        "",
+        "error: cannot write the unit `/dev/full`\n  why: No space left on device (ENOSPC)\n\
+         hint: its file system is full (blocks or inodes); see df(1) with and without `-i`\n",
+    );
+}

@@ -37,7 +37,10 @@ pub(super) fn detached(log: Option<&str>, run: impl FnOnce(&Background) -> Resul
     let failed = |call| move |errno| cannot(&sys::Error { call, errno }.to_string());
     let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).map_err(failed("open"))?;
     let output = match log {
-        Some(path) => Some(open_log(Path::new(path)).map_err(|errno| no_log(path, errno))?),
+        Some(path) => {
+            let opened = open_log(Path::new(path));
+            Some(opened.map_err(|errno| named_file::not_written("log", Path::new(path), &errno.into()))?)
+        }
         None => None,
     };
     let messages = process::standard_descriptor(2).try_clone_to_owned().map(File::from);
@@ -72,12 +75,6 @@ fn go(null: &OwnedFd, output: &OwnedFd) -> std::result::Result<(), sys::Error> {
 fn open_log(path: &Path) -> std::result::Result<OwnedFd, Errno> {
     let mode = Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IRGRP;
     named_file::open_regular(path, OFlag::O_APPEND, mode)
-}
-
-/// A log that cannot be had.
-fn no_log(path: &str, errno: Errno) -> Failure {
-    let failed = Diagnostic::error(format!("cannot write the log `{path}`")).why(named_file::why(errno));
-    Failure::new(failed.hint("name a file that you may write"), exit::FAILED)
 }
 
 /// The process that is to go on cannot be made.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::manifest_file;
 use super::prepare::{Result, state_directory};
 use crate::cli;
 use crate::error::{self, Failure, exit};
@@ -86,10 +87,10 @@ pub(super) fn export(options: &cli::Export) -> Result<u8> {
     match options.output.as_deref().map(Path::new) {
         Some(place) if place.is_dir() => {
             if format == Format::Service {
-                write(&place.join(unit.service()), &systemd::service(&unit))?;
+                manifest_file::replace("unit", &place.join(unit.service()), &systemd::service(&unit))?;
             }
             if !unit.listen.is_empty() {
-                write(&place.join(unit.socket()), &systemd::socket(&unit))?;
+                manifest_file::replace("unit", &place.join(unit.socket()), &systemd::socket(&unit))?;
             }
             Ok(0)
         }
@@ -98,17 +99,10 @@ pub(super) fn export(options: &cli::Export) -> Result<u8> {
                 Format::Service => systemd::service(&unit),
                 Format::Socket => systemd::socket(&unit),
             };
-            output.map_or_else(|| Ok(error::print(&text)), |path| write(path, &text).map(|()| 0))
+            let write = |path| manifest_file::replace("unit", path, &text).map(|()| 0);
+            output.map_or_else(|| Ok(error::print(&text)), write)
         }
     }
-}
-
-/// Writes a unit's file.
-fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).map_err(|error| {
-        let failed = Diagnostic::error(format!("cannot write the unit `{}`", path.display()));
-        Failure::new(failed.why(error.to_string()).hint("name a file that you may write"), exit::FAILED)
-    })
 }
 
 /// A jail for which nobody listens.

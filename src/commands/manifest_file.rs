@@ -1,4 +1,4 @@
-//! A manifest's file, written: whole or not at all, so that whatever happens there is a manifest.
+//! A file of text, a manifest or a unit, written: whole or not at all, so that whatever happens there is one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -6,8 +6,9 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use super::named_file;
 use super::prepare::Result;
-use crate::error::{Failure, exit};
+use crate::error::Failure;
 use crate::manifest;
 use crate::plan::Source;
 use crate::report::diagnostic::Diagnostic;
@@ -15,10 +16,7 @@ use crate::sys::fs::random;
 
 /// Writes a manifest.
 pub(super) fn write(path: &Path, text: &str) -> Result<()> {
-    replace(path, text).map_err(|error| {
-        let cannot = Diagnostic::error(format!("cannot write the manifest `{}`", path.display()));
-        Failure::new(cannot.why(error.to_string()).hint("name a file that you may write"), exit::FAILED)
-    })
+    replace("manifest", path, text)
 }
 
 /// Writes a manifest that lines were added to, if it can still be loaded.
@@ -36,9 +34,14 @@ pub(super) fn write_edited(path: &Path, text: String) -> Result<()> {
     }
 }
 
+/// Writes what is called so, whole or not at all.
+pub(super) fn replace(what: &str, path: &Path, text: &str) -> Result<()> {
+    put(path, text).map_err(|error| named_file::not_written(what, path, &error))
+}
+
 /// Puts a file in the place of another, which keeps its owner and mode; where that is a device or a pipe, writes to it. The file a link
 /// leads to is the one that is meant.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+fn put(path: &Path, text: &str) -> io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let there = match fs::symlink_metadata(&path) {
         Ok(there) if there.is_file() => Some(there),
@@ -87,6 +90,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
+    use crate::error::exit;
 
     /// A directory of this test's own.
     fn directory(name: &str) -> PathBuf {

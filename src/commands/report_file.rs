@@ -4,14 +4,11 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use super::named_file;
-use crate::error::{Failure, exit};
-use crate::report::diagnostic::Diagnostic;
-use crate::sys;
+use crate::error::Failure;
 
 /// Makes it, or opens what the caller has open already; a file that is the program's output as well is written to at its end.
 pub(super) fn create(path: &str) -> Result<File, Failure> {
@@ -34,17 +31,5 @@ fn is_callers_own(path: &str) -> bool {
 
 /// A report that cannot be written.
 pub(super) fn not_written(path: &str, error: &io::Error) -> Failure {
-    let errno = error.raw_os_error().map(Errno::from_raw);
-    let why = match errno {
-        Some(errno) => named_file::why(errno),
-        None => error.to_string(),
-    };
-    let failed = Diagnostic::error(format!("cannot write the report `{path}`")).why(why);
-    let hint = match errno {
-        Some(Errno::ENOSPC | Errno::EDQUOT) => {
-            "its file system is full (blocks or inodes); see df(1) with and without `-i`"
-        }
-        errno => errno.and_then(sys::shortage).unwrap_or("name a file that you may write"),
-    };
-    Failure::new(failed.hint(hint), exit::FAILED)
+    named_file::not_written("report", Path::new(path), error)
 }
