@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::sys::stat::FileStat;
 
 use super::processes::Process;
-use crate::sys::locks;
+use crate::sys::{Error, locks};
 
 /// How often it is looked: of a long list an entry can be missed, as it is read in pieces while others come and go.
 const LOOKS: usize = 3;
@@ -25,31 +25,35 @@ pub(super) enum Holder {
 }
 
 /// Who holds the lock on this file that a process which calls itself so is said to hold.
-pub(super) fn of(file: &FileStat, named: i32) -> Holder {
+pub(super) fn of(file: &FileStat, named: i32) -> Result<Holder, Error> {
     // With the /proc of a namespace around ours every number that is read there is another process here.
-    if Process::own().is_none_or(|own| own.numbers.len() != 1) {
-        return Holder::Elsewhere;
+    if Process::own()?.is_none_or(|own| own.numbers.len() != 1) {
+        return Ok(Holder::Elsewhere);
     }
-    by_list(file, named, locks::list)
-        .unwrap_or_else(|| if has_locked(named, file) { Holder::Named } else { Holder::Elsewhere })
+    let by_list = by_list(file, named, locks::list)?;
+    Ok(by_list.unwrap_or_else(|| if has_locked(named, file) { Holder::Named } else { Holder::Elsewhere }))
 }
 
 /// Who holds it by the list of locks; `None` if it is not there.
-fn by_list(file: &FileStat, named: i32, listed: impl Fn() -> String) -> Option<Holder> {
+fn by_list(
+    file: &FileStat,
+    named: i32,
+    listed: impl Fn() -> Result<String, Error>,
+) -> Result<Option<Holder>, Error> {
     for _ in 0..LOOKS {
-        let text = listed();
+        let text = listed()?;
         let taken = || locks::held(&text).filter(|lock| lock.exclusive);
         if taken().any(|lock| lock.pid == named && lock.is_on(file)) {
-            return Some(Holder::Named);
+            return Ok(Some(Holder::Named));
         }
         if let Some(lock) = taken().find(|lock| lock.is_listed_for(file)) {
             // In a namespace below ours it has a number of its own.
             let is_it = |found: Process| found.numbers.last() == Some(&named);
-            let below = Process::read(lock.pid).is_some_and(is_it);
-            return Some(if below { Holder::Elsewhere } else { Holder::Another });
+            let below = Process::look(lock.pid)?.is_some_and(is_it);
+            return Ok(Some(if below { Holder::Elsewhere } else { Holder::Another }));
         }
     }
-    None
+    Ok(None)
 }
 
 /// Whether a process has a file open and locked: what it is told of a descriptor, see proc_pid_fdinfo(5), has the lock's line of the
@@ -80,12 +84,12 @@ mod tests {
         let found = stat(&path).unwrap();
         let own = std::process::id() as i32;
         let parent = nix::unistd::getppid().as_raw();
-        assert_eq!(by_list(&found, own, String::new), None);
+        assert_eq!(by_list(&found, own, || Ok(String::new())), Ok(None));
         assert!(!has_locked(own, &found));
         try_lock(&file, Lock::Exclusive).unwrap();
         // Who has it open beside does not hold it.
         let _beside = std::fs::File::open(&path).unwrap();
         assert!(has_locked(own, &found) && !has_locked(parent, &found));
-        assert_eq!((of(&found, own), of(&found, parent)), (Holder::Named, Holder::Another));
+        assert_eq!((of(&found, own), of(&found, parent)), (Ok(Holder::Named), Ok(Holder::Another)));
     }
 }

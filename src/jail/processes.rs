@@ -6,10 +6,11 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::libc;
 
-use crate::sys::Error;
 use crate::sys::process;
+use crate::sys::{self, Error};
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,16 +28,20 @@ pub(super) struct Process {
 
 impl Process {
     /// This process, as /proc shows it; none where that is of a namespace in which it is not.
-    pub(super) fn own() -> Option<Self> {
-        let status = std::fs::read("/proc/self/status").ok()?;
-        Self::parse(std::process::id() as i32, &String::from_utf8_lossy(&status))
+    pub(super) fn own() -> Result<Option<Self>, Error> {
+        let status = told("/proc/self/status")?;
+        Ok(status.and_then(|status| Self::parse(std::process::id() as i32, &status)))
     }
 
     /// One process, if it is there.
+    pub(super) fn look(pid: i32) -> Result<Option<Self>, Error> {
+        let status = told(&format!("/proc/{pid}/status"))?;
+        Ok(status.and_then(|status| Self::parse(pid, &status)))
+    }
+
+    /// The same where nothing hangs on it.
     pub(super) fn read(pid: i32) -> Option<Self> {
-        // A process may name itself in bytes that are no text.
-        let status = std::fs::read(format!("/proc/{pid}/status")).ok()?;
-        Self::parse(pid, &String::from_utf8_lossy(&status))
+        Self::look(pid).ok().flatten()
     }
 
     fn parse(pid: i32, status: &str) -> Option<Self> {
@@ -66,14 +71,26 @@ impl Process {
     }
 }
 
+/// What /proc tells there, if it does. Where there are too few descriptors or too little memory to ask, that is no answer. A process may
+/// name itself in bytes that are no text.
+fn told(path: &str) -> Result<Option<String>, Error> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+            Some(errno) if sys::shortage(errno).is_some() => Err(Error { call: "open", errno }),
+            _ => Ok(None),
+        },
+    }
+}
+
 /// The children of a process that has one thread.
-pub(super) fn children(pid: i32) -> Vec<i32> {
-    if let Ok(list) = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")) {
-        return list.split_whitespace().filter_map(|child| child.parse().ok()).collect();
+pub(super) fn children(pid: i32) -> Result<Vec<i32>, Error> {
+    if let Some(list) = told(&format!("/proc/{pid}/task/{pid}/children"))? {
+        return Ok(list.split_whitespace().filter_map(|child| child.parse().ok()).collect());
     }
     // A kernel without CONFIG_PROC_CHILDREN.
     let all = Process::all().into_iter().filter(|process| process.parent == pid);
-    all.map(|process| process.pid).collect()
+    Ok(all.map(|process| process.pid).collect())
 }
 
 /// The child of a process that has been there the longest, held by its pidfd. All processes are looked through: a list of children may

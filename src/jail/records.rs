@@ -89,10 +89,13 @@ pub fn all(place: &Path) -> Result<Runs, Unreadable> {
     let names: Vec<CString> =
         listing.iter().filter_map(Result::ok).map(|entry| entry.file_name().to_owned()).collect();
     let mut runs = Runs::default();
-    for found in names.iter().filter_map(|name| examine(&directory, name)) {
-        match found {
-            Run::Here(running) => runs.here.push(running),
-            Run::Elsewhere(other) => runs.elsewhere.push(other),
+    for name in &names {
+        let unreadable =
+            |error| Unreadable::Call { path: place.join(OsStr::from_bytes(name.to_bytes())), error };
+        match examine(&directory, name).map_err(unreadable)? {
+            Some(Run::Here(running)) => runs.here.push(running),
+            Some(Run::Elsewhere(other)) => runs.elsewhere.push(other),
+            None => {}
         }
     }
     runs.here.sort_by(|one, other| {
@@ -121,7 +124,7 @@ pub fn sweep_dead(place: &Path) {
 pub(super) fn sweep(place: &Path, name: &OsStr) {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     if let (Ok(directory), Ok(name)) = (open(place, flags, Mode::empty()), CString::new(name.as_bytes()))
-        && let Some(_) | None = held(&directory, &name)
+        && let Ok(_) | Err(_) = held(&directory, &name)
     {}
 }
 
@@ -145,18 +148,29 @@ struct Held {
     bytes: Vec<u8>,
 }
 
-/// Looks at one record. It is removed if nobody holds it any more.
-fn held(directory: &OwnedFd, name: &CString) -> Option<Held> {
-    let (jail, supervisor) = parse_file_name(OsStr::from_bytes(name.to_bytes()))?;
+/// Looks at one record. It is removed if nobody holds it any more. What cannot be told is an error: a jail would run and nobody know.
+fn held(directory: &OwnedFd, name: &CString) -> Result<Option<Held>, sys::Error> {
+    let Some((jail, supervisor)) = parse_file_name(OsStr::from_bytes(name.to_bytes())) else {
+        return Ok(None);
+    };
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    let file = openat(directory, name.as_c_str(), flags, Mode::empty()).ok()?;
-    let found = fstat(&file).ok()?;
+    let file = match openat(directory, name.as_c_str(), flags, Mode::empty()) {
+        // It has gone meanwhile, or is none of ours.
+        Err(Errno::ENOENT | Errno::ELOOP | Errno::ENXIO | Errno::EACCES) => return Ok(None),
+        opened => opened.map_err(sys::Error::of("openat"))?,
+    };
+    let found = fstat(&file).map_err(sys::Error::of("fstat"))?;
     let is_regular = found.st_mode & libc::S_IFMT == SFlag::S_IFREG.bits();
     if !is_regular || !is_ours(&found) {
-        return None;
+        return Ok(None);
     }
+    let file = File::from(file);
     let mut bytes = Vec::new();
-    File::from(file.try_clone().ok()?).take(LONGEST).read_to_end(&mut bytes).ok()?;
+    (&file).take(LONGEST).read_to_end(&mut bytes).map_err(|error| {
+        let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        sys::Error { call: "read", errno }
+    })?;
+    let file = OwnedFd::from(file);
     if bytes.is_empty() {
         // In the making, or left by one that was killed while it made it: nobody has its number then, or who has it says no more. As
         // its maker may have another number here, none is taken from it that it may still be writing.
@@ -164,41 +178,61 @@ fn held(directory: &OwnedFd, name: &CString) -> Option<Held> {
             && !is_locked(&file)?
             && matches!(process::pidfd_open(supervisor), Err(Errno::ESRCH));
         sweep_if(directory, name, &found, is_left);
-        return None;
+        return Ok(None);
     }
     if !is_locked(&file)? {
         // The record stays for as long as there is something that only it tells of.
         let is_clean = Written::decode(&bytes).is_none_or(|written| cgroup::swept(&written.entry.cgroups));
         sweep_if(directory, name, &found, is_clean);
-        return None;
+        return Ok(None);
     }
-    Some(Held { jail, supervisor, file, found, bytes })
+    Ok(Some(Held { jail, supervisor, file, found, bytes }))
 }
 
 /// What a record tells of: the jail, if it runs.
-fn examine(directory: &OwnedFd, name: &CString) -> Option<Run> {
-    let Held { jail, supervisor, file, found, bytes } = held(directory, name)?;
+fn examine(directory: &OwnedFd, name: &CString) -> Result<Option<Run>, sys::Error> {
+    let Some(Held { jail, supervisor, file, found, bytes }) = held(directory, name)? else {
+        return Ok(None);
+    };
     let written = Written::decode(&bytes)
-        .filter(|written| written.entry.jail == jail && written.supervisor == supervisor)?;
-    match holder::of(&found, supervisor) {
+        .filter(|written| written.entry.jail == jail && written.supervisor == supervisor);
+    let Some(Written { entry, .. }) = written else { return Ok(None) };
+    match holder::of(&found, supervisor)? {
         Holder::Named => {}
         // It may have ended meanwhile, and its lock with it.
         Holder::Elsewhere if is_locked(&file)? => {
-            return Some(Run::Elsewhere(Elsewhere { entry: written.entry, supervisor }));
+            return Ok(Some(Run::Elsewhere(Elsewhere { entry, supervisor })));
         }
-        Holder::Elsewhere | Holder::Another => return None,
+        Holder::Elsewhere | Holder::Another => return Ok(None),
     }
-    let supervisor_fd = process::pidfd_open(supervisor).ok()?;
-    let (first, first_fd) = processes::children(supervisor).into_iter().find_map(|child| {
-        let pidfd = process::pidfd_open(child).ok()?;
-        let is_first = Process::read(child)
+    let Some(supervisor_fd) = hold(supervisor)? else { return Ok(None) };
+    let Some((first, first_fd)) = first_of(supervisor)? else { return Ok(None) };
+    // Nor has its supervisor ended.
+    let running = Running { entry, supervisor, first, supervisor_fd, first_fd };
+    Ok(is_locked(&file)?.then_some(Run::Here(running)))
+}
+
+/// A process's pidfd, if it has not ended.
+fn hold(pid: i32) -> Result<Option<OwnedFd>, sys::Error> {
+    match process::pidfd_open(pid) {
+        Ok(pidfd) => Ok(Some(pidfd)),
+        Err(Errno::ESRCH) => Ok(None),
+        Err(errno) => Err(sys::Error { call: "pidfd_open", errno }),
+    }
+}
+
+/// A supervisor's PID 1, if it has one.
+fn first_of(supervisor: i32) -> Result<Option<(i32, OwnedFd)>, sys::Error> {
+    for child in processes::children(supervisor)? {
+        let Some(pidfd) = hold(child)? else { continue };
+        let is_first = Process::look(child)?
             .is_some_and(|found| found.parent == supervisor && found.is_first() && found.state != 'Z');
         // It has not ended since the pidfd was opened: what was read is of the same process.
-        (is_first && !has_ended(&pidfd)).then_some((child, pidfd))
-    })?;
-    // Nor has its supervisor.
-    let running = Running { entry: written.entry, supervisor, first, supervisor_fd, first_fd };
-    is_locked(&file)?.then_some(Run::Here(running))
+        if is_first && !has_ended(&pidfd) {
+            return Ok(Some((child, pidfd)));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether a record was made so long ago that whoever makes it has written it, by the clock of its file system.
@@ -207,12 +241,12 @@ fn is_old(found: &FileStat) -> bool {
     found.st_mtime < now.saturating_sub(MAKING) as i64
 }
 
-/// Whether a record's supervisor is there. None if that cannot be told.
-fn is_locked(file: &OwnedFd) -> Option<bool> {
+/// Whether a record's supervisor is there.
+fn is_locked(file: &OwnedFd) -> Result<bool, sys::Error> {
     match try_lock(file, Lock::Shared) {
-        Ok(()) => Some(false),
-        Err(Errno::EWOULDBLOCK) => Some(true),
-        Err(_) => None,
+        Ok(()) => Ok(false),
+        Err(Errno::EWOULDBLOCK) => Ok(true),
+        Err(errno) => Err(sys::Error { call: "flock", errno }),
     }
 }
 

@@ -4,7 +4,10 @@
 use std::ffi::OsString;
 use std::os::fd::AsFd;
 
+use nix::errno::Errno;
 use nix::sys::stat::{FileStat, fstat, major, minor, stat};
+
+use super::Error;
 
 /// A lock that somebody holds.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,8 +34,14 @@ impl Held {
 }
 
 /// The list, empty where it is covered.
-pub fn list() -> String {
-    std::fs::read_to_string("/proc/locks").unwrap_or_default()
+pub fn list() -> Result<String, Error> {
+    match std::fs::read_to_string("/proc/locks") {
+        Ok(list) => Ok(list),
+        Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+            Some(errno) if super::shortage(errno).is_some() => Err(Error { call: "open", errno }),
+            _ => Ok(String::new()),
+        },
+    }
 }
 
 /// The locks of a list: `1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF`. Of who waits for one, `->` stands where a held one has its kind.
@@ -52,7 +61,7 @@ pub fn held(list: &str) -> impl Iterator<Item = Held> {
 pub fn holders(file: impl AsFd) -> Vec<u32> {
     let Ok(file) = fstat(file) else { return Vec::new() };
     let on_file = |lock: Held| (lock.pid > 0 && lock.is_on(&file)).then_some(lock.pid.unsigned_abs());
-    held(&list()).filter_map(on_file).collect()
+    list().map_or_else(|_| Vec::new(), |list| held(&list).filter_map(on_file).collect())
 }
 
 /// The descriptors by which a process has a file open.

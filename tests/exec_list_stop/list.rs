@@ -1,7 +1,7 @@
 //! `list`: what runs.
 
-use crate::support::{Jail, children};
-use crate::{expect, told};
+use crate::support::{Jail, children, finish};
+use crate::{expect, stockade, told};
 
 #[test]
 fn what_runs_is_listed_and_what_does_not_is_not() {
@@ -96,4 +96,40 @@ fn runs_of_one_jail_have_names_of_their_own() {
     expect(&jail, &["list", "--names"], 0, "twice\n", "");
     expect(&jail, &["stop", "--all"], 0, "", "stopped jail `twice`\n");
     assert_eq!(runs[1].wait(), 143);
+}
+
+/// Each jail that is found is held by two descriptors.
+#[test]
+fn where_descriptors_are_short_no_jail_that_runs_is_passed_over() {
+    let jail = Jail::shell("many", "");
+    let mut running: Vec<_> = (0..3).map(|_| jail.start(&["echo ready; sleep 1000"])).collect();
+    for running in &mut running {
+        running.expect("ready");
+    }
+    let listed = |limit: u32, words: &[&str]| {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {limit} && exec \"$@\""), "sh"]);
+        let asked = stockade(&jail, words);
+        command.arg(asked.get_program()).args(asked.get_args());
+        command.envs(asked.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        finish(&mut command)
+    };
+    let is_short = |ended: &crate::support::Ended| {
+        let told = ended.stderr.starts_with("error: cannot find out which jails run\n  why: `")
+            && ended.stderr.ends_with("\nhint: too many open files: raise the limit, see `ulimit -n`\n");
+        told && (ended.code, ended.stdout.as_str()) == (Some(125), "")
+    };
+    let all = |ended: &crate::support::Ended| {
+        ended.code == Some(0) && ended.stdout.matches("\"state\": \"running\"").count() == running.len()
+    };
+    // From what is too little for the first to what is enough for all.
+    let answers: Vec<_> = (4..20).map(|limit| listed(limit, &["list", "--json"])).collect();
+    assert!(answers.iter().all(|ended| is_short(ended) || all(ended)), "{answers:#?}");
+    assert!(answers.first().is_some_and(is_short) && answers.last().is_some_and(all), "{answers:#?}");
+    let stopped = listed(8, &["stop", "--all"]);
+    assert!(is_short(&stopped), "{stopped:?}");
+    for mut running in running {
+        running.signal(nix::sys::signal::Signal::SIGTERM);
+        running.wait();
+    }
 }
