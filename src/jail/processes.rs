@@ -205,18 +205,14 @@ pub(super) struct Times {
 }
 
 impl Times {
-    /// Fields 14 to 17 and 22 of proc_pid_stat(5).
     fn read(pid: i32) -> Option<Self> {
-        let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let stat = Stat::read(pid)?;
         let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()?? as u64;
-        let stat = String::from_utf8_lossy(&stat);
-        let (_, rest) = stat.rsplit_once(") ")?;
-        let fields: Vec<u64> = rest.split(' ').map(|field| field.parse().unwrap_or(0)).collect();
         let time = |at: usize| {
-            let ticks = fields.get(at)? + fields.get(at + 1)?;
+            let ticks = stat.number(at)? + stat.number(at + 1)?;
             Some(Duration::from_millis((ticks * 1000).checked_div(per_second)?))
         };
-        Some(Self { pid, started: *fields.get(19)?, own: time(11)?, of_ended: time(13)? })
+        Some(Self { pid, started: stat.number(22)?, own: time(14)?, of_ended: time(16)? })
     }
 }
 
@@ -254,26 +250,33 @@ pub fn transferred() -> Option<[u64; 2]> {
     Some([0, 1].map(|at| all[at].saturating_sub(own[at])))
 }
 
+/// What proc_pid_stat(5) tells of a process.
+struct Stat(Vec<u8>);
+
+impl Stat {
+    fn read(pid: i32) -> Option<Self> {
+        std::fs::read(format!("/proc/{pid}/stat")).ok().map(Self)
+    }
+
+    /// A field that is a number, by its place in the manual page.
+    fn number(&self, place: usize) -> Option<u64> {
+        // The second, a name, may be any bytes, blanks and parentheses too: the third comes behind the last parenthesis.
+        let end = self.0.iter().rposition(|byte| *byte == b')')?;
+        let third = std::str::from_utf8(self.0.get(end + 2..)?).ok()?;
+        third.split(' ').nth(place.checked_sub(3)?)?.parse().ok()
+    }
+}
+
 /// When a process was started, in ticks since the machine was.
 fn started(pid: i32) -> Option<u64> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    start_time(&String::from_utf8_lossy(&stat))
+    Stat::read(pid)?.number(22)
 }
 
-/// Whether a process was forked and has executed nothing since: `PF_FORKNOEXEC` of the kernel's linux/sched.h in the ninth field. One
-/// that is gone is none.
+/// Whether a process was forked and has executed nothing since: `PF_FORKNOEXEC` of the kernel's linux/sched.h in its flags. One that is
+/// gone is none.
 pub(super) fn is_mere_copy(pid: i32) -> bool {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let flags = String::from_utf8_lossy(&stat)
-        .rsplit_once(") ")
-        .and_then(|(_, rest)| rest.split(' ').nth(6)?.parse::<u64>().ok());
+    let flags = Stat::read(pid).and_then(|stat| stat.number(9));
     flags.is_some_and(|flags| flags & 0x40 != 0)
-}
-
-/// The 22nd field. The second, a name, may have blanks and parentheses in it.
-fn start_time(stat: &str) -> Option<u64> {
-    let (_, rest) = stat.rsplit_once(") ")?;
-    rest.split(' ').nth(19)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -288,7 +291,19 @@ mod tests {
             Process { pid: 12, parent: 7, state: 'S', numbers: vec![12, 2], threads: 3, resident: 1 << 20 };
         assert_eq!(Process::parse(12, status), Some(expected));
         assert_eq!(Process::parse(12, "Name:\tx\n"), None);
-        assert_eq!(start_time(&format!("12 (a ) S 1) S {}7 8", "0 ".repeat(18))), Some(7));
+    }
+
+    #[test]
+    fn a_number_is_found_behind_whatever_name() {
+        for name in [&b"sleep"[..], b"a ) S 1", b") R 2 3", b"(((", b"\xff)\n\xfe ", b""] {
+            let line = [b"12 (", name, b") S 1 12 12 0 -1 64 5 0 0\n"].concat();
+            let stat = Stat(line);
+            assert_eq!([4, 8, 9, 10].map(|place| stat.number(place)), [Some(1), None, Some(64), Some(5)]);
+            assert_eq!([0, 2, 3, 14].map(|place| stat.number(place)), [None; 4]);
+        }
+        for line in ["", "12", "12 (sleep", "12 (sleep)", "12 (sleep) "] {
+            assert_eq!(Stat(line.into()).number(4), None, "{line}");
+        }
     }
 
     #[test]
