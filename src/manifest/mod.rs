@@ -6,6 +6,7 @@
 
 mod advice;
 mod check;
+mod control_sockets;
 mod cursor;
 mod decode;
 pub mod edit;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::manifest::control_sockets::starts_containers;
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::{DeviceName, Manifest, Mount, MountKind, Sys};
 use crate::plan::value::{HostPath, JailPath, Size};
@@ -10,15 +11,6 @@ use crate::plan::{At, Origin};
 
 /// Where stockade keeps trees and the records of running jails, see DESIGN.
 const OWN: [&str; 2] = ["/var/lib/stockade", "/run/stockade"];
-
-/// Sockets whose owner does whatever a client says, as root and on the host.
-const SOCKETS: [&str; 5] = [
-    "/run/docker.sock",
-    "/var/run/docker.sock",
-    "/run/containerd/containerd.sock",
-    "/run/podman/podman.sock",
-    "/run/crio/crio.sock",
-];
 
 /// All rules of this file.
 pub(super) fn rules(manifest: &Manifest, findings: &mut Vec<Finding>) {
@@ -118,7 +110,7 @@ fn source_can_be_shown(mount: &At<Mount>, findings: &mut Vec<Finding>) {
             Finding::warning("the host's /proc shows the host's processes", &mount.origin)
                 .hint("the jail has a /proc of its own, see `proc` under `[root]`"),
         );
-    } else if SOCKETS.iter().any(|socket| path == Path::new(socket)) {
+    } else if starts_containers(path) {
         findings.push(
             Finding::warning(format!("who can talk to `{source}` is root on the host"), &mount.origin)
                 .why("it starts containers with any mount, for every client"),

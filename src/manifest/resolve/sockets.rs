@@ -5,35 +5,10 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use super::run::Context;
+use crate::manifest::control_sockets;
 use crate::manifest::finding::Finding;
 use crate::manifest::links::Root;
 use crate::plan::{HostPath, Origin};
-
-/// Where sockets are whose owners act for their clients, or directories of such sockets.
-const KNOWN: [&str; 22] = [
-    "/run/acpid.socket",
-    "/run/containerd/containerd.sock",
-    "/run/crio/crio.sock",
-    "/run/dbus/system_bus_socket",
-    "/run/docker.sock",
-    "/run/libvirt",
-    "/run/lxd.socket",
-    "/run/multipathd.sock",
-    "/run/podman/podman.sock",
-    "/run/screen",
-    "/run/snapd-snap.socket",
-    "/run/snapd.socket",
-    "/run/systemd/io.systemd.Hostname",
-    "/run/systemd/notify",
-    "/run/systemd/private",
-    "/run/udev/control",
-    "/run/user",
-    "/tmp/.ICE-unix",
-    "/tmp/.X11-unix",
-    "/var/lib/incus/unix.socket",
-    "/var/lib/lxd/unix.socket",
-    "/var/snap/lxd/common/lxd/unix.socket",
-];
 
 /// Variables that name a socket of the caller's own, or the directory they are in.
 const VARIABLES: [&str; 6] =
@@ -48,7 +23,7 @@ const COMMON: [&str; 2] = ["/run", "/tmp"];
 
 /// Whether a path is a control socket, leads to some, or is in a place of theirs.
 pub(in crate::manifest) fn is_control(path: &Path) -> bool {
-    let mut known = KNOWN.into_iter().map(PathBuf::from).chain(of_caller());
+    let mut known = control_sockets::known().map(Path::to_owned).chain(of_caller());
     known.any(|known| path.starts_with(&known) || known.starts_with(path))
 }
 
@@ -88,8 +63,8 @@ pub(super) struct Known {
 pub(super) fn known(context: &Context<'_>) -> Vec<Known> {
     let root = Root::at(&context.host.root);
     let there = |path: &Path| root.real(path).ok().map(|path| Known { path, is_there: true });
-    let of_services = KNOWN.into_iter().map(PathBuf::from);
-    let of_services = of_services.map(|path| there(&path).unwrap_or(Known { path, is_there: false }));
+    let of_services = control_sockets::known()
+        .map(|path| there(path).unwrap_or_else(|| Known { path: path.to_owned(), is_there: false }));
     of_services.chain(of_caller().chain(of_users(context)).filter_map(|path| there(&path))).collect()
 }
 
