@@ -65,21 +65,8 @@ pub(super) fn watched(
     let arguments = std::iter::once("/proc/self/exe".into()).chain(words).collect();
     let command = Command { arguments, jail: Some(policy), ..Command::default() };
     let watched = watch(&command, probe, duration)?;
-    let facts = Facts {
-        name: jail.name.as_str().to_owned(),
-        path: jail.loaded.path.clone(),
-        command: Vec::new(),
-        current: "/".into(),
-        forking: false,
-        probe: None,
-        status: None,
-        stopped: None,
-        is_host_root: false,
-        watched: Duration::ZERO,
-        environment: Vec::new(),
-        host: &jail.host,
-        accounts: &jail.accounts()?,
-    };
+    let accounts = jail.accounts()?;
+    let facts = Facts::new(jail.name.as_str().to_owned(), jail.loaded.path.clone(), &jail.host, &accounts);
     let lacks = lacks(&watched.seen, &facts, &jail.loaded.manifest);
     Ok((watched, lacks))
 }

@@ -36,20 +36,14 @@ pub(super) fn learn(options: &cli::Learn, program: Vec<OsString>) -> Result<u8> 
         Accounts::read(&host).map_err(|finding| Failure::findings(vec![finding], Path::new("")))?;
     let name = name(options, path.as_deref(), &command)?;
     let current = std::env::current_dir().unwrap_or_else(|_| "/".into());
+    let file = path.clone().unwrap_or_else(|| format!("{name}.toml").into());
     let mut facts = Facts {
-        name: name.as_str().to_owned(),
-        path: path.clone().unwrap_or_else(|| format!("{name}.toml").into()),
         command: called(command, &current),
         current,
-        forking: false,
         probe: options.probe.clone(),
-        status: None,
-        stopped: None,
-        is_host_root: false,
         watched: duration,
         environment: of_caller(),
-        host: &host,
-        accounts: &accounts,
+        ..Facts::new(name.as_str().to_owned(), file, &host, &accounts)
     };
     let command = trace::Command {
         arguments: program,

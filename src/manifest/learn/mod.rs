@@ -82,6 +82,27 @@ pub struct Facts<'a> {
     pub accounts: &'a Accounts,
 }
 
+impl<'a> Facts<'a> {
+    /// Of a program that is yet to be watched, and of which nothing else is known.
+    pub fn new(name: String, path: PathBuf, host: &'a Host, accounts: &'a Accounts) -> Self {
+        Self {
+            name,
+            path,
+            command: Vec::new(),
+            current: "/".into(),
+            forking: false,
+            probe: None,
+            status: None,
+            stopped: None,
+            is_host_root: false,
+            watched: Duration::ZERO,
+            environment: Vec::new(),
+            host,
+            accounts,
+        }
+    }
+}
+
 /// The text of a manifest for what was seen: a new one, or one that is there already with what it lacks.
 pub fn propose(seen: &Seen, facts: &Facts<'_>, there: &str) -> Result<String, Vec<Finding>> {
     let seen = &seen.clone().named(&called(seen));

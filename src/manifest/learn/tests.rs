@@ -49,21 +49,8 @@ fn proposed(things: &[Thing<'_>]) -> String {
     let mut host = Host::current(Path::new("/"));
     (host.uid, host.gid) = (1000, 1000);
     let accounts = Accounts::parse(b"eve:x:1000:1000::/home/eve:/bin/sh\n", b"eve:x:1000:\n");
-    let facts = Facts {
-        name: "x".into(),
-        path: "x.toml".into(),
-        command: vec!["/x".into()],
-        current: "/".into(),
-        forking: false,
-        probe: None,
-        status: None,
-        stopped: None,
-        is_host_root: false,
-        watched: Duration::ZERO,
-        environment: Vec::new(),
-        host: &host,
-        accounts: &accounts,
-    };
+    let facts =
+        Facts { command: vec!["/x".into()], ..Facts::new("x".into(), "x.toml".into(), &host, &accounts) };
     let paths = Paths::of(&seen, &facts);
     let lines = written::lines(&seen, &paths, &purpose::all(&paths), &facts);
     edit::add("", &lines).0.trim().to_owned()
