@@ -4,12 +4,7 @@
 
 mod common;
 
-use common::{Dir, Need, needs};
-
-/// Whether root's units are for the system's manager, and an ordinary user's for its own.
-fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
-}
+use common::{Dir, Need, is_root, needs};
 
 /// A jail with what units have to say something about, in a directory whose name is not easily written.
 fn jail(name: &str) -> Dir {

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::common::{self, Dir, Output};
+use super::common::{self, Dir, Output, is_root};
 
 /// The user that a test run by root becomes where an ordinary user is wanted, and that user's group.
 const NOBODY: u32 = 65534;
@@ -297,11 +297,6 @@ fn without_numbers(line: &str) -> String {
         Some(rest) => format!("{before}step N of M{}", rest.trim_start_matches(|c: char| c.is_ascii_digit())),
         None => format!("{before}step N{rest}"),
     }
-}
-
-/// Whether the tests are run by root.
-pub(super) fn is_root() -> bool {
-    fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
 /// Whether everybody may come to a file.

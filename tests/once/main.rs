@@ -25,25 +25,7 @@ mod programs;
 mod saved;
 mod terminal;
 
-use std::time::{Duration, Instant};
-
-use common::{Command, Dir};
-
-/// Longest wait for something that is to come. Nothing is measured by it: it only ends a test that would hang.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// Waits until `what` is there.
-#[track_caller]
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < end, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
+use common::{Command, Dir, PATIENCE, until};
 
 /// `stockade once` with these words, in this directory, as a caller with an ordinary environment.
 fn once<'a>(dir: &Dir, words: impl IntoIterator<Item = &'a str>) -> Command {

@@ -5,18 +5,8 @@ use std::process::Stdio;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::common::{Need, needs};
+use crate::common::{Need, Numbers, needs};
 use crate::support::{Jail, Running, children, until};
-
-/// Numbers that look random, the same in every run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
-    }
-}
 
 /// What a run is doing when somebody is killed: more than one process, out of their parents' reach.
 const BUSY: &str = "(setsid sh -c 'trap \"\" HUP TERM INT; while :; do sleep 0.01; done' &) ; trap '' TERM HUP; while :; do sleep 0.01; done";

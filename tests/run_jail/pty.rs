@@ -10,8 +10,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{LocalFlags, Termios, tcgetattr};
 
-/// Longest wait for something that is to come. Nothing is measured by it: it only ends a test that would hang.
-const PATIENCE: Duration = Duration::from_mins(1);
+use crate::common::PATIENCE;
 
 /// A terminal with a session on it.
 pub struct Terminal {

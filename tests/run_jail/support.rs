@@ -10,28 +10,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::common;
-
-/// Longest wait for something that is to come. Nothing is measured by it: it only ends a test that would hang.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// Whether this is root, whose jails have real users.
-pub fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
-}
-
-/// Waits until `what` is there.
-#[track_caller]
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < end, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
+use crate::common::{self, PATIENCE};
+pub(crate) use crate::common::{is_root, until};
 
 /// A name that no other test has, nor the same test of another user or checkout at this moment: control groups are called after the
 /// jail, and are the whole machine's.

@@ -1,16 +1,7 @@
 //! Builds killed at random moments. `STOCKADE_KILLS` says how many (default 20).
 
+use super::common::Numbers;
 use super::*;
-
-/// Numbers that look random, the same in every run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
-    }
-}
 
 #[test]
 fn a_build_killed_at_any_moment_leaves_the_old_tree_or_the_new_one() {
