@@ -7,17 +7,20 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests too")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod field;
 
 use std::ffi::CString;
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
+use std::os::unix::fs::{PermissionsExt as _, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Need, needs};
+use common::{Need, Numbers, is_root, needs};
+use field::{Field, SONG, look_at};
 use stockade::sys::fs::rename;
 
 /// Races that share the time: seven as root, and the same as an ordinary user.
@@ -26,213 +29,10 @@ const RACES: u32 = 14;
 /// A user of the host's who is neither root nor whoever runs the tests.
 const BOB: u32 = 12345;
 
-/// What the canary's files say.
-const SONG: &str = "the canary sings";
-
 /// The time of one race.
 fn share() -> Duration {
     let seconds = std::env::var("STOCKADE_RACE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(6);
     Duration::from_secs(seconds) / RACES
-}
-
-/// A directory of one race: the jail's manifest, the state directory, a canary.
-struct Field {
-    directory: PathBuf,
-    before: Vec<String>,
-}
-
-impl Field {
-    fn new(name: &str) -> Self {
-        Self::new_in(&std::env::temp_dir(), name)
-    }
-
-    fn new_in(place: &Path, name: &str) -> Self {
-        let directory = place.join(format!("stockade-races-{name}-{}", std::process::id()));
-        fs::create_dir(&directory).unwrap();
-        let canary = directory.join("canary");
-        fs::create_dir_all(canary.join("inner/empty")).unwrap();
-        for file in ["file", "inner/file"] {
-            fs::write(canary.join(file), SONG).unwrap();
-            fs::set_permissions(canary.join(file), fs::Permissions::from_mode(0o640)).unwrap();
-        }
-        symlink("file", canary.join("link")).unwrap();
-        common::compile_static(
-            &canary.join("program"),
-            "#include <stdio.h>\nint main(void) { puts(\"the canary sings\"); }",
-        );
-        fs::set_permissions(&canary, fs::Permissions::from_mode(0o700)).unwrap();
-        common::compile_static(
-            &directory.join("look"),
-            &LOOK.replace("CANARY", &canary.display().to_string()),
-        );
-        let before = look_at(&canary);
-        Self { directory, before }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
-    }
-
-    /// Writes the manifest: a jail whose program looks for the canary. `{here}` is this directory.
-    fn manifest(&self, more: &str) {
-        let user = if is_root() { "program.user = \"root\"\n" } else { "" };
-        let text = format!(
-            "name = \"raced\"\nprogram.command = [\"/look\"]\n{user}\
-             tree.directories = [\"/work\", \"/data/inner\"]\n{}",
-            more.replace("{here}", &self.directory.display().to_string())
-        );
-        fs::write(self.path("raced.toml"), text).unwrap();
-    }
-
-    /// `stockade VERB` of the jail.
-    fn stockade(&self, verb: &str) -> Command {
-        let mut command = Command::new(common::binary());
-        command
-            .args([verb, &self.path("raced.toml").display().to_string()])
-            .env("STOCKADE_STATE_DIR", self.path("state"))
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null());
-        command
-    }
-
-    /// Runs a command to its end, with the code it ended with; whatever it says, it does not sing.
-    #[track_caller]
-    fn finish(&self, verb: &str) -> (Option<i32>, String) {
-        let output = self.stockade(verb).output().unwrap();
-        let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(!said.contains(SONG) && !told.contains(SONG), "{verb}: {said}{told}");
-        self.assert_untouched();
-        let expected = match output.status.code() {
-            Some(0) => verb != "run" || said == "looked\n",
-            // What it finds it says on stdout: no name of the canary's, which it would have found had it been led there.
-            Some(1) if verb == "verify" => !said.is_empty() && !said.contains("/program"),
-            Some(1 | 125..=127) => said.is_empty(),
-            _ => false,
-        };
-        assert!(expected, "{verb}: {:?} {said}{told}", output.status);
-        (output.status.code(), told.into_owned())
-    }
-
-    /// The same for a command that nothing can be in the way of.
-    #[track_caller]
-    fn succeeds(&self, verb: &str) {
-        let (code, told) = self.finish(verb);
-        assert_eq!(code, Some(0), "{verb}: {told}");
-    }
-
-    /// The root of the current tree, as it was opened: also when it has been moved since.
-    fn tree(&self) -> (PathBuf, File) {
-        let path = self.path("state/raced/current/tree").canonicalize().unwrap();
-        let opened = File::open(&path).unwrap();
-        (path, opened)
-    }
-
-    #[track_caller]
-    fn assert_untouched(&self) {
-        assert_eq!(look_at(&self.path("canary")), self.before, "the canary was touched");
-    }
-}
-
-impl Drop for Field {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.directory);
-    }
-}
-
-fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
-}
-
-/// Everything about a directory and what is below it: kind, mode, owner, links, times of the last write and change, content.
-fn look_at(path: &Path) -> Vec<String> {
-    let mut seen = Vec::new();
-    let mut waiting = vec![path.to_owned()];
-    while let Some(path) = waiting.pop() {
-        let found = path.symlink_metadata().unwrap();
-        let times = (found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec());
-        let content = if found.is_dir() {
-            waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-            Vec::new()
-        } else if found.is_symlink() {
-            fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes()
-        } else {
-            fs::read(&path).unwrap()
-        };
-        let owner = (found.uid(), found.gid(), found.nlink(), found.len());
-        let content = String::from_utf8_lossy(&content).into_owned();
-        seen.push(format!("{} {:o} {owner:?} {times:?} {content}", path.display(), found.mode()));
-    }
-    seen.sort();
-    seen
-}
-
-/// The program of the jails: looks where a swapped directory would show the canary, and writes there. Asked to race, it swaps
-/// whatever the kernel lets it in its own root.
-const LOOK: &str = r#"
-#define _GNU_SOURCE
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-static void look(const char *place, const char *name) {
-    char path[4096], text[64];
-    snprintf(path, sizeof path, "%s/%s", place, name);
-    int fd = open(path, O_RDWR | O_APPEND | O_NONBLOCK);
-    if (fd < 0) fd = open(path, O_RDONLY | O_NONBLOCK);
-    if (fd < 0) return;
-    long length = read(fd, text, sizeof text);
-    if (length > 0 && text[0] == 't') {
-        fwrite(text, 1, length, stdout);
-        write(fd, "!", 1);
-    }
-    close(fd);
-}
-
-static void race(void) {
-    const char *names[] = {"etc", "dev", "proc", "work", "data", "usr", "look"};
-    const char *ways[] = {"CANARY", "/proc/self/fd/3", "../../../../../canary", "/proc/1/root/CANARY"};
-    chdir("/");
-    for (int at = 0; at < 7; at++) {
-        char partner[64];
-        snprintf(partner, sizeof partner, ".partner-%s", names[at]);
-        symlink(ways[at % 4], partner);
-    }
-    write(1, "racing\n", 7);
-    for (unsigned turn = 0;; turn++) {
-        int at = turn / 100 % 7;
-        char partner[64];
-        snprintf(partner, sizeof partner, ".partner-%s", names[at]);
-        renameat2(AT_FDCWD, names[at], AT_FDCWD, partner, RENAME_EXCHANGE);
-        if (turn % 100 == 0) {
-            usleep(turn / 100 % 500);
-            mkdir("work/inner", 0777);
-            mkfifo("work/file", 0666);
-            unlink("work/file");
-        }
-    }
-}
-
-int main(int argc, char **argv) {
-    const char *places[] = {".", "/etc", "/dev", "/proc", "/tmp", "/work", "/data", "/data/inner", "/shared", "CANARY",
-                            "/proc/self/cwd", "/proc/self/root", "/proc/1/cwd", "/proc/1/root"};
-    if (argc > 1) race();
-    for (unsigned place = 0; place < sizeof places / sizeof *places; place++) {
-        look(places[place], "file");
-        look(places[place], "inner/file");
-    }
-    puts("looked");
-}
-"#;
-
-/// Numbers that look random, the same in every run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
-    }
 }
 
 /// Ends a race, also when the work ends by a panic.
