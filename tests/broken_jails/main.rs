@@ -6,13 +6,19 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod accounts;
+mod behind_mounts;
 mod client;
+mod entries;
 mod exec;
 mod fixture;
-mod host;
 mod libraries;
 mod mounts;
+mod permissions;
+mod programs;
 mod rights;
+mod scripts;
 mod state;
+mod working_directory;
 
 use fixture::Jail;

@@ -11,6 +11,7 @@ mod includes;
 mod keys;
 mod mutations;
 mod options;
+mod paths;
 mod rules;
 mod syntax;
 mod values;

@@ -30,6 +30,7 @@ mod namespaces;
 mod notify;
 mod parallel;
 mod passed;
+mod proc;
 mod pty;
 mod root;
 mod signals;
