@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use super::prepare::{Jail, Result, host_path};
-use super::{run, select};
+use super::{outcome, run, select};
 use crate::cli;
 use crate::error::{Failure, exit};
 use crate::jail::running::{Confinement, Processes, Running};
@@ -66,7 +66,7 @@ fn attempt(options: &cli::Exec, command: Vec<OsString>) -> Result<u8> {
             }
             failure.subject.clear();
             failure.report();
-            return Ok(run::NOT_FOUND);
+            return Ok(outcome::NOT_FOUND);
         }
     };
     let confinement = running.confinement().ok_or_else(|| gone(&running))?;
@@ -92,14 +92,14 @@ fn attempt(options: &cli::Exec, command: Vec<OsString>) -> Result<u8> {
     }
     let plan = jail.plan(steps, layers)?;
     let mut lowered = Program::lower(&plan.steps)
-        .map_err(|error| jail.findings(vec![run::not_lowered(&plan.steps, &error)]))?;
+        .map_err(|error| jail.findings(vec![outcome::not_lowered(&plan.steps, &error)]))?;
     let door = running.door(&Processes::now()).map_err(|error| cannot(&running, &error.to_string()))?;
     lowered.join(door, &confinement.users).map_err(|error| cannot(&running, &error.to_string()))?;
     let result = jail::run_as(&lowered, Watch::default(), Notice::default());
     let interrupted = run::interrupt(&lowered, &result);
     // What is mounted there no step of these tells.
     let shown = [plan.steps.clone(), started].concat();
-    let code = run::outcome(&jail, (&plan.steps, &shown), &tree, result, &mut Ended::Failed);
+    let code = outcome::outcome(&jail, (&plan.steps, &shown), &tree, result, &mut Ended::Failed);
     run::end_if_interrupted(interrupted);
     code
 }

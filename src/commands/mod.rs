@@ -16,6 +16,7 @@ mod manifest_file;
 mod named_file;
 mod obstacle;
 mod once;
+mod outcome;
 mod overlay;
 mod pid_file;
 mod prepare;
