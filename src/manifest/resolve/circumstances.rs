@@ -2,7 +2,7 @@
 //! all the same, so that a start does not depend on who starts it; where the caller has less than the default, or asked to be
 //! less favoured than others, it is left at that.
 
-use super::run::{Context, Steps, or_default};
+use super::context::{Context, Steps, or_default};
 use crate::manifest::schema::{Manifest, Personality};
 use crate::plan::step::{Action, Scheduling};
 use crate::plan::{Bound, Mode, Origin, Phase};

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
 
+use super::context::{Context, Steps};
 use super::rates;
-use super::run::{Context, Steps};
 use crate::manifest::schema::{DevicePolicy, Manifest};
 use crate::plan::control::{PREFIX, Setting, Version};
 use crate::plan::step::Action;

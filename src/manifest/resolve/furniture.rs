@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::context::{Context, Ids, Steps};
 use super::mounts::{Ground, Planned};
-use super::run::{Context, Ids, Steps};
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::{Mount, MountKind};
 use crate::plan::ids::{COUNT, UNMAPPED};

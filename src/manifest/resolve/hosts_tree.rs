@@ -5,9 +5,10 @@
 
 use std::path::Path;
 
+use super::context::{Context, Steps};
 use super::control_groups::Controls;
 use super::devices::is_default;
-use super::run::{self, Context, Run, Steps, shown_proc};
+use super::run::{self, Run, shown_proc};
 use super::{circumstances, identity, landlock, standard};
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::{DeviceName, Link, Manifest, MountKind, Network, Proc};

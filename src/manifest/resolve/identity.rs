@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 
 use super::accounts::Accounts;
+use super::context::{Context, Ids, Steps};
 use super::hosts_tree;
 use super::ids::{not_granted, out_of_range};
-use super::run::{Context, Ids, Steps};
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::Manifest;
 use crate::plan::IdMap;

@@ -3,8 +3,8 @@
 
 use nix::errno::Errno;
 
+use super::context::{Context, Steps};
 use super::mounts::Planned;
-use super::run::{Context, Steps};
 use super::standard;
 use crate::manifest::schema::{Network, Share};
 use crate::plan::landlock::{AccessSet, Beneath, NetworkSet, SCOPES_SINCE, ScopeSet};

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
+use super::context::{Context, Ids};
 use super::hosts_tree;
 use super::landlock;
-use super::run::{Context, Ids};
 use super::system_calls;
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::{Manifest, Network, Proc};

@@ -2,13 +2,14 @@
 
 use std::cell::OnceCell;
 
+use super::context::{Context, Ids, Steps};
 use super::devices::is_default;
 use super::filesystems::FileSystems;
 use super::ids;
 use super::network;
 use super::overlay;
 use super::proc::{self, Covers};
-use super::run::{Context, Ids, Steps, shown_proc, shown_sys};
+use super::run::{shown_proc, shown_sys};
 use super::shared::{self, Shown};
 use super::sockets;
 use super::sys;

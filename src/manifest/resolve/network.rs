@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::run::{Context, Ids, Steps};
+use super::context::{Context, Ids, Steps};
 use crate::manifest::finding::Finding;
 use crate::manifest::host_files::RESOLVER;
 use crate::manifest::schema::{Manifest, Network};

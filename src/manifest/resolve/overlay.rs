@@ -2,9 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+use super::context::{Context, Ids};
 use super::filesystems::FileSystems;
 use super::mounts::What;
-use super::run::{Context, Ids};
 use super::view::View;
 use crate::manifest::finding::Finding;
 use crate::plan::step::{IdSpace, TMPFS_SIZE, tmpfs_inodes};

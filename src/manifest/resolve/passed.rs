@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
-use super::run::Context;
+use super::context::Context;
 use super::standard;
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::Manifest;

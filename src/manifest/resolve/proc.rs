@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
-use super::run::{Context, Ids};
+use super::context::{Context, Ids};
 use crate::plan::JailPath;
 use crate::sys::fs;
 

@@ -1,119 +1,20 @@
 //! A manifest's run part as steps: which namespaces, which mounts, which rights. Every default of a run is here.
 
-use std::ffi::OsString;
-
 use super::accounts::Accounts;
-use super::command::DEFAULT_PATH;
+use super::context::{Context, Ids, Steps, or_default};
 use super::control_groups::Controls;
-use super::identity::{self, Identity};
+use super::environment::environment;
 use super::ids::{self, Granted};
 use super::mounts::{self, Planned};
-use super::proc::{self, Covers};
-use super::view::host_root;
 use super::{
-    circumstances, furniture, hosts_tree, landlock, layers, network, passed, standard, system_calls,
+    circumstances, furniture, hosts_tree, identity, landlock, layers, network, passed, proc, standard,
+    system_calls,
 };
 use crate::manifest::finding::Finding;
-use crate::manifest::links;
-use crate::manifest::schema::{Manifest, Proc, Program, ProgramType, Share, Sys};
-use crate::plan::ids::UNMAPPED;
-use crate::plan::step::{
-    Action, CEILINGS, Ceiling, IdSpace, Idmap, NOTIFY_DIRECTORY, Namespaces, Owner, RootMethod, SOCKET, Watch,
-};
+use crate::manifest::schema::{Manifest, Proc, ProgramType, Share, Sys};
+use crate::plan::step::{Action, CEILINGS, Ceiling, IdSpace, Namespaces, Owner, RootMethod, Watch};
 use crate::plan::{At, HostPath, IdMap, JailName, JailPath, Layer, LayerState, Origin, Phase, Span, Step};
-use crate::sys::descriptor::Descriptor;
 use crate::sys::host::Host;
-
-/// Everything the run part depends on.
-pub(super) struct Context<'a> {
-    /// The manifest.
-    pub(super) manifest: &'a Manifest,
-    /// The host.
-    pub(super) host: &'a Host,
-    /// Where the tree is.
-    pub(super) tree: &'a HostPath,
-    /// What ids inside are outside.
-    pub(super) ids: Ids,
-    /// The ids of [`Ids::Granted`].
-    pub(super) granted: Option<Granted>,
-    /// The users and groups known to the host, and those the manifest brings; none if it names none.
-    pub(super) accounts: &'a Accounts,
-    /// The program's ids.
-    pub(super) identity: Identity,
-    /// What is to be covered of a masked /proc; `None` if that is not wanted, or cannot be told.
-    pub(super) covers: Option<Covers>,
-    /// The sockets that a service manager has passed for the program.
-    pub(super) passed: Vec<Descriptor>,
-    /// The control groups for its limits.
-    pub(super) controls: Controls,
-}
-
-impl Context<'_> {
-    /// A source as the manifest means it, symbolic links followed: the kernel is told to follow none, so that none that is put there
-    /// later leads elsewhere. What is absent or out of reach stays as it is, for the run to say so; a link that leads nowhere, or where it must not since
-    /// somebody may have put it there for the jail, is an error.
-    pub(super) fn without_link(&self, source: &HostPath) -> Result<HostPath, links::Error> {
-        let is_link = || {
-            let found = self.host.path(source.as_path()).symlink_metadata();
-            found.is_ok_and(|found| found.is_symlink())
-        };
-        match host_root(self.host, self.manifest).real(source.as_path()) {
-            Ok(real) => Ok(HostPath::parse(real).unwrap_or_else(|_| source.clone())),
-            Err(error @ links::Error::Distrusted { .. }) => Err(error),
-            Err(error) if is_link() => Err(error),
-            Err(_) => Ok(source.clone()),
-        }
-    }
-
-    /// How owners on a single mount are translated, by the maps of one of the user namespaces, if there are any.
-    pub(super) fn translated(&self, space: IdSpace) -> Option<Idmap> {
-        matches!(self.ids, Ids::Range(_)).then_some(Idmap { space, below: false })
-    }
-
-    /// Who the program is outside.
-    pub(super) fn outside_uid(&self) -> u32 {
-        match self.ids {
-            Ids::Host => self.identity.uid,
-            Ids::One => self.host.uid,
-            Ids::Granted => {
-                let granted =
-                    self.granted.as_ref().and_then(|granted| granted.map.outside_user(self.identity.uid));
-                granted.unwrap_or(UNMAPPED)
-            }
-            Ids::Range(first) => first + self.identity.uid,
-        }
-    }
-
-    /// Whether the program has any right of the host's root.
-    pub(super) fn privileged(&self) -> bool {
-        let privileges = &self.manifest.privileges;
-        let named = !privileges.capabilities.is_empty() || !privileges.bounding.is_empty();
-        self.ids == Ids::Host && (self.identity.uid == 0 || named)
-    }
-
-    /// Whether the caller is the kernel's user 0, and lacks the capabilities to give other ids than that, as in many containers.
-    pub(super) fn is_hosts_root_with_one_id(&self) -> bool {
-        self.ids == Ids::One && self.host.uid == 0 && self.host.first_user_namespace
-    }
-
-    /// Whether no limit on a user's processes holds the program: none holds the kernel's user 0.
-    pub(super) fn has_no_limit_of_processes(&self) -> bool {
-        self.privileged() || self.is_hosts_root_with_one_id()
-    }
-}
-
-/// What the ids inside a jail are outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ids {
-    /// The same.
-    Host,
-    /// One user and one group, which are the caller's: an ordinary user has no more to give.
-    One,
-    /// The caller, who is root inside, and what the host grants to it: [`Context::granted`].
-    Granted,
-    /// As many as there are in [`IdMap::range`], from this one on.
-    Range(u32),
-}
 
 /// The tree that a program is to run in.
 #[derive(Clone, Copy, Debug)]
@@ -140,30 +41,6 @@ pub struct Run {
     pub layers: Vec<LayerState>,
     /// What the supervisor watches meanwhile.
     pub watch: Watch,
-}
-
-/// Steps in the making.
-#[derive(Default)]
-pub(super) struct Steps(pub(super) Vec<Step>);
-
-impl Steps {
-    /// One more step.
-    pub(super) fn push(&mut self, phase: Phase, action: Action, origin: &Origin) {
-        self.0.push(Step { action, phase, origin: origin.clone() });
-    }
-
-    /// One more step that nobody asked for.
-    fn unasked(&mut self, phase: Phase, action: Action, reason: &'static str) {
-        self.push(phase, action, &Origin::Default(reason));
-    }
-}
-
-/// The value somebody wrote, or the default with its reason.
-pub(super) fn or_default<T: Clone>(given: Option<&At<T>>, default: T, reason: &'static str) -> (T, Origin) {
-    match given {
-        Some(at) => (at.value.clone(), at.origin.clone()),
-        None => (default, Origin::Default(reason)),
-    }
 }
 
 /// What runs `command` in `tree`. `first_id` is asked for the first of the host's ids that the jail gets, if it gets any.
@@ -460,49 +337,6 @@ pub(super) fn execute_itself(
             Action::Execute { path: command.clone(), arguments, environment },
             &written.origin,
         );
-    }
-}
-
-/// The program's environment, from nothing: what every program expects, what the manifest passes, what it sets.
-fn environment(context: &Context<'_>) -> Vec<(OsString, OsString)> {
-    let program = &context.manifest.program;
-    let mut variables = std::collections::BTreeMap::<OsString, OsString>::new();
-    variables.insert("PATH".into(), DEFAULT_PATH.into());
-    variables.insert("HOME".into(), context.identity.home.clone());
-    for name in ["USER", "LOGNAME"] {
-        variables.insert(name.into(), context.identity.name.clone().into());
-    }
-    let passed = program.pass_environment.iter().map(|name| name.value.as_str());
-    let terminal = (!context.host.terminals().is_empty()).then_some("TERM");
-    for name in passed.chain(terminal) {
-        if let Some(value) = std::env::var_os(name) {
-            variables.insert(name.into(), value);
-        }
-    }
-    if program.notifies().is_some() {
-        variables.insert("NOTIFY_SOCKET".into(), format!("{NOTIFY_DIRECTORY}/{SOCKET}").into());
-        variables.extend(watchdog(program));
-    }
-    variables.extend(passed::environment(context));
-    for (name, value) in &program.environment {
-        variables.insert(name.into(), value.value.clone().into());
-    }
-    for name in &program.unset_environment {
-        variables.remove(std::ffi::OsStr::new(&name.value));
-    }
-    variables.into_iter().collect()
-}
-
-/// How often a service manager wants to hear that the program is well, see sd_watchdog_enabled(3): outside the supervisor is who is to
-/// say so, inside it is the program.
-fn watchdog(program: &Program) -> Vec<(OsString, OsString)> {
-    let is_ours = std::env::var("WATCHDOG_PID").map_or(true, |pid| pid == std::process::id().to_string());
-    let period = std::env::var("WATCHDOG_USEC").ok().filter(|_| is_ours);
-    match period.filter(|period| period.bytes().all(|byte| byte.is_ascii_digit())) {
-        Some(period) => [("WATCHDOG_USEC", period), ("WATCHDOG_PID", program.own_number().to_owned())]
-            .map(|(name, value)| (name.into(), value.into()))
-            .into(),
-        None => Vec::new(),
     }
 }
 

@@ -5,9 +5,9 @@
 use std::os::unix::fs::MetadataExt as _;
 
 use super::accounts::Accounts;
+use super::context::Context;
 use super::filesystems::FileSystems;
 use super::layers;
-use super::run::Context;
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::{Manifest, MountKind};
 use crate::plan::step::{IdSpace, Idmap};

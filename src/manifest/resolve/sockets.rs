@@ -4,7 +4,7 @@
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
-use super::run::Context;
+use super::context::Context;
 use crate::manifest::control_sockets;
 use crate::manifest::finding::Finding;
 use crate::manifest::links::Root;

@@ -21,9 +21,9 @@ use nix::fcntl::{OFlag, open, readlink};
 use nix::libc;
 use nix::sys::stat::{Mode, fstat};
 
+use super::context::{Context, Steps};
 use super::landlock;
 use super::network;
-use super::run::{Context, Steps};
 use crate::manifest::finding::Finding;
 use crate::plan::landlock::NETWORK_SINCE;
 use crate::plan::step::{Action, MountFlags, Reopen};

@@ -3,8 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+use super::context::Context;
 use super::proc::{self, Covers};
-use super::run::Context;
 use crate::plan::JailPath;
 
 /// What stays as it is, a directory a line: processors, memory and clocks (C libraries and runtimes count processors here), the

@@ -1,6 +1,6 @@
 //! Which system calls the program may make: the manifest's words as a filter, and where in the run it is installed.
 
-use super::run::Context;
+use super::context::Context;
 use super::{circumstances, command, hosts_tree, identity};
 use crate::manifest::finding::Finding;
 use crate::manifest::libs::Machine;
