@@ -5,6 +5,8 @@
 //! that is set up. A group that nobody has locked belongs to a supervisor that was killed: [`sweep`] removes those, and the kernel
 //! keeps it from removing one that still has a process.
 
+mod sweep;
+
 use std::cell::{Cell, RefCell};
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -16,9 +18,12 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::mkdir;
 
+pub use self::sweep::sweep;
+pub(super) use self::sweep::swept;
+use self::sweep::{Swept, sweep_one};
 use super::child::write_to;
 use super::groups::is_named;
-use crate::plan::control::{Control, ControlGroup, LEAF, PREFIX, Version, usual_devices};
+use crate::plan::control::{Control, ControlGroup, LEAF, Version, usual_devices};
 use crate::plan::{Action, Step};
 use crate::sys::Error;
 use crate::sys::device_filter;
@@ -342,74 +347,10 @@ fn remove(path: &Path) -> Result<(), Errno> {
     Err(last)
 }
 
-/// What became of a group that may be nobody's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Swept {
-    /// It is gone.
-    Gone,
-    /// A supervisor has it locked.
-    InUse,
-    /// Nobody has, but something is still in it.
-    Busy,
-}
-
-/// Removes a group if nobody has it locked and no process is in it.
-fn sweep_one(path: &Path) -> Swept {
-    match directory(path).map(|directory| (try_lock(&directory, Lock::Exclusive), directory)) {
-        Err(Errno::ENOENT) => Swept::Gone,
-        Ok((Ok(()), _locked)) if std::fs::remove_dir(path).is_ok() => Swept::Gone,
-        Ok((Err(Errno::EWOULDBLOCK), _)) => Swept::InUse,
-        Ok((Ok(()), directory)) => {
-            // Of a jail whose supervisor was killed while it was stopped: it dies when it goes on.
-            thaw(&directory);
-            Swept::Busy
-        }
-        Ok(_) | Err(_) => Swept::Busy,
-    }
-}
-
-/// What a control group of systemd's is called at its end, see systemd.unit(5): it is made before a process is in it, and nobody locks it.
-const UNITS: [&str; 6] = [".service", ".scope", ".slice", ".socket", ".mount", ".swap"];
-
-/// Whether a group with such a name is one that a supervisor may have left, and not a unit's. A jail that is called like a unit has
-/// what is left of it removed by itself, see [`make`].
-fn is_ours(name: &str, prefix: &str) -> bool {
-    name.starts_with(prefix) && !UNITS.iter().any(|unit| name.ends_with(unit))
-}
-
-/// Removes what killed supervisors have left of the groups whose names begin like this one's; whether nothing is left of them.
-fn sweep_named(path: &Path) -> bool {
-    let (Some(parent), Some(prefix)) = (path.parent(), path.file_name().and_then(|name| name.to_str()))
-    else {
-        return true;
-    };
-    let mut is_clean = true;
-    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
-        let is_it = entry.file_name().to_str().is_some_and(|name| is_ours(name, prefix));
-        if prefix.starts_with(PREFIX) && is_it && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            is_clean &= sweep_one(&entry.path()) != Swept::Busy;
-        }
-    }
-    is_clean
-}
-
 /// The groups that a name of a group may mean: it, and those that have got a number behind.
 pub(super) fn named(path: &Path) -> Vec<PathBuf> {
     let entries = path.parent().and_then(|parent| std::fs::read_dir(parent).ok()).into_iter().flatten();
     entries.flatten().map(|entry| entry.path()).filter(|found| is_named(found, path)).collect()
-}
-
-/// Removes what a supervisor that was killed has left of these groups; whether nothing is left. They may have got numbers.
-pub(super) fn swept(paths: &[PathBuf]) -> bool {
-    // Each of them, whatever becomes of another.
-    paths.iter().filter(|path| !sweep_named(path)).count() == 0
-}
-
-/// Removes what killed supervisors have left where a plan is to make groups; nothing is looked at if it makes none.
-pub fn sweep(steps: &[Step]) {
-    for path in paths(steps) {
-        sweep_named(&path.with_file_name(PREFIX));
-    }
 }
 
 /// The groups that a plan makes, by the names they have if no other jail has them.
@@ -484,21 +425,6 @@ fn counted(text: &str, word: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_units_group_is_nobodys_to_sweep() {
-        for (name, prefix, expected) in [
-            ("stockade-web", PREFIX, true),
-            ("stockade-web-2", "stockade-web", true),
-            ("stockade-web.service", PREFIX, false),
-            ("stockade-web.service", "stockade-web", false),
-            ("stockade-run-7.scope", PREFIX, false),
-            ("stockade-web.services", PREFIX, true),
-            ("web.service", PREFIX, false),
-        ] {
-            assert_eq!(is_ours(name, prefix), expected, "{name}");
-        }
-    }
 
     #[test]
     fn a_counter_is_the_number_after_its_word() {
