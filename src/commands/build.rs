@@ -14,7 +14,7 @@ use crate::manifest::resolve::tree::TreeSteps;
 use crate::manifest::{Request, lookup};
 use crate::plan::JailName;
 use crate::report::amount;
-use crate::report::diagnostic::{Diagnostic, Severity, Style};
+use crate::report::diagnostic::{Diagnostic, Style};
 use crate::report::rows::{self, Row};
 use crate::tree::{self, Built, Change, ChangeKind, Distrust, Generation, Record, Store};
 
@@ -311,6 +311,6 @@ pub(super) fn announce(jail: &Jail, built: &Built, warnings: &[Finding]) {
 
 /// Something of an older tree that is still there.
 fn left(error: &tree::Error) -> Diagnostic {
-    let left = Diagnostic::error("something of an older tree is left, and tried again by the next build");
-    Diagnostic { severity: Severity::Warning, hint: error.hint(), ..left.why(error.to_string()) }
+    let left = Diagnostic::warning("something of an older tree is left, and tried again by the next build");
+    Diagnostic { hint: error.hint(), ..left.why(error.to_string()) }
 }

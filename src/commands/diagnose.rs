@@ -13,7 +13,7 @@ use crate::manifest::edit::{self, Line, Place};
 use crate::manifest::learn::{Facts, Lack, is_powerful, lacks};
 use crate::manifest::resolve::system_calls;
 use crate::manifest::{Loaded, Request};
-use crate::report::diagnostic::{Diagnostic, Severity};
+use crate::report::diagnostic::Diagnostic;
 use crate::report::lacks::{self as report, Given, Lacking};
 use crate::trace::Command;
 
@@ -145,13 +145,13 @@ fn apply(loaded: &Loaded, lacks: &[Lack]) -> Result<()> {
     let (text, left) = edit::add(&text, &lines);
     write_edited(path, text)?;
     let left = left.into_iter().map(|left| {
-        let warning = Diagnostic::error(format!("`{}` has no place in the manifest", left.line.told()));
-        Diagnostic { severity: Severity::Warning, ..warning }.why(left.because).hint("write it in yourself")
+        let warning = Diagnostic::warning(format!("`{}` has no place in the manifest", left.line.told()));
+        warning.why(left.because).hint("write it in yourself")
     });
     let withheld = withheld.iter().map(|line| {
-        let warning = Diagnostic::error(format!("`{}` is not written unasked", line.told()));
+        let warning = Diagnostic::warning(format!("`{}` is not written unasked", line.told()));
         let hint = "write it in yourself, if the program is to be trusted with that";
-        Diagnostic { severity: Severity::Warning, ..warning }.why("it has power over the host").hint(hint)
+        warning.why("it has power over the host").hint(hint)
     });
     error::eprint_all(&left.chain(withheld).collect::<Vec<_>>(), &path.display().to_string());
     Ok(())

@@ -26,7 +26,7 @@ use crate::manifest::resolve::standard;
 use crate::manifest::schema::ProgramType;
 use crate::plan::step::{Action, Interrupt};
 use crate::plan::{At, HostPath, Origin, Step};
-use crate::report::diagnostic::{Diagnostic, Severity};
+use crate::report::diagnostic::Diagnostic;
 use crate::report::run::{self as report, Course, Ended, Used};
 use crate::sys;
 use crate::sys::{memory, probe};
@@ -223,9 +223,9 @@ impl Waiting<'_> {
 pub(super) fn manager() -> Option<Manager> {
     Manager::of_environment()?
         .map_err(|error| {
-            let failed = Diagnostic::error("the service manager cannot be told that the program has started");
             let failed =
-                Diagnostic { severity: Severity::Warning, ..failed }.why(format!("NOTIFY_SOCKET: {error}"));
+                Diagnostic::warning("the service manager cannot be told that the program has started");
+            let failed = failed.why(format!("NOTIFY_SOCKET: {error}"));
             error::eprint_all(&[failed.hint("`NotifyAccess=none`, or `Type=exec`, goes without")], "");
         })
         .ok()
@@ -303,11 +303,11 @@ fn run_in(jail: &Jail, tree: &HostPath, waiting: &Waiting<'_>, course: &mut Cour
         return Err(not_written(unwritten));
     }
     if let Some(said) = program.lost_connection() {
-        let lost = Diagnostic::error(format!(
+        let lost = Diagnostic::warning(format!(
             "pasta ended before jail `{}` did, and its network with it",
             jail.name
         ));
-        error::eprint_all(&[Diagnostic { severity: Severity::Warning, ..lost }.why(said)], "");
+        error::eprint_all(&[lost.why(said)], "");
     }
     if let Ok(end) = result {
         explain_loader(end, jail, &plan.steps, tree, &command);
@@ -367,11 +367,11 @@ fn used(wall: Duration, peaks: Peaks) -> Used {
 fn record(file: &PidFile, pid: i32) -> std::result::Result<(), Unwritten> {
     match file.write(pid) {
         Err(Unwritten { error, .. }) if file.is_written() => {
-            let failed = Diagnostic::error(format!(
+            let failed = Diagnostic::warning(format!(
                 "`{}` still has the number of a process that the program was",
                 file.path().display()
             ));
-            let failed = Diagnostic { severity: Severity::Warning, ..failed }.why(error.to_string());
+            let failed = failed.why(error.to_string());
             error::eprint_all(&[failed.hint(format!("it is {pid} now, as `stockade list` says"))], "");
             Ok(())
         }

@@ -120,6 +120,11 @@ impl Diagnostic {
         Self { severity: Severity::Error, message: message.into(), origin: None, why: Vec::new(), hint: None }
     }
 
+    /// A warning about nothing in a manifest.
+    pub fn warning(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(message) }
+    }
+
     /// The same with one more fact.
     #[must_use]
     pub fn why(mut self, why: impl Into<String>) -> Self {
