@@ -158,6 +158,22 @@ pub struct Files {
     pub optional: bool,
 }
 
+impl Files {
+    /// An entry that says nothing but a path.
+    pub fn at(path: HostPath) -> Self {
+        Self {
+            path,
+            target: None,
+            exclude: Vec::new(),
+            owner: None,
+            group: None,
+            mode: None,
+            keep: Keep::default(),
+            optional: false,
+        }
+    }
+}
+
 /// One entry of `directories`: a path, or a table.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Directory {

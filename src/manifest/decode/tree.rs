@@ -73,16 +73,7 @@ fn program(table: &mut Cursor) -> Option<ProgramFile> {
 
 /// `files = ["/etc/ssl"]`
 fn plain_files(node: &Node) -> Read<Files> {
-    read::host_path(node).map(|path| Files {
-        path,
-        target: None,
-        exclude: Vec::new(),
-        owner: None,
-        group: None,
-        mode: None,
-        keep: Keep::default(),
-        optional: false,
-    })
+    read::host_path(node).map(Files::at)
 }
 
 /// `files = [{ path = "/etc/ssl", exclude = ["private"] }]`

@@ -11,7 +11,7 @@ use super::run::{Run, Tree, run_steps};
 use super::tree::{Nodes, TreeSteps, tree_steps};
 use crate::manifest::finding::Finding;
 use crate::manifest::schema::{Files, Manifest};
-use crate::plan::step::{Action, Keep, Owner};
+use crate::plan::step::{Action, Owner};
 use crate::plan::{At, HostPath, JailName, JailPath, Origin, Place, Source, Step, order};
 use crate::sys::descriptor::Descriptor;
 use crate::sys::host::Host;
@@ -119,19 +119,7 @@ impl Scene {
 
     /// An entry of `files` with nothing but a path.
     pub(super) fn files(&self, line: u32, path: &str) -> At<Files> {
-        self.at(
-            line,
-            Files {
-                path: HostPath::parse(path).unwrap(),
-                target: None,
-                exclude: Vec::new(),
-                owner: None,
-                group: None,
-                mode: None,
-                keep: Keep::default(),
-                optional: false,
-            },
-        )
+        self.at(line, Files::at(HostPath::parse(path).unwrap()))
     }
 
     pub(super) fn resolve(&self, manifest: &Manifest) -> Result<TreeSteps, Vec<Finding>> {
