@@ -65,7 +65,7 @@ pub(super) fn of_helper(steps: &[Step], number: usize, said: &str, jail: &str) -
     vec![finding.why(format!("{who}, step {number} of {}: {said}", steps.len())).hint(hint)]
 }
 
-/// The call and the reason in words; a difference found by reading back is no call.
+/// The call and the reason in words; a difference found by reading back is no call, nor is a process that was killed.
 fn cause(step: &Step, error: sys::Error) -> String {
     match step.action {
         Action::Verify { .. } if error.call == "working directory" => {
@@ -78,6 +78,9 @@ fn cause(step: &Step, error: sys::Error) -> String {
         }
         Action::FilterSystemCalls { .. } if error.call.contains(' ') => {
             "the kernel took the filter, but does not run it".into()
+        }
+        Action::MakeUserNamespace { .. } if error.call.contains(' ') => {
+            "the process that makes it was killed before it was done".into()
         }
         _ => error.to_string(),
     }

@@ -185,6 +185,9 @@ pub fn is_report(message: &[u8]) -> bool {
 /// What is found different when covers are not there.
 pub(super) const COVERS: &str = "covers of /proc or /sys";
 
+/// In place of a call's name: who made a user namespace was killed.
+pub(super) const MAKER_KILLED: &str = "killed process";
+
 /// Sent in place of a call's name when a filter has been installed and is not there.
 pub(super) const FILTER_DIFFERS: &str = "system call filter";
 

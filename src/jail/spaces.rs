@@ -17,6 +17,7 @@ use nix::libc;
 use nix::sys::stat::fstatat;
 
 use super::child;
+use super::report::MAKER_KILLED;
 use crate::plan::step::IdSpace;
 use crate::sys::{Error, creds, network, process};
 
@@ -67,7 +68,8 @@ struct Left {
     /// Its directory of /proc.
     process: Cell<Option<OwnedFd>>,
     network: Cell<Option<OwnedFd>>,
-    failed: Cell<Option<Error>>,
+    /// How it went; none if it was killed before it was done.
+    done: Cell<Option<Result<(), Error>>>,
 }
 
 /// Makes a user namespace and puts its descriptor, and that of its network, where the jail's first process finds them.
@@ -77,12 +79,9 @@ pub(super) fn make(wanted: &NewSpace, spaces: &Spaces) -> Result<(), Error> {
     }
     let left = Left::default();
     let network = if wanted.network { libc::CLONE_NEWNET } else { 0 };
-    let hold = || match hold(wanted, &left) {
-        Ok(()) => 0,
-        Err(error) => {
-            left.failed.set(Some(error));
-            1
-        }
+    let hold = || {
+        left.done.set(Some(hold(wanted, &left)));
+        0
     };
     let holder = process::spawn_in(libc::CLONE_NEWUSER | network, &hold).map_err(Error::of("clone"))?;
     let taken = take_hold(wanted, &left, spaces);
@@ -102,9 +101,7 @@ fn hold(wanted: &NewSpace, left: &Left) -> Result<(), Error> {
 
 /// By the supervisor: the maps are written, and the descriptors kept.
 fn take_hold(wanted: &NewSpace, left: &Left, spaces: &Spaces) -> Result<(), Error> {
-    if let Some(error) = left.failed.take() {
-        return Err(error);
-    }
+    left.done.take().unwrap_or(Err(Error { call: MAKER_KILLED, errno: Errno::ESRCH }))?;
     for (name, lines) in &wanted.maps {
         child::write_to(&below(left, name, OFlag::O_WRONLY)?, lines)?;
     }

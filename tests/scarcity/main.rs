@@ -164,6 +164,41 @@ fn a_kernel_without_a_newer_call_is_coped_with_or_named() {
     }
 }
 
+/// As root on the host itself, not in a container: whose jails have user namespaces that are made before.
+fn is_root_of_the_host() -> bool {
+    let host = stockade::sys::host::Host::current(Path::new("/"));
+    let is_it = host.is_root() && host.first_user_namespace;
+    if !is_it {
+        println!("SKIP: needs root of the host");
+    }
+    is_it
+}
+
+#[test]
+fn a_user_namespace_whose_maker_was_killed_is_none() {
+    if !is_root_of_the_host() || !needs(Need::Program("strace")) {
+        return;
+    }
+    let jail = Scarce::new("maker");
+    jail.build();
+    // By its last call, which would keep the jail from making more of them.
+    let file = "/proc/sys/user/max_user_namespaces";
+    let killed = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", file, "-e", "inject=write:signal=SIGKILL"];
+    let output = jail.command(&killed, "run", &[]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref()),
+        (Some(125), ""),
+        "{told}"
+    );
+    let (first, rest) = told.split_once('\n').unwrap();
+    assert_eq!(first, "error: cannot make a user namespace in jail `scarce`");
+    assert!(
+        rest.starts_with("  why: the process that makes it was killed before it was done, step "),
+        "{told}"
+    );
+}
+
 #[test]
 fn what_keeps_a_jail_out_of_the_background_is_named() {
     if !needs(Need::UserNamespaces) {
@@ -186,9 +221,7 @@ fn what_keeps_a_jail_out_of_the_background_is_named() {
 
 #[test]
 fn root_that_is_told_nothing_of_itself_is_not_root_inside() {
-    let host = stockade::sys::host::Host::current(Path::new("/"));
-    if !host.is_root() || !host.first_user_namespace {
-        println!("SKIP: needs root of the host");
+    if !is_root_of_the_host() {
         return;
     }
     let jail = Scarce::new("capget");
