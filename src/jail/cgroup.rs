@@ -2,7 +2,7 @@
 //! has ended. Version 1 and 2 of cgroups(7) differ in the names of files and in what is counted; what is done is the same.
 //!
 //! The directory of each group is locked, see flock(2), through a descriptor that is open in the supervisor and in PID 1 until
-//! that is set up. A group that nobody has locked belongs to a supervisor that was killed: [`sweep`] removes those, and the kernel
+//! that is set up. A group that nobody has locked belongs to a supervisor that was killed: [`sweep()`] removes those, and the kernel
 //! keeps it from removing one that still has a process.
 
 mod sweep;

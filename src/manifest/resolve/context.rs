@@ -102,7 +102,7 @@ pub(super) enum Ids {
     One,
     /// The caller, who is root inside, and what the host grants to it: [`Context::granted`].
     Granted,
-    /// As many as there are in [`IdMap::range`], from this one on.
+    /// As many as there are in [`crate::plan::IdMap::range`], from this one on.
     Range(u32),
 }
 
