@@ -100,6 +100,34 @@ fn a_tree_that_is_not_as_it_was_built_fails_although_the_client_is_content() {
 }
 
 #[test]
+fn what_a_hostile_program_says_does_not_fill_the_memory_of_who_tests_it() {
+    let dir = Dir::new("flood");
+    let manifest = "[program]\ncommand = [\"/bin/sh\", \"-c\", \"yes | head -c 500000000; echo end\"]\n[tree]\n\
+                    programs = [\"/bin/sh\", \"/usr/bin/yes\", \"/usr/bin/head\"]\n[test]\ntimeout = \"5min\"\n";
+    dir.write("begins.toml", format!("{manifest}expect = \"y\\ny\"\n"));
+    dir.write("ends.toml", format!("{manifest}expect = \"end\"\n"));
+    // With less memory than that.
+    let tested = |name: &str| {
+        let told = dir.stockade([]);
+        let script = "ulimit -v 300000 && exec \"$0\" test \"$1\"";
+        let mut inner = std::process::Command::new("sh");
+        inner.args(["-c", script]).arg(common::binary()).arg(name).current_dir(dir.path());
+        inner.envs(told.inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        common::Command { inner }.output()
+    };
+    let output = tested("./begins.toml");
+    assert_eq!(
+        (lines(&output), output.stderr.as_str(), output.code),
+        (vec!["test begins ... ok".to_owned()], "", Some(0))
+    );
+    let output = tested("./ends.toml");
+    assert_eq!((output.stdout.as_str(), output.code), ("test ./ends.toml ... FAILED\n", Some(1)));
+    let said =
+        "  why: \"end\" is not in the output\n  why: only the first 16 MiB of the output are looked at\n";
+    assert!(output.stderr.contains(said), "{}", output.stderr);
+}
+
+#[test]
 fn jails_that_change_users_by_themselves_are_for_root() {
     use std::os::unix::fs::MetadataExt as _;
     if fs::metadata("/proc/self").unwrap().uid() == 0 {

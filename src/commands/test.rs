@@ -4,6 +4,7 @@ use std::io::{PipeReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nix::libc;
@@ -26,6 +27,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 const GRACE: Duration = Duration::from_secs(10);
 /// How long a client that was asked shortly before the end may still take; how long what was said is read when who said it has ended.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
+/// How much of what somebody says is looked at, in bytes: the memory of this process is not theirs to fill.
+const LISTENED: usize = 16 << 20;
 
 /// Tests a jail in its current tree, which is there.
 pub(super) fn test(jail: &Jail, request: &Request) -> Result<()> {
@@ -260,34 +263,39 @@ impl Drop for Running {
 }
 
 /// What comes from a pipe, read as it comes, so that nobody waits for room in it.
-struct Output(Receiver<Vec<u8>>);
+struct Output {
+    said: Arc<Mutex<Vec<u8>>>,
+    /// Nothing ever comes of it: it is closed with the pipe.
+    end: Receiver<()>,
+}
 
 impl Output {
     fn of(mut pipe: PipeReader) -> Self {
-        let (sender, receiver) = mpsc::channel();
+        let (sender, end) = mpsc::channel();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&said);
         std::thread::spawn(move || {
+            let _open = sender;
             let mut piece = [0; 4096];
-            // What was read before an error is what there is to show.
-            while let Ok(length @ 1..) = pipe.read(&mut piece) {
-                if sender.send(piece[..length].to_owned()).is_err() {
-                    break;
-                }
+            // What was read before an error is what there is to show. What is more than is kept is read all the same.
+            while let Ok(length @ 1..) = pipe.read(&mut piece)
+                && Arc::strong_count(&kept) > 1
+                && let Ok(mut kept) = kept.lock()
+            {
+                let room = LISTENED.saturating_sub(kept.len());
+                kept.extend_from_slice(&piece[..length.min(room)]);
             }
         });
-        Self(receiver)
+        Self { said, end }
     }
 
     /// Everything that was said by one who has ended. What it has put into the background may have the pipe open for ever: not more than
     /// a while is waited for its end.
     fn collect(&self) -> Vec<u8> {
-        let until = Instant::now() + LAST_CHANCE;
-        let mut said = Vec::new();
-        while let Some(left) = until.checked_duration_since(Instant::now())
-            && let Ok(piece) = self.0.recv_timeout(left)
-        {
-            said.extend(piece);
+        match self.end.recv_timeout(LAST_CHANCE) {
+            Ok(()) | Err(_) => {}
         }
-        said
+        self.said.lock().map(|mut said| std::mem::take(&mut *said)).unwrap_or_default()
     }
 }
 
@@ -350,6 +358,9 @@ fn judge(status: ExitStatus, output: &[u8], test: &Test) -> std::result::Result<
             .filter(|part| !said_text.contains(*part))
             .map(|part| format!("{part:?} is not in the output")),
     );
+    if !why.is_empty() && output.len() >= LISTENED {
+        why.push("only the first 16 MiB of the output are looked at".into());
+    }
     if why.is_empty() {
         return Ok(());
     }
