@@ -34,6 +34,8 @@ pub struct Seen {
     pub unread: BTreeMap<&'static str, Moment>,
     /// What it lacked; only of a program in a jail.
     pub lacked: Lacked,
+    /// Whether there was more of all this than is kept.
+    pub is_cut: bool,
 }
 
 /// What a program in a jail lacked. Of that, the calls that the jail's filter refused are [`Seen::calls`].

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::prepare::Result;
-use crate::error::{Failure, exit};
+use crate::error::{self, Failure, exit};
 use crate::report::diagnostic::Diagnostic;
 use crate::seen::Seen;
 use crate::sys::process;
@@ -75,6 +75,9 @@ pub(super) fn watch(command: &Command, probe: Option<&str>, duration: Option<Dur
         status => status.and_then(|status| status.code()),
     };
     let seen = tracer.finish().map_err(|error| cannot(&error))?;
+    if seen.is_cut {
+        error::note("it used more paths, addresses and calls than are kept: what came last is not told");
+    }
     Ok(Watched { seen, forking, status, stopped, passed: probing.passed })
 }
 

@@ -161,7 +161,8 @@ impl Watch {
     }
 
     fn socket_seen(&mut self, made: &Made, socket: Socket) {
-        if !self.record.seen.sockets.contains_key(&socket) {
+        let length = if let Socket::Abstract(name) = &socket { name.len() } else { 0 };
+        if !self.record.seen.sockets.contains_key(&socket) && self.record.has_room(length) {
             let doer = self.doer(made.thread, made.at);
             let moment = self.record.moment(&doer);
             self.record.seen.sockets.insert(socket, moment);

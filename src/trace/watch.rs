@@ -253,7 +253,7 @@ impl Watch {
 
     /// A call that not every profile lets in.
     fn note(&mut self, made: &Made, call: Call) {
-        if !self.record.seen.calls.contains_key(&call) {
+        if !self.record.seen.calls.contains_key(&call) && self.record.has_room(0) {
             let doer = self.doer(made.thread, made.at);
             let moment = self.record.moment(&doer);
             self.record.seen.calls.insert(call, moment);
