@@ -131,6 +131,25 @@ fn a_report_goes_to_a_descriptor_by_its_link() {
     assert_eq!(report["exit_code"], 0);
 }
 
+/// JSON may have in its strings what a terminal obeys: all but the first 32 of the control characters, and marks of direction.
+#[test]
+fn no_json_moves_a_cursor_or_turns_a_line_around() {
+    let directory = common::Dir::new("json");
+    let text = "a\u{9b}31m\u{202e}b";
+    directory
+        .write("told.toml", format!("[program]\ncommand = [\"/bin/true\", \"{text}\"]\n\"{text}\" = 1\n"));
+    let found = directory.stockade(["check", "--json", "./told.toml"]).output();
+    let right = format!("summary = \"{text}\"\n[program]\ncommand = [\"/bin/true\", \"{text}\"]\n");
+    directory.write("right.toml", right);
+    let planned = directory.stockade(["plan", "--json", "./right.toml"]).output();
+    for output in [found, planned] {
+        assert!(!output.stdout.contains(['\u{9b}', '\u{202e}']), "{output:?}");
+        assert!(output.stdout.contains("\\u009b31m\\u202e"), "{output:?}");
+        let value: Value = serde_json::from_str(&output.stdout).expect(&output.stdout);
+        assert!(value.to_string().contains(text), "{value}");
+    }
+}
+
 #[test]
 fn doctor_finds_this_machine_fit() {
     if !needs(Need::UserNamespaces) {

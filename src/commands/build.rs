@@ -15,6 +15,7 @@ use crate::manifest::{Request, lookup};
 use crate::plan::JailName;
 use crate::report::amount;
 use crate::report::diagnostic::{Diagnostic, Style};
+use crate::report::printed;
 use crate::report::rows::{self, Row};
 use crate::tree::{self, Built, Change, ChangeKind, Distrust, Generation, Record, Store};
 
@@ -58,7 +59,7 @@ fn named_so(name: &JailName, jail: Jail) -> Result<Jail> {
 
 /// Prints JSON.
 fn print(value: &Value) -> u8 {
-    error::print(&format!("{value:#}\n"))
+    error::print(&printed::json(value))
 }
 
 /// Every jail of the state directory, with what was asked for, to be asked for again.

@@ -15,6 +15,7 @@ use crate::manifest::resolve::system_calls;
 use crate::manifest::{Loaded, Request};
 use crate::report::diagnostic::Diagnostic;
 use crate::report::lacks::{self as report, Given, Lacking};
+use crate::report::printed;
 use crate::trace::Command;
 
 /// Runs it, and tells.
@@ -22,7 +23,7 @@ pub(super) fn diagnose(options: &cli::Diagnose, request: &Request) -> Result<u8>
     let duration = options.duration.as_deref().map(span).transpose()?;
     let jail = Jail::load(request).map_err(|failure| failure.code(exit::FAILED))?;
     let lacks = lacking(&jail, request, None, duration)?;
-    let text = if options.json { format!("{:#}\n", as_json(&jail, &lacks)) } else { told(&jail, &lacks) };
+    let text = if options.json { printed::json(&as_json(&jail, &lacks)) } else { told(&jail, &lacks) };
     let printed = error::print(&text);
     if lacks.is_empty() {
         return Ok(printed);

@@ -13,6 +13,7 @@ use crate::error::{self, exit};
 use crate::manifest::resolve::{control_groups, ids, network};
 use crate::plan::calls;
 use crate::report::doctor::{self as report, Check, State};
+use crate::report::printed;
 use crate::sys::host::Host;
 use crate::sys::{creds, describe, probe};
 use crate::tree::{self, Store};
@@ -20,8 +21,7 @@ use crate::tree::{self, Store};
 /// Looks at everything, prints it; exit code 1 if a jail of defaults cannot run here.
 pub(super) fn doctor(options: &Doctor) -> u8 {
     let checks = checks();
-    let text =
-        if options.json { format!("{:#}\n", report::json(&checks)) } else { report::text(&checks, 100) };
+    let text = if options.json { printed::json(&report::json(&checks)) } else { report::text(&checks, 100) };
     let printed = error::print(&text);
     if checks.iter().any(Check::prevents) { exit::FINDING } else { printed }
 }

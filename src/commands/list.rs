@@ -7,6 +7,7 @@ use crate::error;
 use crate::jail::records::Elsewhere;
 use crate::jail::running::{Processes, Running, Selector, State};
 use crate::report::list::{self, Row};
+use crate::report::printed;
 
 /// Lists them all, or those that are named; 1 if one of those does not run.
 pub(super) fn list(options: &cli::List) -> Result<u8> {
@@ -22,7 +23,7 @@ pub(super) fn list(options: &cli::List) -> Result<u8> {
     let rows: Vec<Row> =
         here.chain(runs.elsewhere.iter().filter(is_meant_elsewhere).map(row_elsewhere)).collect();
     let text = if options.json {
-        format!("{:#}\n", list::json(&rows))
+        printed::json(&list::json(&rows))
     } else if options.names {
         list::names(&rows).iter().flat_map(|name| [name, "\n"]).collect()
     } else {

@@ -18,6 +18,7 @@ use crate::manifest::resolve::accounts::Accounts;
 use crate::manifest::{self, OfOptions, Unusable};
 use crate::plan::Account;
 use crate::report::diagnostic::Diagnostic;
+use crate::report::printed;
 use crate::report::run::{self as report, Course};
 use crate::sys;
 
@@ -56,7 +57,7 @@ pub(super) fn once(options: &Once) -> Result<u8> {
         error::note(&format!("once: {}", course.line()));
     }
     if let Some((path, mut file)) = report {
-        let text = format!("{:#}\n", report::json(&jail.name, &course, code));
+        let text = printed::json(&report::json(&jail.name, &course, code));
         file.write_all(text.as_bytes()).map_err(|error| report_file::not_written(path, &error))?;
     }
     run::end_if_interrupted(course.interrupted);

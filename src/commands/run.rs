@@ -27,6 +27,7 @@ use crate::manifest::schema::ProgramType;
 use crate::plan::step::{Action, Interrupt};
 use crate::plan::{At, HostPath, Origin, Step};
 use crate::report::diagnostic::Diagnostic;
+use crate::report::printed;
 use crate::report::run::{self as report, Course, Ended, Used};
 use crate::sys;
 use crate::sys::{memory, probe};
@@ -100,7 +101,7 @@ fn reported(options: &cli::Run, request: &Request, background: Option<&Backgroun
     if let Some((path, mut file)) = report {
         let code = result.as_ref().map_or(exit::FAILED, |code| *code);
         let report = report::json(&jail.name, &course, code);
-        if let Err(error) = file.write_all(format!("{report:#}\n").as_bytes()) {
+        if let Err(error) = file.write_all(printed::json(&report).as_bytes()) {
             if let Err(failure) = result {
                 failure.report();
             }

@@ -11,6 +11,7 @@ use crate::cli;
 use crate::error;
 use crate::jail::running::Processes;
 use crate::report::list as names;
+use crate::report::printed;
 use crate::report::stats::{self, Row};
 use crate::sys::process;
 
@@ -33,8 +34,8 @@ pub(super) fn stats(options: &cli::Stats) -> Result<u8> {
             return Ok(0);
         }
         let text = match (options.json, options.watch) {
-            (true, true) => format!("{}\n", stats::json(&rows)),
-            (true, false) => format!("{:#}\n", stats::json(&rows)),
+            (true, true) => printed::harmless(&format!("{}\n", stats::json(&rows))),
+            (true, false) => printed::json(&stats::json(&rows)),
             (false, _) => format!("{}{}", if clears { CLEAR } else { "" }, stats::text(&rows)),
         };
         let code = error::print(&text).max(if all_there { 0 } else { error::exit::FINDING });

@@ -14,6 +14,7 @@ use crate::jail::running::Running;
 use crate::manifest::schema::MountKind;
 use crate::plan::JailName;
 use crate::report::diagnostic::{Diagnostic, Style};
+use crate::report::printed;
 use crate::report::rows::{self, Row};
 use crate::tree::record::Entry;
 use crate::tree::{
@@ -69,7 +70,7 @@ pub(super) fn verify(options: &cli::Verify) -> Result<u8> {
     }
     if options.json {
         let value = json!({ "format": 1, "jails": values });
-        code = code.max(error::print(&format!("{value:#}\n")));
+        code = code.max(error::print(&printed::json(&value)));
     }
     Ok(code)
 }

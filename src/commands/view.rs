@@ -108,7 +108,7 @@ pub(crate) fn plan(options: &Plan, request: &Request) -> Result<u8, Failure> {
         jail.loaded.warnings.iter().chain(&warnings).cloned().map(Diagnostic::from).collect();
     error::eprint_all(&warnings, &jail.loaded.path.display().to_string());
     let text = if options.json {
-        format!("{:#}\n", report::json::json(&plan))
+        report::printed::json(&report::json::json(&plan))
     } else {
         let colour = diagnostic::Style::for_stdout().has_colour();
         let text =

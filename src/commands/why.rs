@@ -18,6 +18,7 @@ use crate::manifest::{self, suggest};
 use crate::plan::quote::Escaped;
 use crate::report::diagnostic::Diagnostic;
 use crate::report::json::text as any_text;
+use crate::report::printed;
 use crate::tree::record::{Entry, Kind};
 use crate::tree::{self, Record, Store};
 
@@ -67,7 +68,7 @@ pub(super) fn why(options: &cli::Why) -> Result<u8> {
             "package": package,
             "reasons": tree.reasons(entry),
         });
-        return Ok(error::print(&format!("{value:#}\n")));
+        return Ok(error::print(&printed::json(&value)));
     }
     let mut lines = String::new();
     for link in links {

@@ -212,9 +212,8 @@ pub fn json(diagnostics: &[Diagnostic]) -> String {
         })
         .collect();
     // Strings and numbers only: there is nothing in it that cannot be written.
-    let mut text = serde_json::to_string_pretty(&array).unwrap_or_else(|_| "[]".into());
-    text.push('\n');
-    text
+    let text = serde_json::to_string_pretty(&array).unwrap_or_else(|_| "[]".into());
+    super::printed::harmless(&(text + "\n"))
 }
 
 /// Columns of a terminal an excerpt may take.

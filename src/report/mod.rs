@@ -11,6 +11,7 @@ pub mod lacks;
 mod layout;
 pub mod list;
 pub mod plan;
+pub mod printed;
 pub mod rows;
 pub mod run;
 pub mod stats;
