@@ -112,6 +112,7 @@ fn purpose(action: &Action) -> String {
         Action::MapIds { .. } => "map ids into the user namespace".into(),
         Action::GrantIds { .. } => "have the ids mapped that the host grants".into(),
         Action::ForbidUserNamespaces => "forbid further user namespaces".into(),
+        Action::LimitInotify => "limit handles of inotify".into(),
         Action::MakePrivate => "make the mounts private".into(),
         Action::NewSession => "begin a session".into(),
         Action::NewKeyring => "join a new session keyring".into(),
@@ -421,7 +422,10 @@ fn of_ids(action: &Action, error: sys::Error) -> Option<String> {
              sysctl(8), or say `user = false` under [namespaces]"
                 .into()
         }
-        (Action::ForbidUserNamespaces | Action::MakeUserNamespace { .. }, Errno::EROFS) => {
+        (
+            Action::ForbidUserNamespaces | Action::LimitInotify | Action::MakeUserNamespace { .. },
+            Errno::EROFS,
+        ) => {
             "/proc/sys is read-only here, as in a container: say `best_effort = [\"user_namespace\"]` under [privileges] (`once --best-effort user_namespace`) to go \
              on without this limit"
                 .into()

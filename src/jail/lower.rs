@@ -26,6 +26,17 @@ use crate::plan::system_calls::INIT_PROGRAM;
 use crate::plan::{Bound, Extent, HostPath, IdMap, JailPath, Phase, calls};
 use crate::sys::process::PointerArray;
 
+/// A limit of a user namespace: its file, and what is written to it.
+type Limit = (&'static str, &'static str);
+
+const FORBIDDEN: Limit = (calls::MAX_USER_NAMESPACES, "0");
+const WATCHED: Limit = (calls::MAX_INOTIFY_INSTANCES, calls::INOTIFY_INSTANCES);
+
+/// A limit as it is written by a step.
+fn limit_file(step: usize, (file, most): Limit) -> Result<(CString, Vec<u8>), super::Error> {
+    Ok((text(step, file)?, most.as_bytes().to_vec()))
+}
+
 impl Program {
     /// Lowers the run phases of a plan. Steps keep the index they have in `steps`, so that a failure can name its step.
     #[allow(clippy::too_many_lines, reason = "one arm for each action, each a line or a few")]
@@ -73,7 +84,6 @@ impl Program {
                     if step.phase != Phase::Parent {
                         return Err(super::Error::Misplaced { step: index });
                     }
-                    let limit = is_last.then_some(calls::MAX_USER_NAMESPACES);
                     Operation::MakeUserNamespace(NewSpace {
                         space: *space,
                         maps: map
@@ -82,7 +92,14 @@ impl Program {
                             .map(|(name, lines)| Ok((text(index, name)?, lines.into_bytes())))
                             .collect::<Result<_, super::Error>>()?,
                         network: *network,
-                        limit: limit.map(|path| text(index, path)).transpose()?,
+                        limits: if *is_last {
+                            [FORBIDDEN, WATCHED]
+                                .into_iter()
+                                .map(|limit| limit_file(index, limit))
+                                .collect::<Result<_, _>>()?
+                        } else {
+                            Vec::new()
+                        },
                         ceilings: ceilings
                             .iter()
                             .map(|Ceiling { resource, soft, hard }| {
@@ -152,9 +169,8 @@ impl Program {
                     program.grant = Some(grant::Wanted { mappers, ended: RefCell::default() });
                     Operation::GrantIds
                 }
-                Action::ForbidUserNamespaces => {
-                    Operation::WriteFiles(vec![(text(index, calls::MAX_USER_NAMESPACES)?, b"0".to_vec())])
-                }
+                Action::ForbidUserNamespaces => Operation::WriteFiles(vec![limit_file(index, FORBIDDEN)?]),
+                Action::LimitInotify => Operation::WriteFiles(vec![limit_file(index, WATCHED)?]),
                 Action::SetOomScore { adjustment } => Operation::WriteFiles(vec![(
                     c"/proc/self/oom_score_adj".into(),
                     adjustment.to_string().into_bytes(),

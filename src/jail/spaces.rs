@@ -56,8 +56,8 @@ pub(super) struct NewSpace {
     pub(super) maps: Vec<(CString, Vec<u8>)>,
     /// Whether a network namespace comes with it.
     pub(super) network: bool,
-    /// The file that says how many further user namespaces there may be, if none shall be.
-    pub(super) limit: Option<CString>,
+    /// Files with limits of the namespace, such as how many further ones there may be, and what is written to them.
+    pub(super) limits: Vec<(CString, Vec<u8>)>,
     /// Limits of this process that hold for the namespace as a whole: resource, soft and hard bound.
     pub(super) ceilings: Vec<(u32, u64, u64)>,
 }
@@ -96,7 +96,7 @@ fn hold(wanted: &NewSpace, left: &Left) -> Result<(), Error> {
         network::loopback_up()?;
         left.network.set(Some(below(left, c"ns/net", OFlag::O_RDONLY)?));
     }
-    wanted.limit.iter().try_for_each(|limit| child::write_file(limit, b"0"))
+    wanted.limits.iter().try_for_each(|(limit, most)| child::write_file(limit, most))
 }
 
 /// By the supervisor: the maps are written, and the descriptors kept.

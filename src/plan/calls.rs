@@ -12,7 +12,7 @@ use super::landlock::Beneath;
 use super::notation::{SIGNALS, mask, persona, text};
 use super::step::{Action, Reopen, RootMethod, SOCKET};
 use super::system_calls::INIT_PROGRAM;
-pub use sequences::{MAX_USER_NAMESPACES, place_of_cover};
+pub use sequences::{INOTIFY_INSTANCES, MAX_INOTIFY_INSTANCES, MAX_USER_NAMESPACES, place_of_cover};
 use sequences::{
     attach, capability_sets, clone_tree, close_others, cover, create_file_system, create_overlay, furnish,
     limit, loopback_up, make_control_group, make_user_namespace, past_last, set_filter, write,
@@ -72,6 +72,7 @@ impl Action {
                 .flatten()
                 .collect(),
             Self::ForbidUserNamespaces => write(MAX_USER_NAMESPACES, "0"),
+            Self::LimitInotify => write(MAX_INOTIFY_INSTANCES, INOTIFY_INSTANCES),
             Self::MakePrivate => vec![call("mount", "NULL, \"/\", NULL, MS_REC|MS_PRIVATE, NULL")],
             Self::NewSession => vec![call("setsid", "")],
             Self::NewKeyring => vec![call("keyctl", "KEYCTL_JOIN_SESSION_KEYRING, NULL")],

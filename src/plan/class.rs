@@ -22,8 +22,8 @@ pub enum Class {
     Inside,
     /// The id maps of a user namespace.
     IdMaps,
-    /// The end of further user namespaces.
-    NoMoreUserNamespaces,
+    /// Limits of the user namespace.
+    NamespaceLimits,
     /// What takes on an id, or needs one to own what it makes.
     Owning,
     /// Propagation made private.
@@ -195,7 +195,7 @@ const WIDER: [(Class, Classes); 6] = [
         Class::Opening,
         Classes::of(&[
             Class::IdMaps,
-            Class::NoMoreUserNamespaces,
+            Class::NamespaceLimits,
             Class::OomScore,
             Class::Standard,
             Class::Mounting,
@@ -268,7 +268,7 @@ impl Class {
             A::Clone { .. } => &[Self::Clone],
             A::EnterControlGroups { .. } | A::JoinControlGroups { .. } => &[Self::Joining],
             A::MapIds { .. } | A::GrantIds { .. } => &[Self::IdMaps],
-            A::ForbidUserNamespaces => &[Self::NoMoreUserNamespaces],
+            A::ForbidUserNamespaces | A::LimitInotify => &[Self::NamespaceLimits],
             A::MakePrivate => &[Self::Propagation],
             A::NewSession => &[Self::Session],
             A::NewKeyring => &[Self::Keyring],
@@ -349,7 +349,7 @@ impl Class {
             Self::Joined => "everything else inside",
             Self::Inside => "everything inside",
             Self::IdMaps => "the id maps",
-            Self::NoMoreUserNamespaces => "the end of further user namespaces",
+            Self::NamespaceLimits => "the limits of the user namespace",
             Self::Owning => "whatever takes an id",
             Self::Propagation => "private propagation",
             Self::Mounting => "the mount calls",

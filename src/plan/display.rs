@@ -58,6 +58,10 @@ impl fmt::Display for Action {
             Self::ForbidUserNamespaces => {
                 write!(f, "write(\"{}\", \"0\")", super::calls::MAX_USER_NAMESPACES)
             }
+            Self::LimitInotify => {
+                let (file, most) = (super::calls::MAX_INOTIFY_INSTANCES, super::calls::INOTIFY_INSTANCES);
+                write!(f, "write(\"{file}\", \"{most}\")")
+            }
             Self::MakePrivate => f.write_str("mount(\"/\", private, recursive)"),
             Self::NewSession => f.write_str("setsid()"),
             Self::NewKeyring => f.write_str("keyctl(KEYCTL_JOIN_SESSION_KEYRING)"),
@@ -343,6 +347,7 @@ mod tests {
             r#"write(setgroups "deny", uid_map "33 1000 1", gid_map "33 1000 1")"#,
             "newuidmap(0 1000 1, 1 100000 65536), newgidmap(0 1000 1, 1 100000 65536)",
             r#"write("/proc/sys/user/max_user_namespaces", "0")"#,
+            r#"write("/proc/sys/user/max_inotify_instances", "32")"#,
             "pasta(--no-map-gw)",
             r#"mount("/", private, recursive)"#,
             "setsid()",

@@ -61,6 +61,7 @@ impl Action {
             Self::MapIds { .. } => &enter::MAP_IDS,
             Self::GrantIds { .. } => &enter::GRANT_IDS,
             Self::ForbidUserNamespaces => &enter::FORBID_USER_NAMESPACES,
+            Self::LimitInotify => &enter::LIMIT_INOTIFY,
             Self::MakePrivate => &enter::MAKE_PRIVATE,
             Self::NewSession => &enter::NEW_SESSION,
             Self::NewKeyring => &enter::NEW_KEYRING,

@@ -48,14 +48,14 @@ pub const RULES: &[Rule] = &[
         "the supervisor opens /proc/PID/ns/net, which of a process with undumpable memory no ordinary user may (namespaces(7))",
     ),
     rule(
-        Class::NoMoreUserNamespaces,
+        Class::NamespaceLimits,
         Class::Root,
         "it is written through the host's /proc: the jail's is read-only, or there is none",
     ),
     rule(
-        Class::NoMoreUserNamespaces,
+        Class::NamespaceLimits,
         Class::Capabilities,
-        "lowering user.max_user_namespaces needs CAP_SYS_RESOURCE in the user namespace it is for",
+        "setting a limit in /proc/sys/user needs CAP_SYS_RESOURCE in the user namespace it is for",
     ),
     rule(
         Class::OomScore,

@@ -92,6 +92,7 @@ fn enter() -> Vec<Action> {
             programs: [host("/usr/bin/newuidmap"), host("/usr/bin/newgidmap")],
         },
         Action::ForbidUserNamespaces,
+        Action::LimitInotify,
         Action::ConnectNetwork { program: host("/usr/bin/pasta"), arguments: vec!["--no-map-gw".into()] },
         Action::MakePrivate,
         Action::NewSession,

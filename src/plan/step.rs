@@ -59,7 +59,8 @@ pub enum Action {
     /// Control groups of this name, one in each hierarchy, with their limits; nobody is in them yet.
     MakeControlGroups { name: String, groups: Vec<ControlGroup> },
     /// A user namespace, made by a process that ends at once, and kept by descriptor. With it, if wanted, a network namespace that
-    /// belongs to it, with `lo` up; `is_last` means that no user namespace can be made inside it.
+    /// belongs to it, with `lo` up; `is_last` means that no user namespace can be made inside it, and
+    /// that its handles of inotify are limited as by `LimitInotify`.
     MakeUserNamespace { space: IdSpace, map: IdMap, network: bool, is_last: bool, ceilings: Vec<Ceiling> },
     /// The new process with its namespaces.
     Clone { namespaces: Namespaces },
@@ -77,6 +78,8 @@ pub enum Action {
     GrantIds { map: IdMap, programs: [HostPath; 2] },
     /// No user namespace can be made inside this one.
     ForbidUserNamespaces,
+    /// Each user in this user namespace has so many handles of inotify(7) at most.
+    LimitInotify,
     /// No mount event goes to the host or comes from it.
     MakePrivate,
     /// A session of its own: the caller's terminal is not its controlling terminal.

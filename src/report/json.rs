@@ -187,6 +187,7 @@ fn action(action: &Action) -> Value {
             "programs": programs.iter().map(|path| text(path.as_path())).collect::<Vec<_>>(),
         }),
         Action::ForbidUserNamespaces => json!({ "kind": "forbid_user_namespaces" }),
+        Action::LimitInotify => json!({ "kind": "limit_inotify" }),
         Action::MakePrivate => json!({ "kind": "make_private" }),
         Action::NewSession => json!({ "kind": "new_session" }),
         Action::NewKeyring => json!({ "kind": "new_keyring" }),

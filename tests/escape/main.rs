@@ -323,7 +323,7 @@ ways_out! {
         file_of_tmp_executed file_of_tmp_mapped memory_file_executed memory_file_executed_by_path
     }
     resource {
-        fork_bomb tmp_bytes tmp_inodes shm_bytes memory_locked core_dumped crash_piped_to_the_host
+        fork_bomb tmp_bytes tmp_inodes shm_bytes memory_locked core_dumped crash_piped_to_the_host inotify_taken
     }
     ipc {
         abstract_socket abstract_datagram_socket abstract_sockets_listed loopback_service

@@ -69,6 +69,16 @@ static Verdict core_piped(NOTHING) {
     return limit.rlim_cur == 1 && limit.rlim_max == 1 ? contained("limit 1") : escaped("limit %ld:%ld", (long)limit.rlim_cur, (long)limit.rlim_max);
 }
 
+// Each counts also for whoever made the jail's user namespace, who may have 128 on the whole host.
+static Verdict inotify_taken(NOTHING) {
+    enum { SOME = 40 };
+    int made[SOME], count = 0;
+    while (count < SOME && (made[count] = inotify_init1(IN_CLOEXEC)) >= 0) count++;
+    int reason = errno;
+    for (int at = 0; at < count; at++) close(made[at]);
+    return count == SOME ? escaped("%d handles", count) : contained("%d handles, then %s", count, strerrorname_np(reason));
+}
+
 static const struct way resource_ways[] = {
     // No limit of getrlimit(2) on processes holds the host's root, of whose ids that jail is; a control group does, where one can
     // be made: see run_jail/control_groups.rs.
@@ -79,4 +89,6 @@ static const struct way resource_ways[] = {
     {"memory_locked", "mlock(2)", locked},
     {"core_dumped", "core(5)", core_dumped},
     {"crash_piped_to_the_host", "core(5): a piped core is not limited by 0", core_piped},
+    // Where there is no user namespace of the jail's own, nothing but the host's limit for its user holds it.
+    {"inotify_taken", "inotify(7), max_user_instances", inotify_taken, NULL, NULL, HOST_ROOT},
 };

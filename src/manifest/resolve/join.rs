@@ -33,6 +33,7 @@ pub fn join_steps(run: Run, host: &Host, groups: &[HostPath]) -> Result<Run, Fin
             | Action::MapIds { .. }
             | Action::GrantIds { .. }
             | Action::ForbidUserNamespaces
+            | Action::LimitInotify
             | Action::MakePrivate
             | Action::CloneRoot { .. }
             | Action::CloneTree { .. }

@@ -269,6 +269,11 @@ fn map_ids(context: &Context<'_>, steps: &mut Steps) {
             Action::ForbidUserNamespaces,
             "a user namespace made inside would give every capability in it",
         );
+        steps.unasked(
+            Phase::Enter,
+            Action::LimitInotify,
+            "what the jail has of them is missing to its caller",
+        );
     }
 }
 

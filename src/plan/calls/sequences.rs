@@ -15,6 +15,12 @@ use crate::plan::{IdMap, JailPath, capability};
 /// How many user namespaces may be made in the one that it is opened in, see namespaces(7).
 pub const MAX_USER_NAMESPACES: &str = "/proc/sys/user/max_user_namespaces";
 
+/// How many handles of inotify(7) each user of the user namespace that it is opened in may have.
+pub const MAX_INOTIFY_INSTANCES: &str = "/proc/sys/user/max_inotify_instances";
+
+/// So many are a jail's: a quarter of what the kernel allows each user of the host by default.
+pub const INOTIFY_INSTANCES: &str = "32";
+
 /// seccomp(2) with a program of this length.
 pub(super) fn set_filter(length: usize) -> Call {
     call("seccomp", format!("SECCOMP_SET_MODE_FILTER, 0, {{len={length}, filter=<program>}}"))
@@ -86,6 +92,7 @@ pub(super) fn make_user_namespace(
     }
     if is_last {
         calls.extend(write(MAX_USER_NAMESPACES, "0"));
+        calls.extend(write(MAX_INOTIFY_INSTANCES, INOTIFY_INSTANCES));
     }
     calls.push(call("exit_group", "0"));
     for (name, lines) in map.lines() {

@@ -22,7 +22,8 @@ pub(super) const ENTER_CONTROL_GROUPS: Text = Text {
 pub(super) const MAKE_USER_NAMESPACE: Text = Text {
     why: "The ids inside are to mean nothing outside: 65536 of them, 0 included, stand for as many that nobody on the host has. A process \
           that ends at once makes the user namespace, and with it the jail's network, so that capabilities inside count for that \
-          network; the limit on further user namespaces becomes 0. The supervisor writes the maps and keeps the descriptors.",
+          network; the limit on further user namespaces becomes 0, that on handles of inotify 32. The supervisor writes the maps and keeps \
+          the descriptors.",
     man: &["user_namespaces(7)", "subuid(5)", "network_namespaces(7)"],
     without: "User 0 inside is the host's root, with or without capabilities: every file of root's that is within reach, /proc/sys \
               among them, is its own, and a bug in the kernel or in the set-up is worth all of the host (CVE-2019-5736).",
@@ -59,6 +60,14 @@ pub(super) const FORBID_USER_NAMESPACES: Text = Text {
     man: &["namespaces(7)", "user_namespaces(7)"],
     without: "The program makes a user namespace of its own, is root in it with every capability, and from there reaches kernel \
               code that is meant for root alone: mounting file systems (CVE-2022-0185), packet filters (CVE-2022-32250).",
+};
+
+pub(super) const LIMIT_INOTIFY: Text = Text {
+    why: "Each handle of inotify that is made in a user namespace counts for whoever made that namespace as well, and a user of the host may \
+          have 128 (fs.inotify.max_user_instances). Inside there are 32 for each user.",
+    man: &["inotify(7)", "namespaces(7)"],
+    without: "The program takes all that the caller has left. Whatever else the caller runs then watches no file any more: of root's that is \
+              systemd, udev and every daemon that starts, which fail with \"Too many open files\".",
 };
 
 pub(super) const MAKE_PRIVATE: Text = Text {

@@ -80,6 +80,9 @@ pub(super) fn line(action: &Action) -> Option<String> {
             format!("{} && {}", line(users, &map.users), line(groups, &map.groups))
         }
         Action::ForbidUserNamespaces => "sysctl --write user.max_user_namespaces=0".into(),
+        Action::LimitInotify => {
+            format!("sysctl --write user.max_inotify_instances={}", crate::plan::calls::INOTIFY_INSTANCES)
+        }
         Action::MakePrivate => "mount --make-rprivate /".into(),
         Action::NewSession => "setsid --wait \u{2026}".into(),
         Action::NewKeyring => "keyctl session - \u{2026}".into(),
