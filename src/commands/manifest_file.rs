@@ -6,6 +6,9 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
+use nix::unistd::geteuid;
+
 use super::named_file;
 use super::prepare::Result;
 use crate::error::Failure;
@@ -34,15 +37,43 @@ pub(super) fn write_edited(path: &Path, text: String) -> Result<()> {
     }
 }
 
+/// Most links followed, as in path_resolution(7).
+const LINKS: usize = 40;
+
+/// The file that a link of root's or of the caller's leads to is the one that is meant. That of anybody else, such as a jail that shares the
+/// directory, may lead to any file of the host, and fs.protected_symlinks does not hold who reads its text (proc_sys_fs(5)).
+fn meant(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        let Some(link) = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_symlink) else {
+            return Ok(path);
+        };
+        if ![0, geteuid().as_raw()].contains(&link.uid()) {
+            let whose = format!(
+                "`{}` is a symbolic link of user {}, which is not followed",
+                path.display(),
+                link.uid()
+            );
+            return Err(io::Error::other(whose));
+        }
+        let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+        // Such a link leads to what is open, wherever its text says that is.
+        if statfs(directory).is_ok_and(|found| found.filesystem_type() == PROC_SUPER_MAGIC) {
+            return Ok(path);
+        }
+        path = directory.join(fs::read_link(&path)?);
+    }
+    Err(nix::errno::Errno::ELOOP.into())
+}
+
 /// Writes what is called so, whole or not at all.
 pub(super) fn replace(what: &str, path: &Path, text: &str) -> Result<()> {
     put(path, text).map_err(|error| named_file::not_written(what, path, &error))
 }
 
-/// Puts a file in the place of another, which keeps its owner and mode; where that is a device or a pipe, writes to it. The file a link
-/// leads to is the one that is meant.
+/// Puts a file in the place of another, which keeps its owner and mode; where that is a device or a pipe, writes to it.
 fn put(path: &Path, text: &str) -> io::Result<()> {
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = meant(path)?;
     let there = match fs::symlink_metadata(&path) {
         Ok(there) if there.is_file() => Some(there),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -114,6 +145,30 @@ mod tests {
         assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o640);
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read_dir(&place).unwrap().count(), 2, "nothing is left beside it");
+        fs::remove_dir_all(place).unwrap();
+    }
+
+    /// As root: nobody else can give a link away.
+    #[test]
+    fn a_link_of_somebody_else_is_not_followed() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let place = directory("link");
+        let (file, link, ours) = (place.join("x.toml"), place.join("theirs.toml"), place.join("ours.toml"));
+        fs::write(&file, "old").unwrap();
+        symlink("x.toml", &link).unwrap();
+        std::os::unix::fs::lchown(&link, Some(65534), Some(65534)).unwrap();
+        symlink("theirs.toml", &ours).unwrap();
+        for path in [&link, &ours] {
+            let why = put(path, "new").unwrap_err().to_string();
+            assert_eq!(
+                why,
+                format!("`{}` is a symbolic link of user 65534, which is not followed", link.display())
+            );
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap(), "old");
+        assert_eq!(fs::read_dir(&place).unwrap().count(), 3, "nothing is left beside it");
         fs::remove_dir_all(place).unwrap();
     }
 
