@@ -154,14 +154,24 @@ pub fn remove_xattr(file: impl AsFd, name: &CStr) -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
-/// The next entries of an open directory, as many as fit into `buffer`, see getdents64(2): the name of each and whether it is a
-/// directory, as far as the file system says. None at the end.
+/// What an entry of a directory is, as far as the file system says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link,
+    /// Another file, or one whose kind is not told.
+    Other,
+}
+
+/// The next entries of an open directory, as many as fit into `buffer`, see getdents64(2): name and kind of each. None at the end.
 ///
 /// nix's `Dir` reads 32 KiB at a time, which in /proc means every process of the host.
 pub fn entries<'b>(
     directory: BorrowedFd<'_>,
     buffer: &'b mut [u8],
-) -> Result<impl Iterator<Item = (&'b OsStr, bool)> + use<'b>, Errno> {
+) -> Result<impl Iterator<Item = (&'b OsStr, Kind)> + use<'b>, Errno> {
     // SAFETY: the kernel writes at most `buffer.len()` bytes, all of which are ours.
     let length = unsafe {
         libc::syscall(libc::SYS_getdents64, directory.as_raw_fd(), buffer.as_mut_ptr(), buffer.len())
@@ -170,10 +180,14 @@ pub fn entries<'b>(
     Ok(std::iter::from_fn(move || {
         // struct linux_dirent64: inode and offset of 8 bytes each, length of the record, type, name ended by NUL.
         let record = usize::from(u16::from_ne_bytes([*rest.get(16)?, *rest.get(17)?]));
-        let is_directory = *rest.get(18)? == libc::DT_DIR;
+        let kind = match *rest.get(18)? {
+            libc::DT_DIR => Kind::Directory,
+            libc::DT_LNK => Kind::Link,
+            _ => Kind::Other,
+        };
         let name = CStr::from_bytes_until_nul(rest.get(19..record)?).ok()?;
         rest = rest.get(record..)?;
-        Some((OsStr::from_bytes(name.to_bytes()), is_directory))
+        Some((OsStr::from_bytes(name.to_bytes()), kind))
     }))
 }
 
@@ -234,23 +248,26 @@ mod tests {
     fn a_directory_is_read_in_pieces() {
         let directory = std::env::temp_dir().join(format!("stockade-entries-{}", std::process::id()));
         std::fs::create_dir_all(directory.join("below")).unwrap();
-        let mut expected = vec![(".".to_owned(), true), ("..".to_owned(), true), ("below".to_owned(), true)];
+        std::os::unix::fs::symlink("below", directory.join("link")).unwrap();
+        let mut expected = vec![("link".to_owned(), Kind::Link)];
+        expected.extend([".", "..", "below"].map(|name| (name.to_owned(), Kind::Directory)));
         for number in 10..30 {
             std::fs::write(directory.join(format!("file-{number}")), "").unwrap();
-            expected.push((format!("file-{number}"), false));
+            expected.push((format!("file-{number}"), Kind::Other));
         }
         let open = File::open(&directory).unwrap();
         let mut found = Vec::new();
         let mut buffer = [0; 100];
         loop {
             let piece = entries(open.as_fd(), &mut buffer).unwrap();
-            let piece: Vec<_> = piece.map(|(name, is)| (name.to_str().unwrap().to_owned(), is)).collect();
+            let piece: Vec<_> = piece.map(|(name, kind)| (name.to_str().unwrap().to_owned(), kind)).collect();
             if piece.is_empty() {
                 break;
             }
             found.extend(piece);
         }
         found.sort();
+        expected.sort();
         assert_eq!(found, expected);
         std::fs::remove_dir_all(&directory).unwrap();
     }

@@ -6,8 +6,7 @@ use crate::support::{Jail, finish, is_root};
 
 /// What of /proc is shown in every jail, see README.
 const SHOWN: &str = "buddyinfo cgroups consoles cpuinfo crypto devices dma driver execdomains fb filesystems loadavg meminfo misc \
-    mounts net pressure schedstat self softirqs stat swaps sys sysrq-trigger sysvipc thread-self tty uptime version \
-    version_signature vmstat zoneinfo";
+    pressure schedstat softirqs stat swaps sys sysrq-trigger sysvipc tty uptime version version_signature vmstat zoneinfo";
 
 /// What of it only the host's root can read.
 const OF_ROOT: &str = "iomem ioports kcore kmsg kpagecgroup kpagecount kpageflags mtrr pagetypeinfo slabinfo timer_list vmallocinfo";
@@ -20,6 +19,7 @@ pub fn covers(privileged: bool) -> Vec<String> {
         let name = entry.file_name().into_string().unwrap();
         let among = |list: &str| list.split_whitespace().any(|known| known == name);
         let is_shown = among(SHOWN)
+            || entry.file_type().unwrap().is_symlink()
             || name.parse::<u32>().is_ok()
             || (among(OF_ROOT) && !privileged)
             || (name == "key-users" && !privileged);

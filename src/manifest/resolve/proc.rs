@@ -15,7 +15,7 @@ use crate::sys::fs;
 
 /// What stays as it is: the jail's own (of its processes, its network, its IPC), what programs count on (processors, memory, load, the
 /// kernel's version and settings), and what the kernel can do. Figures of the host's load are among them: sysinfo(2) tells the same.
-const SHOWN: [&str; 32] = [
+const SHOWN: [&str; 28] = [
     "buddyinfo",
     "cgroups",
     "consoles",
@@ -30,17 +30,13 @@ const SHOWN: [&str; 32] = [
     "loadavg",
     "meminfo",
     "misc",
-    "mounts",
-    "net",
     "pressure",
     "schedstat",
-    "self",
     "softirqs",
     "stat",
     "swaps",
     "sys",
     "sysvipc",
-    "thread-self",
     "tty",
     "uptime",
     "version",
@@ -105,9 +101,9 @@ pub(super) fn covers(context: &Context<'_>) -> Option<Covers> {
     Some(covers)
 }
 
-/// The names in this directory of the host's, with whether each is a directory, but for those of processes. The kernel lists what else
-/// is in /proc before the processes (`proc_root_readdir` in fs/proc/root.c), which may be many and take long to list: there the
-/// reading stops.
+/// The names in this directory of the host's, with whether each is a directory, but for those of processes, and of links: each shows no more
+/// than what it leads to in the jail, which may be nothing (`/proc/device-tree` is something of /sys). The kernel lists what else is in
+/// /proc before the processes (`proc_root_readdir` in fs/proc/root.c), which may be many and take long to list: there the reading stops.
 pub(super) fn names(context: &Context<'_>, path: &str) -> Result<Vec<(String, bool)>, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let directory = open(&context.host.path(path.as_ref()), flags, Mode::empty())?;
@@ -119,11 +115,11 @@ pub(super) fn names(context: &Context<'_>, path: &str) -> Result<Vec<(String, bo
             return Ok(names);
         }
         let mut at_processes = false;
-        for (name, is_directory) in entries {
+        for (name, kind) in entries {
             let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else { continue };
             at_processes = path == "/proc" && name.starts_with(|first: char| first.is_ascii_digit());
-            if !at_processes {
-                names.push((name.to_owned(), is_directory));
+            if !at_processes && kind != fs::Kind::Link {
+                names.push((name.to_owned(), kind == fs::Kind::Directory));
             }
         }
         if at_processes && !names.is_empty() {

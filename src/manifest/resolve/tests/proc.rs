@@ -18,6 +18,8 @@ fn scene(name: &str) -> Scene {
         scene.file(&format!("proc/{file}"), "");
     }
     scene.directory("proc/fs", 0o555).directory("proc/acpi", 0o555).directory("proc/sys", 0o555);
+    // They lead to what the jail has, or to nothing.
+    scene.link("proc/mounts", "self/mounts").link("proc/device-tree", "/sys/firmware/devicetree/base");
     scene
 }
 
