@@ -3,6 +3,8 @@
 //! Whoever has a [`JailStore`] holds the jail's lock, so there is one build at a time, and everything half-made that
 //! is found belongs to a build that is dead: flock(2) goes with its process, however that ends.
 
+mod staging;
+
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -14,8 +16,9 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, readlinkat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::{UnlinkatFlags, fsync, ftruncate, symlinkat, syncfs, unlinkat};
+use nix::unistd::{UnlinkatFlags, fsync, ftruncate, symlinkat, unlinkat};
 
+pub(super) use self::staging::Staging;
 use super::base::Base;
 use super::error::{Error, errno};
 use super::remove;
@@ -38,6 +41,9 @@ pub(super) const KEPT: u32 = 1;
 
 /// Access control lists a directory hands down to what is made in it, see acl(5).
 const DEFAULT_ACL: &CStr = c"system.posix_acl_default";
+
+/// How many descriptors a removal has open at once.
+const REMOVAL: usize = 5;
 
 /// A jail's directory, locked.
 #[derive(Debug)]
@@ -296,86 +302,6 @@ impl<'a> JailStore<'a> {
     fn unforeseen(&self, what: &str) -> Result<CString, Error> {
         let number = random().map_err(failing(self.at(""), "getrandom"))?;
         Ok(CString::new(format!(".{what}-{number:016x}")).unwrap_or_default())
-    }
-}
-
-/// A generation being made. Dropped before it is published, it is removed with everything in it.
-#[derive(Debug)]
-pub(super) struct Staging<'a> {
-    jail: &'a JailStore<'a>,
-    /// Its present name among the generations.
-    name: CString,
-    /// The number it will have.
-    pub(super) number: u64,
-    /// `None` until opened and once published.
-    directory: Option<OwnedFd>,
-    /// Descriptors kept back for its removal: what fails for want of one is to be cleaned up all the same.
-    reserve: Vec<OwnedFd>,
-}
-
-/// How many descriptors a removal has open at once.
-const REMOVAL: usize = 5;
-
-impl Staging<'_> {
-    fn as_path(&self) -> &Path {
-        Path::new(OsStr::from_bytes(self.name.as_bytes()))
-    }
-
-    fn at(&self, below: &str) -> PathBuf {
-        self.jail.at(Path::new("generations").join(self.as_path()).join(below))
-    }
-
-    fn directory(&self) -> Result<&OwnedFd, Error> {
-        self.directory.as_ref().ok_or_else(|| failing(self.at(""), "openat2")(Errno::EBADF))
-    }
-
-    /// Makes the directory that becomes the jail's root.
-    pub(super) fn make_tree(&self) -> Result<OwnedFd, Error> {
-        make_directory(self.directory()?, &self.at("tree"), OsStr::new("tree"))
-    }
-
-    /// Writes a small file beside the tree.
-    pub(super) fn write(&self, name: &str, content: &[u8]) -> Result<(), Error> {
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
-        let file = open_below(self.directory()?, Path::new(name), flags, false)
-            .map_err(failing(self.at(name), "openat2"))?;
-        File::from(file)
-            .write_all_at(content, 0)
-            .map_err(|error| failing(self.at(name), "pwrite")(errno(&error)))
-    }
-
-    /// Gives it its number. Before, everything is brought to disk, so that a power cut leaves the old or the new one whole. One
-    /// syncfs(2) instead of an fsync(2) a file: a tree has thousands.
-    pub(super) fn settle(&mut self) -> Result<Generation, Error> {
-        let (jail, number) = (self.jail, self.number.to_string());
-        syncfs(self.directory()?).map_err(failing(self.at(""), "syncfs"))?;
-        let target = CString::new(number).unwrap_or_default();
-        renameat(&jail.generations, self.name.as_c_str(), &jail.generations, target.as_c_str())
-            .map_err(failing(self.at(""), "renameat"))?;
-        self.name = target;
-        fsync(&jail.generations).map_err(failing(self.at(".."), "fsync"))?;
-        Ok(jail.store.generation(jail.name, self.number))
-    }
-
-    /// Makes it the current generation, once it is settled: one rename(2) switches.
-    pub(super) fn publish(mut self) -> Result<(), Error> {
-        let jail = self.jail;
-        jail.put_link("current", &format!("generations/{}", self.number))?;
-        // Published: nothing is removed any more, and whether the switch is on disk already decides only which of two
-        // whole trees a power cut leaves.
-        self.name = CString::default();
-        let _ = fsync(&jail.directory);
-        Ok(())
-    }
-}
-
-impl Drop for Staging<'_> {
-    fn drop(&mut self) {
-        if !self.name.is_empty() {
-            self.reserve.clear();
-            // What resists here is swept, and told, by the next build.
-            let _ = self.jail.remove_below(&self.name);
-        }
     }
 }
 
