@@ -202,6 +202,9 @@ fn hint(action: &Action, error: sys::Error, host: &Host) -> Option<String> {
             format!("{}(2) came with Linux 5.13: `best_effort = [\"landlock\"]` under [privileges] goes on without", error.call)
         }
         (_, Errno::ENOSYS | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE) => return general(error),
+        (Action::AttachTerminal { .. }, _) if error.call == "open" => {
+            "terminals are made by the host's /dev/ptmx: mount devpts(5) at /dev/pts, or give the program no terminal, as with `< /dev/null 2>&1 | cat`".into()
+        }
         // Where AppArmor restricts them one can be made, and nothing done in it.
         (Action::Clone { .. }, Errno::EPERM | Errno::ENOSPC | Errno::EUSERS)
         | (Action::MapIds { .. } | Action::LoopbackUp, Errno::EPERM | Errno::EACCES)

@@ -241,7 +241,12 @@ pub fn run_as(program: &Program, watch: Watch, notice: Notice<'_>) -> Result<End
     let (outputs, child_outputs) = pipes.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
     let relay = match program.terminal.as_slice() {
         [] => None,
-        onto => Some(Relay::open(onto, program.owner)?),
+        onto => {
+            let opened = Relay::open(onto, program.owner);
+            // Made for a step of the jail's: what is wrong with it is told of that.
+            let step = program.attaches_terminal().and_then(|at| program.step_of(at)).unwrap_or(0);
+            Some(opened.map_err(|error| Error::Failed { step, error })?)
+        }
     };
     let log = if program.log { Some(Log::open(relay.is_some())?) } else { None };
     let inbox = if program.notify { Some(Inbox::open(notice.manager)?) } else { None };

@@ -288,6 +288,11 @@ impl Program {
         self.operations.iter().any(|(_, operation)| matches!(operation, Operation::ForkProgram { .. }))
     }
 
+    /// The operation that gives the program its terminal.
+    pub(super) fn attaches_terminal(&self) -> Option<usize> {
+        self.operations.iter().position(|(_, operation)| matches!(operation, Operation::AttachTerminal(_)))
+    }
+
     /// Whether PID 1 leaves the host's tree, and says so.
     pub(super) fn enters_root(&self) -> bool {
         self.operations.iter().any(|(_, operation)| matches!(operation, Operation::EnterRoot { .. }))

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::pty::Terminal;
-use crate::support::{Jail, children, status_of, ticks, until};
+use crate::support::{Jail, children, is_root, status_of, ticks, until};
 
 /// A jail's run as a command line of a shell.
 fn line(jail: &Jail, arguments: &[&str]) -> String {
@@ -89,6 +89,33 @@ fn a_jailed_shell_has_job_control() {
     terminal.keys("exit 5\n");
     assert_eq!(terminal.ended(), Some(5));
     assert!(terminal.is_cooked());
+}
+
+/// As on a host that has mounted no devpts(5).
+#[test]
+fn where_no_terminal_can_be_made_it_is_said_what_makes_them() {
+    if !is_root() {
+        return;
+    }
+    let jail = Jail::with_command("no-ptmx", "[\"/bin/sh\", \"-i\"]", TTY);
+    jail.build();
+    let without = "mkdir \"$0\" && touch \"$0\"/null && mount --bind /dev/null \"$0\"/null && mount --rbind \"$0\" /dev && exec \"$@\"";
+    let run = jail.command(&[]);
+    let mut command = std::process::Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-ec", without])
+        .arg(jail.path("dev"))
+        .arg(run.get_program())
+        .args(run.get_args());
+    command.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("NO_COLOR", "1");
+    let mut terminal = Terminal::start(&command);
+    assert_eq!(terminal.ended(), Some(125));
+    let said = terminal.shown().replace("\r\n", "\n");
+    let expected = "error: cannot attach the program's terminal in jail `no-ptmx`\n  why: open(2): No such file or directory (ENOENT), step ";
+    assert!(said.starts_with(expected), "{said}");
+    let hint = "hint: terminals are made by the host's /dev/ptmx: mount devpts(5) at /dev/pts, or give the program no terminal, as with \
+                `< /dev/null 2>&1 | cat`\n";
+    assert!(said.ends_with(hint), "{said}");
 }
 
 #[test]
