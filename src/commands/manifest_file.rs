@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
-use nix::unistd::geteuid;
 
 use super::named_file;
 use super::prepare::Result;
@@ -15,6 +14,7 @@ use crate::error::Failure;
 use crate::manifest;
 use crate::plan::Source;
 use crate::report::diagnostic::Diagnostic;
+use crate::sys::creds::is_own_or_roots;
 use crate::sys::fs::random;
 
 /// Writes a manifest.
@@ -48,7 +48,7 @@ fn meant(path: &Path) -> io::Result<PathBuf> {
         let Some(link) = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_symlink) else {
             return Ok(path);
         };
-        if ![0, geteuid().as_raw()].contains(&link.uid()) {
+        if !is_own_or_roots(link.uid()) {
             let whose = format!(
                 "`{}` is a symbolic link of user {}, which is not followed",
                 path.display(),
@@ -151,7 +151,7 @@ mod tests {
     /// As root: nobody else can give a link away.
     #[test]
     fn a_link_of_somebody_else_is_not_followed() {
-        if !geteuid().is_root() {
+        if !nix::unistd::geteuid().is_root() {
             return;
         }
         let place = directory("link");

@@ -318,7 +318,7 @@ fn supervise(
         supervisor.release()?;
         if let Some(draft) = notice.record {
             // What killed supervisors have left is in the same place.
-            records::sweep_dead(&draft.place);
+            records::sweep_dead(&draft.place, record.as_ref().and_then(state::Record::name));
         }
         supervisor.run()
     });
@@ -359,6 +359,8 @@ fn start<'a>(
     ends: Ends<'a>,
 ) -> Result<Supervisor<'a>, Error> {
     let Ends { status, mut relay, outputs, log, inbox, releases: [ids, network] } = ends;
+    // All are blocked already, so that none is lost. Once there is a child nothing may fail before there is a `Supervisor` to end it.
+    let signals = supervise::signals(program.adopts)?;
     let inherited = Inherited {
         status: child.status.as_fd(),
         supervisor: status.as_raw_fd(),
@@ -380,8 +382,6 @@ fn start<'a>(
     // begin together.
     let began = Instant::now();
     program.began.set(Some(began));
-    // All are blocked, so that none is lost meanwhile.
-    let signals = supervise::signals(program.adopts).inspect_err(|_| supervise::end(&first))?;
     let connection = program.pasta.as_ref().zip(network);
     let connection = connection.map(|(wanted, release)| Connection::new(wanted, &program.spaces, release));
     let grant = program.grant.as_ref().zip(ids);

@@ -113,18 +113,32 @@ pub fn tidy(place: &Path) {
     {}
 }
 
-/// Sweeps the records of supervisors that were killed, with what only they tell of, whoever has their numbers by now.
-pub fn sweep_dead(place: &Path) {
-    for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
-        sweep(place, &entry.file_name());
+/// Sweeps the records of supervisors that were killed, with what only they tell of, whoever has their numbers by now; all but the
+/// caller's own.
+pub(super) fn sweep_dead(place: &Path, own: Option<&OsStr>) {
+    let Some(directory) = open_place(place) else { return };
+    let names = std::fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    for name in names.filter(|name| Some(name.as_os_str()) != own) {
+        sweep_in(&directory, &name);
     }
 }
 
 /// Sweeps one record, if its jail is over.
 pub(super) fn sweep(place: &Path, name: &OsStr) {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    if let (Ok(directory), Ok(name)) = (open(place, flags, Mode::empty()), CString::new(name.as_bytes()))
-        && let Ok(_) | Err(_) = held(&directory, &name)
+    if let Some(directory) = open_place(place) {
+        sweep_in(&directory, name);
+    }
+}
+
+/// The directory of records, if it is there.
+fn open_place(place: &Path) -> Option<OwnedFd> {
+    open(place, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).ok()
+}
+
+/// What cannot be told of a record leaves it where it is.
+fn sweep_in(directory: &OwnedFd, name: &OsStr) {
+    if let Ok(name) = CString::new(name.as_bytes())
+        && let Ok(_) | Err(_) = held(directory, &name)
     {}
 }
 

@@ -267,6 +267,13 @@ pub(super) struct Record {
     leaves_place: bool,
 }
 
+impl Record {
+    /// Its file's name.
+    pub(super) fn name(&self) -> Option<&OsStr> {
+        self.path.file_name()
+    }
+}
+
 impl Drop for Record {
     fn drop(&mut self) {
         // Before the lock goes, so that nobody finds it stale. What resists is swept by whoever looks next.

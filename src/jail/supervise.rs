@@ -40,14 +40,6 @@ pub(super) fn signals(adopts: bool) -> Result<OwnedFd, sys::Error> {
     signal::descriptor(taken).map_err(sys::Error::of("signalfd"))
 }
 
-/// Ends PID 1, for which there is no [`Supervisor`] yet.
-pub(super) fn end(first: &Child) {
-    match process::kill(first.pid, libc::SIGKILL).and_then(|()| process::wait(first.pid)) {
-        // Waited for in vain only if somebody else has done it.
-        Ok(_) | Err(_) => {}
-    }
-}
-
 /// How often a supervisor in its terminal's background looks whether it has come to the foreground: no signal says so.
 const GLANCE: Duration = Duration::from_millis(250);
 

@@ -13,6 +13,7 @@ use super::finding::Finding;
 use super::suggest;
 use super::text::Locator;
 use crate::plan::{Origin, Source};
+use crate::sys::creds::is_own_or_roots;
 use crate::sys::shortage_of;
 
 /// No manifest is longer; what is longer was named by mistake.
@@ -75,9 +76,8 @@ pub fn find(jail: &OsStr) -> Result<PathBuf, Finding> {
 /// Who has put a manifest where it was found, if that is neither root nor the caller, nor who has become root by sudo(8): the directory
 /// or the file that is theirs.
 fn stranger(path: &Path) -> Option<(PathBuf, u32)> {
-    let caller = geteuid();
-    let sudoer = || std::env::var("SUDO_UID").ok().filter(|_| caller.is_root())?.parse().ok();
-    let is_known = |owner| owner == 0 || owner == caller.as_raw() || Some(owner) == sudoer();
+    let sudoer = || std::env::var("SUDO_UID").ok().filter(|_| geteuid().is_root())?.parse().ok();
+    let is_known = |owner| is_own_or_roots(owner) || Some(owner) == sudoer();
     let owners = |place: &Path| {
         [place.symlink_metadata(), place.metadata()].map(|found| found.ok().map(|found| found.uid()))
     };

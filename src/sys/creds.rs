@@ -25,6 +25,11 @@ pub fn set_uid(uid: u32) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
 }
 
+/// Whether what belongs to this user is root's or the caller's own: of everybody else it may be a trap.
+pub fn is_own_or_roots(owner: u32) -> bool {
+    owner == 0 || owner == nix::unistd::geteuid().as_raw()
+}
+
 /// getresuid(2): real, effective, saved.
 pub fn uids() -> Result<[u32; 3], Errno> {
     let mut ids = [0; 3];

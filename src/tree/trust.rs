@@ -14,9 +14,9 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use nix::libc;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat};
-use nix::unistd::geteuid;
 
 use super::error::tree_hint;
+use crate::sys::creds::is_own_or_roots;
 
 /// Most links followed on one path, as in path_resolution(7).
 const MAX_LINKS: usize = 40;
@@ -131,7 +131,7 @@ pub fn trust_file(path: &Path) -> Result<(), Distrust> {
         if kind(&stat) != SFlag::S_IFLNK {
             return check(&found, &path, true);
         }
-        if !ours(stat.st_uid) {
+        if !is_own_or_roots(stat.st_uid) {
             return Err(fault(Fault::Link(stat.st_uid)));
         }
         let text = readlinkat(&found, "").map_err(|errno| fault(Fault::Call("readlinkat", errno)))?;
@@ -194,7 +194,7 @@ fn walk(path: &Path, make: bool) -> Result<(OwnedFd, PathBuf), Distrust> {
                 if links > MAX_LINKS {
                     return Err(fault(Fault::Call("openat", Errno::ELOOP)));
                 }
-                if !ours(stat.st_uid) {
+                if !is_own_or_roots(stat.st_uid) {
                     return Err(fault(Fault::Link(stat.st_uid)));
                 }
                 let text = readlinkat(&found, "").map_err(|errno| fault(Fault::Call("readlinkat", errno)))?;
@@ -228,10 +228,6 @@ fn kind(stat: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(stat.st_mode & libc::S_IFMT)
 }
 
-fn ours(uid: u32) -> bool {
-    uid == 0 || uid == geteuid().as_raw()
-}
-
 /// Whether a directory on the way to the store can be trusted.
 fn check(directory: &OwnedFd, path: &Path, last: bool) -> Result<(), Distrust> {
     let fault = |fault| Err(Distrust { path: path.to_owned(), fault });
@@ -241,7 +237,7 @@ fn check(directory: &OwnedFd, path: &Path, last: bool) -> Result<(), Distrust> {
     };
     let mode = stat.st_mode & 0o7777;
     let sticky = mode & libc::S_ISVTX != 0 && !last;
-    if !ours(stat.st_uid) {
+    if !is_own_or_roots(stat.st_uid) {
         fault(Fault::Owner(stat.st_uid))
     } else if mode & 0o022 != 0 && !sticky {
         fault(Fault::Writable(mode))

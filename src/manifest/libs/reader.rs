@@ -115,10 +115,12 @@ impl<'a> Strings<'a> {
         };
 
         let read = |at: u64, size: u64| self.file.bytes(offset + at, size, Part::Strings);
-        if self.start.get().is_none() {
-            let _ = self.start.set(read(0, size.min(FIRST_READ as u64))?);
-        }
-        let start = self.start.get().map(Vec::as_slice).unwrap_or_default();
+        let start = if let Some(start) = self.start.get() {
+            start
+        } else {
+            let start = read(0, size.min(FIRST_READ as u64))?;
+            self.start.get_or_init(|| start)
+        };
         if let Some(text) = usize::try_from(at).ok().and_then(|at| start.get(at..)).and_then(ended) {
             return Ok(OsString::from_vec(text));
         }
